@@ -1,0 +1,49 @@
+# make run [ARGS='…']   install what is needed, then report this host's processes
+# make test             install what is needed, then run all tests
+# make check            format, lint, types, import rules
+# make bench            what it costs (bench/README.md)
+
+SHELL := /bin/bash
+PYTHON := /usr/bin/python3
+BIN := .venv/bin
+
+# What the fleet runs: Debian's own packages, not newer ones.
+RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachetools \
+	python3-structlog python3-prometheus-client python3-hypercorn
+TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev curl prometheus
+
+.PHONY: run test check format bench clean
+
+run: .venv/run.stamp
+	@exec $(BIN)/agentd run $(ARGS)
+
+test: .venv/dev.stamp
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/dev.stamp
+	$(BIN)/ruff format --check agentd tests bench
+	$(BIN)/ruff check agentd tests bench
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/unit/test_structure.py
+
+format: .venv/dev.stamp
+	$(BIN)/ruff format agentd tests bench
+	$(BIN)/ruff check --fix agentd tests bench
+
+bench: .venv/dev.stamp
+	bench/build.sh
+	$(BIN)/python bench/run.py $(ARGS)
+
+clean:
+	rm -rf .venv bench/build
+
+.venv/run.stamp: pyproject.toml packaging/install-packages
+	@packaging/install-packages $(RUN_PACKAGES)
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv --system-site-packages .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp
+	@packaging/install-packages $(TEST_PACKAGES)
+	@$(BIN)/pip install --quiet --disable-pip-version-check $$($(BIN)/python packaging/dev_requirements.py)
+	@touch $@

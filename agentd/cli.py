@@ -1,0 +1,122 @@
+"""The command line: the one place that reads arguments, prints errors and exits."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+import uvloop
+
+from agentd import __version__, cgroups, host
+from agentd.config import Config, load_config
+from agentd.errors import AgentdError
+from agentd.kernel.attach import Loader, LoaderError
+from agentd.kernel.program import Settings
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose usage errors exit as sysexits.h has it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}\n")
+
+
+def main() -> None:
+    """The entry point of ``agentd``."""
+    arguments = _parser().parse_args()
+    try:
+        sys.exit(arguments.command(arguments))
+    except AgentdError as error:
+        print(f"agentd: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="agentd", description="Every fork, exec and exit of this host, in order.")
+    parser.add_argument("--version", action="version", version=f"agentd {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="report processes until stopped",
+        description="Report processes on standard output until stopped.",
+        epilog="example: agentd run --output json --set transport.ring_bytes=8388608",
+    )
+    run.add_argument("--config", type=Path, metavar="FILE", help="a TOML file; see agentd.toml")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change one key of the configuration; may be repeated",
+    )
+    run.add_argument(
+        "--output", choices=("text", "json", "none"), help="the same as --set output.format=…"
+    )
+    run.add_argument("--duration", type=_seconds, metavar="SECONDS", help="stop after that time")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check-config", help="say whether a configuration file is good")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(command=_check_config)
+    return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return seconds
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    load_config(arguments.file)
+    print(f"{arguments.file}: good")
+    return os.EX_OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    assignments = list(arguments.set)
+    if arguments.output:
+        assignments.append(f"output.format={arguments.output}")
+    config = load_config(arguments.config, assignments)
+    loader = Loader(_settings(config))
+    try:
+        return _run_daemon(config, loader, arguments.duration)
+    finally:
+        loader.close()
+
+
+def _run_daemon(config: Config, loader: Loader, duration_seconds: float | None) -> int:
+    # imported only now, while the loader already compiles
+    from agentd import daemon  # noqa: PLC0415
+    from agentd.log import configure_log  # noqa: PLC0415
+
+    log = configure_log(config.log.level, config.log.format)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(daemon.run(config, loader, duration_seconds, log))
+    except LoaderError as error:
+        log.debug("the loader said", text=error.log)
+        raise
+    except AgentdError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return os.EX_OK
+
+
+def _settings(config: Config) -> Settings:
+    return Settings(
+        cpus=host.possible_cpus(),
+        ring_bytes=config.transport.ring_bytes,
+        page_bytes=host.PAGE_BYTES,
+        cgroup=cgroups.find_filter(config.filter.cgroup),
+    )

@@ -1,0 +1,109 @@
+"""Raw records to events.
+
+Any bytes give an event or a counted error, and nothing else. A record is believed only if its
+kind is known and its own ``record_bytes`` agrees with its content and fits what the transport
+delivered: a torn or foreign record is an error, never an event.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from agentd.core.event import Event, Exec, Exit, Fork
+from agentd.core.wire import Layout, Wire, WireError
+
+Span = tuple[int, int]
+"""Where one record lies in a buffer: offset and length in bytes."""
+
+_CPU = Fork._fields.index("cpu")
+_KIND = Fork._fields.index("kind")
+_RECORD_BYTES = Fork._fields.index("record_bytes")
+
+# Event(*fields) would run Python for each event; this makes the same object in C.
+_make = tuple.__new__
+
+
+class Decoder:
+    """Decodes the records of one wire contract, for a host with ``cpus`` possible CPUs.
+
+    Raises WireError if the contract's structs are not those that the events were written for.
+    """
+
+    def __init__(self, wire: Wire, cpus: int) -> None:
+        self.errors = 0
+        """Records that were not believed."""
+        self._cpus = cpus
+        header = wire.layout("agentd_header")
+        self._header = header.compile()
+        _check(wire.layout("agentd_fork"), Fork, ())
+        self._exec = _rest(header, wire.layout("agentd_exec"), Exec, ("filename", "args"))
+        self._exit = _rest(header, wire.layout("agentd_exit"), Exit, ())
+        self._fork_kind = wire.constant("AGENTD_FORK")
+        self._exec_kind = wire.constant("AGENTD_EXEC")
+        self._exit_kind = wire.constant("AGENTD_EXIT")
+
+    def decode(self, data: bytes, spans: Iterable[Span]) -> list[Event]:
+        """The events in ``data`` at ``spans``, in that order; ``errors`` counts the others."""
+        events: list[Event] = []
+        append = events.append
+        unpack_header, header_bytes = self._header.unpack_from, self._header.size
+        for offset, length in spans:
+            event: Event | None = None
+            if header_bytes <= length <= len(data) - offset:
+                header = unpack_header(data, offset)
+                kind, record_bytes = header[_KIND], header[_RECORD_BYTES]
+                if record_bytes > length or header[_CPU] >= self._cpus:
+                    pass
+                elif kind == self._fork_kind:
+                    event = _make(Fork, header) if record_bytes == header_bytes else None
+                elif kind == self._exit_kind:
+                    event = self._decode_exit(header, data, offset + header_bytes, record_bytes)
+                elif kind == self._exec_kind:
+                    event = self._decode_exec(header, data, offset + header_bytes, record_bytes)
+            if event is None:
+                self.errors += 1
+            else:
+                append(event)
+        return events
+
+    def _decode_exit(
+        self, header: tuple[int, ...], data: bytes, offset: int, record_bytes: int
+    ) -> Exit | None:
+        rest = self._exit
+        if record_bytes != self._header.size + rest.size:
+            return None
+        return _make(Exit, header + rest.unpack_from(data, offset))
+
+    def _decode_exec(
+        self, header: tuple[int, ...], data: bytes, offset: int, record_bytes: int
+    ) -> Exec | None:
+        rest = self._exec
+        fixed_bytes = self._header.size + rest.size
+        if record_bytes < fixed_bytes:
+            return None
+        fields = rest.unpack_from(data, offset)
+        filename_bytes, args_bytes = fields[0], fields[1]
+        if fixed_bytes + filename_bytes + args_bytes != record_bytes:
+            return None
+        text = offset + rest.size
+        args = text + filename_bytes
+        filename = data[text : args - 1] if filename_bytes else b""
+        return _make(Exec, (*header, *fields, filename, data[args : args + args_bytes]))
+
+
+def _rest(
+    header: Layout, layout: Layout, event: type[NamedTuple], text_fields: tuple[str, ...]
+) -> struct.Struct:
+    """What follows the header in a record, if header and rest are the event's fields."""
+    _check(layout, event, text_fields)
+    return struct.Struct("=" + "".join(m.code for m in layout.members[len(header.members) :]))
+
+
+def _check(layout: Layout, event: type[NamedTuple], text_fields: tuple[str, ...]) -> None:
+    expected = event._fields[: len(event._fields) - len(text_fields)]
+    if layout.names != expected:
+        raise WireError(
+            f"struct {layout.name} has the members {layout.names}, but its event has {expected}"
+        )

@@ -1,0 +1,117 @@
+"""The events: what the kernel reported, decoded, as immutable tuples.
+
+The fields stand in wire order under their wire names (``bpf/agentd.h``), so that a record
+becomes an event without a line of copying; ``decode`` refuses to start if they ever differ.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import NamedTuple, TypeAlias
+
+from agentd.core.wire import Wire
+
+
+class Fork(NamedTuple):
+    """A new process (``sched_process_fork``), before it runs. ``struct agentd_fork``."""
+
+    boottime_ns: int
+    seq: int
+    cpu: int
+    kind: int
+    flags: int
+    record_bytes: int
+    tgid: int
+    parent_tgid: int
+    start_boottime_ns: int
+    parent_start_boottime_ns: int
+    uid: int
+    gid: int
+    comm: bytes
+
+
+class Exec(NamedTuple):
+    """A process that has another image now (``sched_process_exec``). ``struct agentd_exec``."""
+
+    boottime_ns: int
+    seq: int
+    cpu: int
+    kind: int
+    flags: int
+    record_bytes: int
+    tgid: int
+    parent_tgid: int
+    start_boottime_ns: int
+    parent_start_boottime_ns: int
+    uid: int
+    gid: int
+    comm: bytes
+    filename_bytes: int
+    args_bytes: int
+    args_total_bytes: int
+    args_count: int
+    filename: bytes
+    """As given to execve(2), without its NUL; empty when it could not be had."""
+    args: bytes
+    """Arguments, each ended by a NUL, ``args_bytes`` of ``args_total_bytes``."""
+
+
+class Exit(NamedTuple):
+    """The end of a process with its last thread (``sched_process_exit``). ``struct agentd_exit``.
+
+    ``exit_code`` is raw, as wait(2) returns it; ``runtime_ns`` is exact up to the last context
+    switch, ``utime_ns`` and ``stime_ns`` are sampled by clock ticks.
+    """
+
+    boottime_ns: int
+    seq: int
+    cpu: int
+    kind: int
+    flags: int
+    record_bytes: int
+    tgid: int
+    parent_tgid: int
+    start_boottime_ns: int
+    parent_start_boottime_ns: int
+    uid: int
+    gid: int
+    comm: bytes
+    exit_code: int
+    utime_ns: int
+    stime_ns: int
+    runtime_ns: int
+    max_rss_pages: int
+
+
+class Lost(NamedTuple):
+    """``missing`` events of one CPU that were not reported, between two moments.
+
+    The first three fields place it in the order of events: just before the first event of that
+    CPU after the gap, or at the end of the round when none has come yet.
+    """
+
+    boottime_ns: int
+    seq: int
+    cpu: int
+    missing: int
+    stage: str
+    kind: int | None
+    from_boottime_ns: int
+
+    @property
+    def to_boottime_ns(self) -> int:
+        """The moment by which the loss was over: the place of this event."""
+        return self.boottime_ns
+
+
+Event: TypeAlias = Fork | Exec | Exit
+"""What a record decodes to."""
+
+by_order = itemgetter(0, 2, 1)
+"""Sort key of an event: (boottime_ns, cpu, seq)."""
+
+
+def kind_names(wire: Wire) -> tuple[str, ...]:
+    """The names that users read, by kind: ``fork``, ``exec`` and ``exit`` in wire order."""
+    names = ("fork", "exec", "exit")
+    return tuple(sorted(names, key=lambda name: wire.constant(f"AGENTD_{name.upper()}")))

@@ -1,0 +1,25 @@
+"""A histogram of plain ints, fed a round at a time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+
+class Histogram:
+    """Counts of durations by upper bound, in seconds for Prometheus, in ns inside."""
+
+    def __init__(self, bounds_ns: Sequence[int]) -> None:
+        self.bounds_ns = tuple(bounds_ns)
+        self.counts = [0] * len(self.bounds_ns)
+        """Cumulative: durations up to and including each bound."""
+        self.count = 0
+        self.sum_ns = 0
+
+    def add_ages(self, stamps_ns: Sequence[int], now_ns: int) -> None:
+        """Add the age of each stamp; the stamps must ascend."""
+        total = len(stamps_ns)
+        for i, bound_ns in enumerate(self.bounds_ns):
+            self.counts[i] += total - bisect_left(stamps_ns, now_ns - bound_ns)
+        self.count += total
+        self.sum_ns += now_ns * total - sum(stamps_ns)

@@ -1,0 +1,31 @@
+"""How long events gather before a round takes them.
+
+A round that finds little costs nearly as much as one that finds much: the interpreter has to be
+brought back into the caches. So a busy host gets fewer, larger rounds, up to a stated delay, and
+a quiet one gets its events at once.
+"""
+
+from __future__ import annotations
+
+BUSY_RECORDS = 64
+"""A round of at least so many records is worth waiting longer for the next."""
+FULL_FRACTION = 0.25
+"""A buffer that was filled further than this wants its next round sooner."""
+
+
+class Pace:
+    """The delay before the next round, between two bounds, in seconds."""
+
+    def __init__(self, shortest_seconds: float, longest_seconds: float) -> None:
+        self._shortest = shortest_seconds
+        self._longest = max(shortest_seconds, longest_seconds)
+        self.delay_seconds = shortest_seconds
+
+    def after(self, records: int, filled: float) -> None:
+        """Adapt to a round that took ``records`` out of a buffer filled to that fraction."""
+        if filled > FULL_FRACTION:
+            self.delay_seconds = max(self._shortest, self.delay_seconds / 2)
+        elif records >= BUSY_RECORDS:
+            self.delay_seconds = min(self._longest, max(self.delay_seconds * 2, 0.001))
+        else:
+            self.delay_seconds = self._shortest

@@ -1,0 +1,132 @@
+"""One round: decode, reorder, tree, account. What comes out is ready for the sinks.
+
+The only place that knows the order of these steps. Everything a metric shows about them is a
+plain int on them, read when somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import TypeAlias
+
+from agentd.core.accounting import Balance, KernelCounters, LossTracker
+from agentd.core.decode import Decoder, Span
+from agentd.core.event import Event, Lost, by_order
+from agentd.core.reorder import Reorderer
+from agentd.core.tree import Applied, Process, Tree
+from agentd.core.wire import Wire
+
+Entry: TypeAlias = Applied | Lost
+"""What leaves the core: an event with its process, or a loss at its place."""
+
+_kind = itemgetter(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of the pipeline."""
+
+    reorder_capacity: int
+    slack_ns: int
+    live_capacity: int
+    exited_capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a transport delivered in one drain.
+
+    Every record that was stamped at or before ``safe_ns`` is in this delivery or an earlier one.
+    ``drained``: the drain reached everything that had been reserved when it began.
+    """
+
+    data: bytes
+    spans: list[Span]
+    safe_ns: int
+    drained: bool
+
+
+class Pipeline:
+    """The stateful chain from delivery to entries, for one wire contract and host."""
+
+    def __init__(self, wire: Wire, cpus: int, limits: Limits, tick_ns: int) -> None:
+        kinds = wire.constant("AGENTD_KINDS")
+        self.decoder = Decoder(wire, cpus)
+        self.reorderer = Reorderer(
+            limits.reorder_capacity, wire.constant("AGENTD_LATE"), wire.constant("AGENTD_FORCED")
+        )
+        self.tree = Tree(limits.live_capacity, limits.exited_capacity, tick_ns)
+        self.losses = LossTracker(cpus, kinds)
+        self.emitted = [0] * kinds
+        """Events that left, by kind; ``lost`` events are not among them."""
+        self.imbalance = 0
+        """Events that the account could not explain at the last round; 0 unless there is a bug."""
+        self._balance = Balance()
+        self._exit_kind = wire.constant("AGENTD_EXIT")
+        self._slack_ns = limits.slack_ns
+
+    @property
+    def emitted_total(self) -> int:
+        """Events that left, of all kinds."""
+        return sum(self.emitted)
+
+    @property
+    def accounted(self) -> int:
+        """Records that arrived, by what became of them."""
+        return (
+            self.emitted_total
+            + self.tree.duplicate_exits_total
+            + self.decoder.errors
+            + self.reorderer.held
+        )
+
+    def waiting(self, counters: KernelCounters) -> bool:
+        """Whether something is held or missing that only a further round can settle."""
+        return self.reorderer.held > 0 or self.losses.unreported(counters)
+
+    def seed(self, processes: Iterable[Process]) -> None:
+        """Begin with the processes that a scan found."""
+        self.tree.seed(processes)
+
+    def push(
+        self, delivery: Delivery, before: KernelCounters, after: KernelCounters
+    ) -> list[Entry]:
+        """One round: the entries that leave, in order.
+
+        ``before`` and ``after`` are the kernel's counters as read before and after the drain.
+        """
+        events = self.decoder.decode(delivery.data, delivery.spans)
+        released = self.reorderer.push(events, delivery.safe_ns - self._slack_ns)
+        entries = self._apply(released, before, drained=delivery.drained)
+        if delivery.drained:
+            self.imbalance = self._balance.imbalance(before, self.accounted, after)
+        return entries
+
+    def flush(self, counters: KernelCounters) -> list[Entry]:
+        """Let everything go that is held, when nothing more will come."""
+        return self._apply(self.reorderer.flush(), counters, drained=True)
+
+    def _apply(
+        self, released: list[Event], counters: KernelCounters, *, drained: bool
+    ) -> list[Entry]:
+        self.losses.observe(released)
+        lost = self.losses.settle(
+            counters, self.reorderer.watermark_ns, self.decoder.errors, drained=drained
+        )
+        ordered: list[Event | Lost] = [*released]
+        if lost:
+            ordered = sorted([*released, *lost], key=by_order)
+        duplicates_before = self.tree.duplicate_exits_total
+        apply = self.tree.apply
+        entries: list[Entry] = []
+        for item in ordered:
+            entry = item if isinstance(item, Lost) else apply(item)
+            if entry is not None:
+                entries.append(entry)
+        for kind, count in Counter(map(_kind, released)).items():
+            self.emitted[kind] += count
+        self.emitted[self._exit_kind] -= self.tree.duplicate_exits_total - duplicates_before
+        return entries

@@ -1,0 +1,256 @@
+"""The process tree: who runs, who ran a moment ago, and who started whom.
+
+Identity is (tgid, start_boottime_ns), parents are found by it, and a pid that is used again is
+another process. Live processes are kept up to a bound, exited ones in a bounded LRU, which also
+keeps a late event from bringing a dead process back. What does not fit the picture is counted
+by reason and never raised: the stream may have gaps.
+
+Processes seeded from /proc have their start only to a clock tick. The first event that names one
+exactly gives it its exact key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
+
+from cachetools import LRUCache
+
+from agentd.core.event import Event, Exec, Exit, Fork
+
+Key = tuple[int, int]
+"""(tgid, start_boottime_ns): one process of one boot."""
+
+
+# Applied(...) would run Python for each event; this makes the same object in C.
+_make = tuple.__new__
+
+_key: Callable[[Event], Key] = itemgetter(
+    Fork._fields.index("tgid"), Fork._fields.index("start_boottime_ns")
+)
+_parent_key: Callable[[Event], Key] = itemgetter(
+    Fork._fields.index("parent_tgid"), Fork._fields.index("parent_start_boottime_ns")
+)
+
+
+class Image(NamedTuple):
+    """What a process runs. Shared by the processes that inherit it."""
+
+    name: bytes
+    """task_struct.comm"""
+    executable: bytes
+    """Empty when it is not known."""
+    args: bytes
+    """Each argument ended by a NUL."""
+    args_count: int
+
+
+@dataclass(slots=True)
+class Process:
+    """One process, live or exited."""
+
+    key: Key
+    parent: Key
+    """The process that adopted it, or else its creator, as of its last event."""
+    image: Image
+    executed: bool
+    """Whether it has run an image of its own: False between fork and exec."""
+    coarse: bool = False
+    """The start in ``key`` is only good to a clock tick (seeded from /proc)."""
+    exit_code: int | None = None
+
+
+class Applied(NamedTuple):
+    """An event together with what the tree knew at that moment."""
+
+    event: Event
+    image: Image
+    parent_image: Image | None
+    """None when the parent is unknown, or there is none."""
+    changed: bool
+    """An exec of a process that had an image of its own before."""
+
+
+class Evictions:
+    """Why a process was dropped from the tree."""
+
+    LIVE_CAPACITY = "live_capacity"
+    EXITED_CAPACITY = "exited_capacity"
+    ALL = (LIVE_CAPACITY, EXITED_CAPACITY)
+
+
+class Misses:
+    """How an event did not fit the tree."""
+
+    FORK_PARENT_UNKNOWN = "fork_parent_unknown"
+    FORK_AFTER_EXIT = "fork_after_exit"
+    EXEC_UNKNOWN = "exec_unknown"
+    EXIT_UNKNOWN = "exit_unknown"
+    EXIT_MISSED = "exit_missed"
+    ALL = (FORK_PARENT_UNKNOWN, FORK_AFTER_EXIT, EXEC_UNKNOWN, EXIT_UNKNOWN, EXIT_MISSED)
+
+
+class _Exited(LRUCache[Key, Process]):
+    """An LRU that counts what it evicts."""
+
+    evicted = 0
+
+    def popitem(self) -> tuple[Key, Process]:
+        self.evicted += 1
+        return super().popitem()
+
+
+class Tree:
+    """The tree of one host. ``tick_ns``: the resolution of start times in /proc."""
+
+    def __init__(self, live_capacity: int, exited_capacity: int, tick_ns: int) -> None:
+        self.live_capacity = live_capacity
+        self.exited_capacity = exited_capacity
+        self.misses = dict.fromkeys(Misses.ALL, 0)
+        self.duplicate_exits_total = 0
+        """Exits of a process that had exited: two last threads on kernels that do not tell."""
+        self._live: dict[int, Process] = {}
+        self._exited = _Exited(exited_capacity)
+        self._live_evicted = 0
+        self._tick_ns = tick_ns
+
+    @property
+    def evictions(self) -> dict[str, int]:
+        """Processes dropped, by reason."""
+        return {
+            Evictions.LIVE_CAPACITY: self._live_evicted,
+            Evictions.EXITED_CAPACITY: self._exited.evicted,
+        }
+
+    @property
+    def live(self) -> int:
+        """How many processes are known to live."""
+        return len(self._live)
+
+    @property
+    def exited(self) -> int:
+        """How many exited processes are remembered."""
+        return len(self._exited)
+
+    def processes(self) -> Iterable[Process]:
+        """The live processes."""
+        return self._live.values()
+
+    def seed(self, processes: Iterable[Process]) -> None:
+        """Add processes found by a scan, before the first event is applied."""
+        for process in processes:
+            self._insert(process)
+
+    def find(self, key: Key) -> Process | None:
+        """The process of that key, live or remembered."""
+        process = self._live.get(key[0])
+        if process is not None and (process.key == key or self._adopt(process, key)):
+            return process
+        return self._exited.get(key)
+
+    def apply(self, event: Event) -> Applied | None:
+        """Update the tree. None for the second exit of one process."""
+        if isinstance(event, Exit):
+            return self._exit(event)
+        if isinstance(event, Exec):
+            return self._exec(event)
+        return self._fork(event)
+
+    def _fork(self, event: Fork) -> Applied:
+        key = _key(event)
+        parent_key = _parent_key(event)
+        parent = self.find(parent_key)
+        if parent is None and parent_key[0]:
+            self.misses[Misses.FORK_PARENT_UNKNOWN] += 1
+        image = _inherited(parent, event.comm)
+        live = self._live.get(key[0])
+        if key in self._exited:
+            self.misses[Misses.FORK_AFTER_EXIT] += 1
+        elif live is None or live.key != key:  # else it came late, and more is known by now
+            self._insert(Process(key, parent_key, image, executed=False))
+        return _make(Applied, (event, image, parent and parent.image, False))
+
+    def _exec(self, event: Exec) -> Applied:
+        key = _key(event)
+        parent_key = _parent_key(event)
+        image = Image(_text(event.comm), event.filename, event.args, event.args_count)
+        process = self.find(key)
+        changed = False
+        if process is None:
+            self.misses[Misses.EXEC_UNKNOWN] += 1
+            self._insert(Process(key, parent_key, image, executed=True))
+        else:
+            changed = process.executed
+            process.image = image
+            process.executed = True
+            process.parent = parent_key
+        parent = self.find(parent_key)
+        return _make(Applied, (event, image, parent and parent.image, changed))
+
+    def _exit(self, event: Exit) -> Applied | None:
+        key = _key(event)
+        parent_key = _parent_key(event)
+        process = self.find(key)
+        if process is None:
+            self.misses[Misses.EXIT_UNKNOWN] += 1
+            process = Process(key, parent_key, _inherited(None, event.comm), executed=False)
+        elif process.exit_code is not None:
+            self.duplicate_exits_total += 1
+            return None
+        process.exit_code = event.exit_code
+        process.parent = parent_key
+        if self._live.get(key[0]) is process:
+            del self._live[key[0]]
+        self._remember(process)
+        parent = self.find(parent_key)
+        return _make(Applied, (event, process.image, parent and parent.image, False))
+
+    def _adopt(self, process: Process, key: Key) -> bool:
+        """Give a seeded process its exact start, if that is the one /proc rounded."""
+        if not process.coarse or process.key[1] // self._tick_ns != key[1] // self._tick_ns:
+            return False
+        process.key = key
+        process.coarse = False
+        return True
+
+    def _started_later(self, process: Process, other: Process) -> bool:
+        return process.key[1] // self._tick_ns > other.key[1] // self._tick_ns
+
+    def _insert(self, process: Process) -> None:
+        """Make it the live owner of its pid; an owner that never exited did so unseen."""
+        tgid = process.key[0]
+        previous = self._live.get(tgid)
+        if previous is None:
+            if len(self._live) >= self.live_capacity:
+                del self._live[next(iter(self._live))]
+                self._live_evicted += 1
+        elif self._started_later(previous, process):
+            self._remember(process)  # the scan already saw who came after it
+            return
+        else:
+            del self._live[tgid]
+            if not self._adopt(previous, process.key):
+                self.misses[Misses.EXIT_MISSED] += 1
+                self._remember(previous)
+        self._live[tgid] = process
+
+    def _remember(self, process: Process) -> None:
+        if self.exited_capacity:
+            self._exited[process.key] = process
+
+
+def _text(comm: bytes) -> bytes:
+    """A NUL-padded name without its padding."""
+    return comm.partition(b"\0")[0]
+
+
+def _inherited(parent: Process | None, comm: bytes) -> Image:
+    """The image of a child: its parent's, unless the parent is unknown or was renamed since."""
+    name = _text(comm)
+    if parent is None:
+        return Image(name, b"", b"", 0)
+    if parent.image.name == name:
+        return parent.image
+    return parent.image._replace(name=name)

@@ -1,0 +1,227 @@
+"""The daemon: what is wired to what, and in which order it starts, runs and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from typing import Any
+
+from agentd import host, http, metrics, procfs
+from agentd.audit import ForkAudit
+from agentd.config import Config
+from agentd.core.batch import Batch
+from agentd.core.event import kind_names
+from agentd.core.pace import Pace
+from agentd.core.pipeline import Limits, Pipeline
+from agentd.core.wire import Wire, parse_wire
+from agentd.kernel.attach import Attached, Loader
+from agentd.kernel.counters import Counters
+from agentd.kernel.ringbuf import Ringbuf
+from agentd.paths import bpf_dir
+from agentd.rounds import Rounds
+from agentd.sinks.ecs import EcsRenderer
+from agentd.sinks.stdout import SinkClosedError, Stdout
+from agentd.sinks.text import HEADING, TextRenderer
+
+STALLED_AFTER_NS = 5_000_000_000
+LAST_ROUND_SECONDS = 1.0
+"""How long a sink that does not take anything may delay the end."""
+
+
+async def run(config: Config, loader: Loader, duration_seconds: float | None, log: Any) -> None:
+    """Run until a signal, the duration's end, or the end of standard output's reader."""
+    listening = http.bind(config.metrics.listen) if config.metrics.listen else None
+    sink = _make_sink(config)
+    attached = await loader.attached()
+    if attached.log:
+        log.debug("the loader said", text=attached.log)
+    daemon = Daemon(config, attached, sink, log)
+    daemon.seed()
+    gc.collect()
+    gc.freeze()
+    try:
+        async with asyncio.TaskGroup() as group:
+            rounds = group.create_task(daemon.run_rounds())
+            if listening is not None:
+                group.create_task(http.run(daemon.http_app(), listening, daemon.stopping.wait))
+            await daemon.wait(duration_seconds)
+            rounds.cancel()
+        await daemon.finish()
+    finally:
+        daemon.close()
+    if daemon.bug is not None:
+        raise daemon.bug
+
+
+class Daemon:
+    """The parts, and what happens to them over time."""
+
+    def __init__(self, config: Config, attached: Attached, sink: Stdout | None, log: Any) -> None:
+        wire = _read_wire()
+        cpus = host.possible_cpus()
+        handover = attached.handover
+        self.stopping = asyncio.Event()
+        self.bug: BaseException | None = None
+        self._log = log
+        self._sink = sink
+        self._sink_lost = 0
+        self._seeded = False
+        self._kind_names = kind_names(wire)
+        self._link_fds = handover.link_fds
+        self._filtered = bool(config.filter.cgroup.strip("/"))
+        self._counters = Counters(
+            handover.counters_fd, wire.layout("agentd_counters"), cpus, len(self._kind_names)
+        )
+        self._ring = Ringbuf(handover.events_fd, config.transport.ring_bytes)
+        self._pipeline = Pipeline(wire, cpus, _limits(config), procfs.TICK_NS)
+        self._rounds = Rounds(
+            self._ring,
+            self._counters.read,
+            self._pipeline,
+            self._write,
+            pace=Pace(
+                config.transport.batch_delay_ms / 1e3, config.transport.batch_delay_max_ms / 1e3
+            ),
+            round_bytes=config.transport.round_bytes,
+        )
+        self._audit = ForkAudit(self._forks_seen, procfs.forks_total)
+        log.info(
+            "attached",
+            bcc=handover.bcc_version,
+            offsets="btf" if handover.from_btf else "kernel headers",
+            ring_bytes=config.transport.ring_bytes,
+            cpus=cpus,
+            cgroup=config.filter.cgroup or None,
+        )
+
+    def seed(self) -> None:
+        """Scan /proc, after attaching: what happens meanwhile waits in the ring."""
+        self._pipeline.seed(procfs.scan())
+        self._seeded = True
+        self._log.info("ready", processes=self._pipeline.tree.live)
+
+    async def wait(self, duration_seconds: float | None) -> None:
+        """Until it is time to stop."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._on_loop_error)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(duration_seconds):
+                await self.stopping.wait()
+        self.stopping.set()
+
+    async def run_rounds(self) -> None:
+        """Rounds until cancelled, or until nobody reads what goes out."""
+        try:
+            await self._rounds.run()
+        except SinkClosedError as error:
+            self._log.info("stopping", reason=error.message)
+            self._sink = None
+            self.stopping.set()
+
+    async def finish(self) -> None:
+        """Detach, take what is left, and say what became of everything."""
+        self._detach()
+        with contextlib.suppress(SinkClosedError, TimeoutError):
+            async with asyncio.timeout(LAST_ROUND_SECONDS):
+                await self._rounds.finish()
+        if self._sink is not None:
+            self._sink_lost = self._sink.pending_lines
+        kernel, pipeline = self._counters.read(), self._pipeline
+        self._log.info(
+            "stopped",
+            **dict(zip(self._kind_names, pipeline.emitted, strict=True)),
+            lost=kernel.failures_total + pipeline.decoder.errors + self._sink_lost,
+            late=pipeline.reorderer.late_total,
+            imbalance=pipeline.imbalance,
+        )
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._detach()
+        self._ring.close()
+        self._counters.close()
+        if self._sink is not None:
+            self._sink.close()
+
+    def http_app(self) -> http.Asgi:
+        """Metrics and health of this daemon."""
+        return http.make_app(
+            metrics.make_app(self._snapshot), self._healthz, self._readyz, self._on_bug
+        )
+
+    def _detach(self) -> None:
+        for fd in self._link_fds:
+            os.close(fd)
+        self._link_fds = ()
+
+    async def _write(self, batch: Batch) -> None:
+        if self._sink is not None:
+            await self._sink.write(batch)
+
+    def _healthz(self) -> http.Health:
+        idle_ns = host.boottime_ns() - self._rounds.last_ns
+        if self._ring.used_bytes and idle_ns > STALLED_AFTER_NS:
+            return http.Health(False, f"stalled: no round for {idle_ns / 1e9:.1f} s")
+        return http.Health(True, "ok")
+
+    def _readyz(self) -> http.Health:
+        return http.Health(self._seeded, "attached and seeded" if self._seeded else "starting")
+
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback that raised is a bug of ours; a connection that broke is not."""
+        exception = context.get("exception")
+        if "handle" in context and isinstance(exception, Exception):
+            self._on_bug(exception)
+        else:
+            self._log.warning("event loop", message=context["message"], error=repr(exception))
+
+    def _on_bug(self, bug: Exception) -> None:
+        self.bug = self.bug or bug
+        self.stopping.set()
+
+    def _forks_seen(self) -> int:
+        kernel = self._counters.read()
+        return sum(kernel.attempts[self._kind_names.index("fork")]) + sum(kernel.threads)
+
+    def _snapshot(self) -> metrics.Snapshot:
+        return metrics.Snapshot(
+            kind_names=self._kind_names,
+            pipeline=self._pipeline,
+            kernel=self._counters.read(),
+            sink_lost=self._sink_lost,
+            rounds=self._rounds.total,
+            round_duration=self._rounds.duration,
+            latency=self._rounds.latency,
+            ring_used_bytes=self._ring.used_bytes,
+            ring_size_bytes=self._ring.size_bytes,
+            forks_unaccounted=0 if self._filtered else self._audit.unaccounted(),
+        )
+
+
+def _make_sink(config: Config) -> Stdout | None:
+    """The sink that the configuration asks for. Raises ConfigError if there is no stdout."""
+    wire = _read_wire()
+    if config.output.format == "json":
+        return Stdout(EcsRenderer(wire, host.boot_id(), host.PAGE_BYTES))
+    if config.output.format == "text":
+        return Stdout(TextRenderer(kind_names(wire), colour=sys.stdout.isatty()), heading=HEADING)
+    return None
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        reorder_capacity=config.reorder.capacity,
+        slack_ns=config.reorder.slack_us * 1000,
+        live_capacity=config.tree.live_capacity,
+        exited_capacity=config.tree.exited_capacity,
+    )
+
+
+def _read_wire() -> Wire:
+    return parse_wire((bpf_dir() / "agentd.h").read_text())

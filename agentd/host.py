@@ -1,0 +1,36 @@
+"""Facts about this host that never change while it runs."""
+
+from __future__ import annotations
+
+import mmap
+import time
+
+PAGE_BYTES = mmap.PAGESIZE
+
+
+def possible_cpus(path: str = "/sys/devices/system/cpu/possible") -> int:
+    """How many CPUs there can ever be, one more than the highest number (``0-3`` gives 4)."""
+    with open(path) as file:
+        return parse_cpu_count(file.read())
+
+
+def parse_cpu_count(text: str) -> int:
+    """The same, from the kernel's list format (``0,2-5``). Raises ValueError on other text."""
+    last = text.strip().split(",")[-1]
+    return int(last.split("-")[-1]) + 1
+
+
+def boot_id(path: str = "/proc/sys/kernel/random/boot_id") -> str:
+    """The random id of this boot, 32 hexadecimal digits."""
+    with open(path) as file:
+        return file.read().strip().replace("-", "")
+
+
+def boottime_ns() -> int:
+    """CLOCK_BOOTTIME, the clock of all events."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def wall_offset_ns() -> int:
+    """What to add to CLOCK_BOOTTIME to get the wall clock, now."""
+    return time.time_ns() - boottime_ns()

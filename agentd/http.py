@@ -1,0 +1,114 @@
+"""Metrics and health over HTTP: an ASGI application and the server that runs it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config as HypercornConfig
+
+from agentd.errors import ConfigError
+
+GRACEFUL_SECONDS = 0.2
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One answer to a health question."""
+
+    good: bool
+    reason: str
+
+
+def make_app(
+    metrics: Asgi,
+    healthz: Callable[[], Health],
+    readyz: Callable[[], Health],
+    on_bug: Callable[[Exception], None],
+) -> Asgi:
+    """The application: /metrics by Prometheus's own, /healthz and /readyz by the functions.
+
+    The server would log an exception and go on; ``on_bug`` hears of it first.
+    """
+    checks = {"/healthz": healthz, "/readyz": readyz}
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if scope["method"] not in ("GET", "HEAD"):
+            await _text(send, 405, "only GET\n")
+        elif path == "/metrics":
+            await metrics(scope, receive, send)
+        elif path in checks:
+            health = checks[path]()
+            await _text(send, 200 if health.good else 503, health.reason + "\n")
+        else:
+            await _text(send, 404, "there is /metrics, /healthz and /readyz\n")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        try:
+            await route(scope, receive, send)
+        except Exception as bug:
+            on_bug(bug)
+            raise
+
+    return app
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Nothing to do at start-up and shutdown, but the server wants an answer."""
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
+
+
+async def _text(send: Send, status: int, text: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+def parse_listen(listen: str) -> tuple[str, int]:
+    """``address:port``, an IPv6 address in brackets. Raises ConfigError."""
+    host, colon, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isdigit() and int(port) < 1 << 16):
+        raise ConfigError(
+            f'metrics.listen = "{listen}": must be address:port', "for instance 127.0.0.1:9847"
+        )
+    return host, int(port)
+
+
+def bind(listen: str) -> socket.socket:
+    """A listening socket. Raises ConfigError if the address cannot be had."""
+    host, port = parse_listen(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigError(
+            f'metrics.listen = "{listen}": cannot listen there: {error.strerror}',
+            "another port, or --set metrics.listen= to do without",
+        ) from None
+
+
+async def run(app: Asgi, listening: socket.socket, stop: Callable[[], Awaitable[Any]]) -> None:
+    """Serve on a socket, which is closed in the end, until ``stop`` returns."""
+    config = HypercornConfig()
+    config.bind = [f"fd://{listening.detach()}"]
+    config.graceful_timeout = GRACEFUL_SECONDS
+    config.include_server_header = False
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.errorlog.setLevel(logging.ERROR)
+    await serve(app, config, shutdown_trigger=stop)  # type: ignore[arg-type]

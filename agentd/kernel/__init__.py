@@ -1,0 +1,1 @@
+"""Everything that touches bpf(): the loader and the transports."""

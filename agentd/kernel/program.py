@@ -1,0 +1,155 @@
+"""What to compile: the BPF source, its macros, and which variants of it to try.
+
+The same source serves every kernel. What differs is given as macros: offsets out of BTF, or, on
+a kernel without BTF whose headers are installed, as offsetof() for the compiler to work out.
+Features are found by looking (BTF) or by trying (variants, best first), never by version.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentd.core.wire import parse_wire, static_assertions
+from agentd.kernel.btf import Btf, BtfError
+
+_MEMBERS = {
+    "TASK_PID": ("task_struct", "pid"),
+    "TASK_TGID": ("task_struct", "tgid"),
+    "TASK_COMM": ("task_struct", "comm"),
+    "TASK_CRED": ("task_struct", "cred"),
+    "TASK_GROUP_LEADER": ("task_struct", "group_leader"),
+    "TASK_REAL_PARENT": ("task_struct", "real_parent"),
+    "TASK_START_BOOTTIME": ("task_struct", "start_boottime"),
+    "TASK_SIGNAL": ("task_struct", "signal"),
+    "TASK_MM": ("task_struct", "mm"),
+    "TASK_EXIT_CODE": ("task_struct", "exit_code"),
+    "TASK_UTIME": ("task_struct", "utime"),
+    "TASK_STIME": ("task_struct", "stime"),
+    "TASK_SUM_EXEC_RUNTIME": ("task_struct", "se.sum_exec_runtime"),
+    "SIGNAL_LIVE": ("signal_struct", "live"),
+    "SIGNAL_FLAGS": ("signal_struct", "flags"),
+    "SIGNAL_GROUP_EXIT_CODE": ("signal_struct", "group_exit_code"),
+    "SIGNAL_UTIME": ("signal_struct", "utime"),
+    "SIGNAL_STIME": ("signal_struct", "stime"),
+    "SIGNAL_SUM_SCHED_RUNTIME": ("signal_struct", "sum_sched_runtime"),
+    "SIGNAL_MAXRSS": ("signal_struct", "maxrss"),
+    "CRED_EUID": ("cred", "euid"),
+    "CRED_EGID": ("cred", "egid"),
+    "MM_ARG_START": ("mm_struct", "arg_start"),
+    "MM_ARG_END": ("mm_struct", "arg_end"),
+    "LINUX_BINPRM_FILENAME": ("linux_binprm", "filename"),
+    "LINUX_BINPRM_ARGC": ("linux_binprm", "argc"),
+}
+_CGROUP_MEMBERS = {
+    "TASK_CGROUPS": ("task_struct", "cgroups"),
+    "CSS_SET_DFL_CGRP": ("css_set", "dfl_cgrp"),
+    "CGROUP_LEVEL": ("cgroup", "level"),
+    "CGROUP_KN": ("cgroup", "kn"),
+    "KERNFS_NODE_ID": ("kernfs_node", "id"),
+}
+_ANCESTORS = ("cgroup", "ancestors")
+"""Pointers, since kernel 6.1; before, ``ancestor_ids`` held the ids themselves."""
+_ANCESTOR_IDS = ("cgroup", "ancestor_ids")
+
+_KERNEL_INCLUDES = ("linux/sched/signal.h", "linux/binfmts.h", "linux/cred.h", "linux/cgroup.h")
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupFilter:
+    """The cgroup to keep to: its id (the inode of its folder) and its depth below the root."""
+
+    cgroup_id: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the programs are built for."""
+
+    cpus: int
+    """Possible CPUs, not only those online."""
+    ring_bytes: int
+    page_bytes: int
+    cgroup: CgroupFilter | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One variant, ready for BCC."""
+
+    text: str
+    cflags: tuple[str, ...]
+    kernel_source: Path | None
+    """The headers to compile against; None for those of the running kernel."""
+
+
+def variants(bpf_dir: Path, settings: Settings) -> list[Source]:
+    """The sources to try, best first. Raises BtfError where neither BTF nor headers are there."""
+    text = (bpf_dir / "agentd.bpf.c").read_text()
+    wire = parse_wire((bpf_dir / "agentd.h").read_text())
+    text += static_assertions(wire)
+    common = [f"-I{bpf_dir}", "-Wno-macro-redefined", *_settings_flags(settings)]
+    try:
+        flags, kernel_source = _btf_flags(Btf(), settings), bpf_dir / "headers"
+    except BtfError:
+        if not kernel_headers().is_dir():
+            raise
+        return _header_variants(text, common, settings)
+    return [
+        Source(text, (*common, *flags, "-DHAVE_ATOMIC_FETCH"), kernel_source),
+        Source(text, (*common, *flags), kernel_source),
+    ]
+
+
+def kernel_headers() -> Path:
+    """Where the headers of the running kernel would be."""
+    return Path("/lib/modules", os.uname().release, "build")
+
+
+def _settings_flags(settings: Settings) -> list[str]:
+    flags = [
+        f"-DAGENTD_CPUS={settings.cpus}",
+        f"-DAGENTD_RING_PAGES={settings.ring_bytes // settings.page_bytes}",
+        f"-DAGENTD_PAGE_SIZE={settings.page_bytes}UL",
+    ]
+    if settings.cgroup:
+        flags.append(f"-DFILTER_CGROUP_ID={settings.cgroup.cgroup_id}ULL")
+        flags.append(f"-DFILTER_CGROUP_LEVEL={settings.cgroup.level}")
+    return flags
+
+
+def _btf_flags(btf: Btf, settings: Settings) -> list[str]:
+    members = dict(_MEMBERS)
+    flags = []
+    if settings.cgroup:
+        members |= _CGROUP_MEMBERS
+        has_pointers = btf.has_member(*_ANCESTORS)
+        members["CGROUP_ANCESTORS"] = _ANCESTORS if has_pointers else _ANCESTOR_IDS
+        flags += [] if has_pointers else ["-DCGROUP_ANCESTOR_IDS"]
+    if btf.tracepoint_args("sched_process_exit") > 1:
+        flags.append("-DHAVE_GROUP_DEAD")
+    flags += [f"-DOFF_{name}={btf.offset(*member)}" for name, member in members.items()]
+    return flags
+
+
+def _header_variants(text: str, common: list[str], settings: Settings) -> list[Source]:
+    """Against kernel headers: what cannot be looked up beforehand is tried."""
+    members = dict(_MEMBERS) | (_CGROUP_MEMBERS if settings.cgroup else {})
+    offsets = [_offsetof(name, member) for name, member in members.items()]
+    includes = "".join(f"#include <{name}>\n" for name in _KERNEL_INCLUDES)
+    cgroup_flags = [
+        [_offsetof("CGROUP_ANCESTORS", _ANCESTORS)],
+        [_offsetof("CGROUP_ANCESTORS", _ANCESTOR_IDS), "-DCGROUP_ANCESTOR_IDS"],
+    ]
+    return [
+        Source(includes + text, (*common, *offsets, *cgroup, *fetch), None)
+        for cgroup in (cgroup_flags if settings.cgroup else [[]])
+        for fetch in (["-DHAVE_ATOMIC_FETCH"], [])
+    ]
+
+
+def _offsetof(name: str, member: tuple[str, str]) -> str:
+    struct, path = member
+    return f"-DOFF_{name}=__builtin_offsetof(struct {struct},{path})"

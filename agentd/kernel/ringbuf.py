@@ -1,0 +1,158 @@
+"""The BPF ring buffer, drained by mmap without a syscall.
+
+Layout (kernel/bpf/ringbuf.c): a page with the consumer position, which user space writes; a page
+with the producer position; then the data. Each record has an 8-byte header, its length with two
+flag bits, and starts at a multiple of 8. Positions only grow; the place in the data is the
+position modulo the size.
+
+The kernel maps the data twice so that a record at the end is contiguous. Both copies would count
+as resident memory of this process, so only one is mapped here and the bytes of a round are put
+together from two slices when they wrap.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import threading
+from typing import Protocol
+
+from agentd.core.decode import Span
+from agentd.core.pipeline import Delivery
+
+_BUSY = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not yet submitted
+_DISCARDED = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
+_LENGTH_MASK = _DISCARDED - 1
+_HEADER_BYTES = 8  # BPF_RINGBUF_HDR_SZ
+
+
+class Memory(Protocol):
+    """The three mapped areas of a ring, as words and bytes."""
+
+    consumer: memoryview
+    """One writable 64-bit word."""
+    producer: memoryview
+    """One 64-bit word."""
+    data: memoryview
+    """The data area as bytes."""
+
+
+class RingMemory:
+    """The areas of the ring behind a map fd."""
+
+    def __init__(self, map_fd: int, size_bytes: int) -> None:
+        page = mmap.PAGESIZE
+        self._writable = mmap.mmap(map_fd, page)
+        self._readable = mmap.mmap(
+            map_fd, page + size_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ, offset=page
+        )
+        self.consumer = memoryview(self._writable)[:8].cast("Q")
+        self.producer = memoryview(self._readable)[:8].cast("Q")
+        self.data = memoryview(self._readable)[page:]
+
+    def close(self) -> None:
+        """Unmap."""
+        for view in (self.consumer, self.producer, self.data):
+            view.release()
+        self._writable.close()
+        self._readable.close()
+
+
+class RingReader:
+    """Drains a ring's memory. ``commit`` gives the room of what was drained back to the kernel."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._words = memory.data.cast("I")
+        self._size_bytes = len(memory.data)
+        self._position = int(memory.consumer[0])
+        self._safe_ns = 0
+        self._fence = threading.Lock()
+        self._fence.acquire()
+
+    @property
+    def size_bytes(self) -> int:
+        """How much fits into the ring."""
+        return self._size_bytes
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes between the consumer and the producer position."""
+        return int(self._memory.producer[0]) - int(self._memory.consumer[0])
+
+    def drain(self, now_ns: int, limit_bytes: int) -> Delivery:
+        """Copy what has been submitted, up to about ``limit_bytes``, in the ring's order.
+
+        ``now_ns`` must have been read from CLOCK_BOOTTIME before the call. A record stamped
+        before it was reserved before it, and so lies before the producer position read here:
+        a drain that reaches that position has seen all of them.
+        """
+        start = self._position
+        end = int(self._memory.producer[0])
+        spans, position = self._committed(start, min(end, start + limit_bytes))
+        self._full_barrier()
+        data = self._copy(start, position)
+        self._position = position
+        drained = position >= end
+        if drained:
+            self._safe_ns = now_ns
+        return Delivery(data, spans, self._safe_ns, drained)
+
+    def commit(self) -> None:
+        """Let the kernel reuse all that has been drained."""
+        self._memory.consumer[0] = self._position
+
+    def _committed(self, start: int, end: int) -> tuple[list[Span], int]:
+        """Where the records lie, relative to ``start``, up to the first that is not submitted."""
+        words, mask = self._words, self._size_bytes - 1
+        spans: list[Span] = []
+        position = start
+        while position < end:
+            header = words[(position & mask) >> 2]
+            if header & _BUSY:
+                break
+            length = header & _LENGTH_MASK
+            if not header & _DISCARDED:
+                spans.append((position - start + _HEADER_BYTES, length))
+            position += (length + _HEADER_BYTES + 7) & ~7
+        return spans, position
+
+    def _full_barrier(self) -> None:
+        """Order the loads of the headers before those of what they announce.
+
+        Releasing and taking a lock is a store-release and a load-acquire of one word, which even
+        weakly ordered CPUs (arm64) do not let other loads cross.
+        """
+        self._fence.release()
+        self._fence.acquire()
+
+    def _copy(self, start: int, end: int) -> bytes:
+        data, mask = self._memory.data, self._size_bytes - 1
+        first, last = start & mask, end & mask
+        if end - start and first >= last:
+            return b"".join((data[first:], data[:last]))
+        return bytes(data[first:last])
+
+
+class Ringbuf(RingReader):
+    """The ring behind a map fd, which becomes readable when there is something to drain."""
+
+    def __init__(self, map_fd: int, size_bytes: int) -> None:
+        self._map_fd = map_fd
+        self._ring = RingMemory(map_fd, size_bytes)
+        super().__init__(self._ring)
+
+    def fileno(self) -> int:
+        """The fd to poll."""
+        return self._map_fd
+
+    def readable(self) -> bool:
+        """Whether the kernel has something that was not committed yet."""
+        return bool(select.select([self._map_fd], [], [], 0)[0])
+
+    def close(self) -> None:
+        """Unmap and let go of the map."""
+        self._words.release()
+        self._ring.close()
+        os.close(self._map_fd)

@@ -1,0 +1,127 @@
+"""The rounds: wait until the kernel has something, let it gather, take it, hand it on, commit.
+
+The ring's adaptive notification wakes the loop once; while events keep coming, rounds follow
+each other at a pace of their own and the loop does not poll at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from agentd import host
+from agentd.core.accounting import KernelCounters
+from agentd.core.batch import Batch
+from agentd.core.event import Lost
+from agentd.core.histogram import Histogram
+from agentd.core.pace import Pace
+from agentd.core.pipeline import Delivery, Entry, Pipeline
+
+_MS = 1_000_000
+LATENCY_BOUNDS_NS = tuple(ms * _MS for ms in (1, 5, 10, 25, 50, 100, 250, 500, 1000, 5000))
+DURATION_BOUNDS_NS = tuple(
+    us * 1000 for us in (100, 250, 500, 1000, 2500, 5000, 10000, 50000, 250000)
+)
+
+_LAST_ROUNDS_MAX = 256
+"""At the end: enough for a full ring of any size in rounds of the default size."""
+
+
+class Transport(Protocol):
+    """What the rounds need of a buffer between kernel and user space."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How much fits into the buffer."""
+
+    @property
+    def used_bytes(self) -> int:
+        """How much of it is taken now."""
+
+    def fileno(self) -> int:
+        """An fd that is readable when there is something to drain."""
+
+    def drain(self, now_ns: int, limit_bytes: int) -> Delivery:
+        """What the kernel has submitted."""
+
+    def commit(self) -> None:
+        """Let the kernel reuse what was drained."""
+
+
+class Rounds:
+    """Drives the pipeline. ``write`` hands a batch to the sinks and returns when they took it."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        read_counters: Callable[[], KernelCounters],
+        pipeline: Pipeline,
+        write: Callable[[Batch], Awaitable[None]],
+        *,
+        pace: Pace,
+        round_bytes: int,
+    ) -> None:
+        self.total = 0
+        self.duration = Histogram(DURATION_BOUNDS_NS)
+        self.latency = Histogram(LATENCY_BOUNDS_NS)
+        self.last_ns = host.boottime_ns()
+        """When the last round ended."""
+        self._transport = transport
+        self._read_counters = read_counters
+        self._pipeline = pipeline
+        self._write = write
+        self._pace = pace
+        self._round_bytes = round_bytes
+        self._sequence = 0
+
+    async def run(self) -> None:
+        """Rounds for ever, until cancelled."""
+        while True:
+            await self._readable()
+            more, behind = True, False
+            while more:
+                await asyncio.sleep(0 if behind else self._pace.delay_seconds)
+                delivery = await self._round()
+                behind = bool(delivery.spans) and not delivery.drained
+                more = bool(delivery.spans) or self._pipeline.waiting(self._read_counters())
+
+    async def finish(self) -> None:
+        """The last rounds, when nothing new is coming: take all there is, hold nothing back."""
+        for _ in range(_LAST_ROUNDS_MAX):
+            if (await self._round()).drained:
+                break
+        await self._hand_on(self._pipeline.flush(self._read_counters()))
+
+    async def _readable(self) -> None:
+        """Wait for the kernel's notification."""
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        fd = self._transport.fileno()
+        loop.add_reader(fd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_reader(fd)
+
+    async def _round(self) -> Delivery:
+        start_ns = host.boottime_ns()
+        before = self._read_counters()
+        filled = self._transport.used_bytes / self._transport.size_bytes
+        delivery = self._transport.drain(start_ns, self._round_bytes)
+        self._pace.after(len(delivery.spans), filled)
+        await self._hand_on(self._pipeline.push(delivery, before, self._read_counters()))
+        self._transport.commit()
+        self.total += 1
+        self.last_ns = host.boottime_ns()
+        self.duration.add_ages([start_ns], self.last_ns)
+        return delivery
+
+    async def _hand_on(self, entries: list[Entry]) -> None:
+        if not entries:
+            return
+        batch = Batch(entries, self._sequence, host.wall_offset_ns())
+        self._sequence += len(entries)
+        await self._write(batch)
+        stamps = [entry[0][0] for entry in entries if not isinstance(entry, Lost)]
+        self.latency.add_ages(stamps, host.boottime_ns())

@@ -1,0 +1,1 @@
+"""Where entries go. One file each; a renderer makes bytes, a writer carries them off."""

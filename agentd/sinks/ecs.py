@@ -1,0 +1,197 @@
+"""Entries as NDJSON in Elastic Common Schema names. docs/events.md is its description.
+
+An event's text is put together from parts that recur (what a process runs, the second of a
+time), each rendered once and kept. All text is ASCII: what a name or an argument holds can
+neither break a line nor reach a terminal as an escape.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from json.encoder import encode_basestring_ascii as _quote
+
+from agentd.core.batch import Batch
+from agentd.core.ending import read_exit_code, scale_cpu_times
+from agentd.core.event import Exit, Lost, kind_names
+from agentd.core.tree import Applied, Image
+from agentd.core.wire import Wire
+
+_SECOND_NS = 1_000_000_000
+
+_PARTS_KEPT = 2048
+"""Of each sort; recurring parts recur soon, so all are dropped when there are more."""
+
+_FLAG_NAMES = {
+    "late": "AGENTD_LATE",
+    "forced": "AGENTD_FORCED",
+    "args_truncated": "AGENTD_ARGS_TRUNCATED",
+    "inferred": "AGENTD_INFERRED",
+}
+_TYPES = {"fork": "start", "exec": "start", "exit": "end"}
+
+
+class EcsRenderer:
+    """Renders batches of one host and boot.
+
+    ``boot_id``: 32 hexadecimal digits. ``page_bytes``: the unit of max_rss_pages.
+    """
+
+    def __init__(self, wire: Wire, boot_id: str, page_bytes: int) -> None:
+        self._entity = boot_id[:16]
+        self._page_bytes = page_bytes
+        self._kind_names = kind_names(wire)
+        self._actions = tuple(_action(_TYPES[name], name) for name in self._kind_names)
+        self._change = _action("change", "exec")
+        self._flags = {name: wire.constant(macro) for name, macro in _FLAG_NAMES.items()}
+        self._processes: dict[tuple[int, int], tuple[str, str]] = {}
+        self._images: dict[Image, tuple[str, str]] = {}
+        self._parents: dict[tuple[int, int, Image | None], str] = {}
+        self._second_ns = -_SECOND_NS
+        self._second_text = ""
+
+    def render(self, batch: Batch) -> bytes:
+        """One line for each entry."""
+        offset_ns = batch.wall_offset_ns
+        lines = [
+            self._lost(entry, sequence, offset_ns)
+            if isinstance(entry, Lost)
+            else self._event(entry, sequence, offset_ns)
+            for sequence, entry in enumerate(batch.entries, batch.first_sequence)
+        ]
+        return "".join(lines).encode("ascii")
+
+    def _event(self, applied: Applied, sequence: int, offset_ns: int) -> str:
+        event, image, parent_image, changed = applied
+        boottime_ns, seq, cpu, kind, flags, _, tgid, parent, start_ns, parent_start_ns, uid, gid = (
+            event[:12]
+        )
+        when = self._time(boottime_ns + offset_ns)
+        ended = details = ""
+        if isinstance(event, Exit):
+            ended, details = self._ending(event, when)
+        key = (tgid, start_ns)
+        process_text, start = self._processes.get(key) or self._add_process(key, offset_ns)
+        image_text, raw = self._images.get(image) or self._add_image(image)
+        parent_key = (parent, parent_start_ns, parent_image)
+        parent_text = self._parents.get(parent_key) or self._add_parent(parent_key)
+        return (
+            f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
+            f'{self._change if changed else self._actions[kind]},"sequence":{sequence}}},'
+            f'"process":{{{process_text}{image_text}{start}{ended},'
+            f'"user":{{"id":"{uid}"}},"group":{{"id":"{gid}"}}{parent_text}}},'
+            f'"agentd":{{"cpu":{cpu},"seq":{seq},"boottime_ns":{boottime_ns}{details}{raw},'
+            f'"flags":{self._flag_list(flags) if flags else "[]"}}}}}\n'
+        )
+
+    def _ending(self, event: Exit, when: str) -> tuple[str, str]:
+        status, signal, core_dumped = read_exit_code(event.exit_code)
+        user_ns, system_ns = scale_cpu_times(event.utime_ns, event.stime_ns, event.runtime_ns)
+        code = "" if status is None else f',"exit_code":{status}'
+        killed = "" if signal is None else f',"signal":{signal}'
+        return (
+            f',"end":"{when}"{code}',
+            f'{killed},"core_dumped":{"true" if core_dumped else "false"}'
+            f',"cpu_user_seconds":{user_ns / 1e9:.9f},"cpu_system_seconds":{system_ns / 1e9:.9f}'
+            f',"max_rss_bytes":{event.max_rss_pages * self._page_bytes}',
+        )
+
+    def _lost(self, lost: Lost, sequence: int, offset_ns: int) -> str:
+        kind = "" if lost.kind is None else f',"kind":"{self._kind_names[lost.kind]}"'
+        return (
+            f'{{"@timestamp":"{self._time(lost.boottime_ns + offset_ns)}","event":{{"kind":"event",'
+            f'"category":["process"],"type":["info"],"action":"lost","sequence":{sequence}}},'
+            f'"agentd":{{"cpu":{lost.cpu},"seq":{lost.seq},"boottime_ns":{lost.boottime_ns},'
+            f'"lost":{{"count":{lost.missing},"cpu":{lost.cpu},"stage":"{lost.stage}"{kind},'
+            f'"from_boottime_ns":{lost.from_boottime_ns},"to_boottime_ns":{lost.to_boottime_ns}}},'
+            f'"flags":[]}}}}\n'
+        )
+
+    def _add_process(self, key: tuple[int, int], offset_ns: int) -> tuple[str, str]:
+        """The parts that say which process it is, and when it started."""
+        if len(self._processes) >= _PARTS_KEPT:
+            self._processes.clear()
+        tgid, start_ns = key
+        parts = self._processes[key] = (
+            f'"pid":{tgid},"entity_id":"{self._entity}-{tgid}-{start_ns}",',
+            f'"start":"{self._time(start_ns + offset_ns)}"',
+        )
+        return parts
+
+    def _add_image(self, image: Image) -> tuple[str, str]:
+        """The part that says what a process runs, and the bytes that it could not say."""
+        if len(self._images) >= _PARTS_KEPT:
+            self._images.clear()
+        parts = self._images[image] = _render_image(image)
+        return parts
+
+    def _add_parent(self, key: tuple[int, int, Image | None]) -> str:
+        """The part that says who started it; a blank, which JSON ignores, where nobody did."""
+        if len(self._parents) >= _PARTS_KEPT:
+            self._parents.clear()
+        tgid, start_ns, image = key
+        text = self._parents[key] = _render_parent(self._entity, tgid, start_ns, image)
+        return text
+
+    def _flag_list(self, flags: int) -> str:
+        names = [f'"{name}"' for name, bit in self._flags.items() if flags & bit]
+        return f"[{','.join(names)}]"
+
+    def _time(self, wall_ns: int) -> str:
+        ns = wall_ns - self._second_ns
+        if not 0 <= ns < _SECOND_NS:
+            second, ns = divmod(wall_ns, _SECOND_NS)
+            self._second_ns = second * _SECOND_NS
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        return f"{self._second_text}{ns:09d}Z"
+
+
+def _action(event_type: str, name: str) -> str:
+    return f'"type":["{event_type}"],"action":"{name}"'
+
+
+def _render_parent(entity: str, tgid: int, start_ns: int, image: Image | None) -> str:
+    if not tgid:
+        return " "
+    known = ""
+    if image is not None:
+        known = f',"name":{_quote(_text(image.name))}'
+        if image.executable:
+            known += f',"executable":{_quote(_text(image.executable))}'
+    return f',"parent":{{"pid":{tgid},"entity_id":"{entity}-{tgid}-{start_ns}"{known}}}'
+
+
+def split_args(args: bytes) -> list[bytes]:
+    """The arguments, one by one; the last may be cut."""
+    parts = args.split(b"\0")
+    return parts[:-1] if parts[-1] == b"" else parts
+
+
+def _render_image(image: Image) -> tuple[str, str]:
+    text = f'"name":{_quote(_text(image.name))},'
+    if image.executable:
+        text += f'"executable":{_quote(_text(image.executable))},'
+    if image.args_count:
+        args = ",".join(_quote(_text(arg)) for arg in split_args(image.args))
+        text += f'"args":[{args}],"args_count":{image.args_count},'
+    raw = {
+        name: base64.b64encode(value).decode("ascii")
+        for name, value in image._asdict().items()
+        if isinstance(value, bytes) and not _is_utf8(value)
+    }
+    if not raw:
+        return text, ""
+    return text, ',"raw":{' + ",".join(f'"{name}":"{value}"' for name, value in raw.items()) + "}"
+
+
+def _text(value: bytes) -> str:
+    """Text; what is not UTF-8 becomes U+FFFD, and the bytes go out as ``agentd.raw``."""
+    return value.decode("utf-8", "replace")
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

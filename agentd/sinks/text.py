@@ -1,0 +1,97 @@
+"""Entries as lines for people: aligned, coloured on a terminal, and safe to print."""
+
+from __future__ import annotations
+
+import time
+
+from agentd.core.batch import Batch
+from agentd.core.ending import read_exit_code
+from agentd.core.event import Exec, Exit, Fork, Lost
+from agentd.core.tree import Applied, Image
+
+HEADING = f"{'TIME':<15} {'EVENT':<5} {'PID':>7} {'PARENT':>7} {'UID':>5}  WHAT\n"
+
+_RESET = "\x1b[0m"
+_DIM = "\x1b[2m"
+_COLOURS = {"fork": "\x1b[34m", "exec": "\x1b[32m", "exit": "\x1b[33m", "lost": "\x1b[1;31m"}
+_FAILED = "\x1b[31m"
+
+
+class TextRenderer:
+    """Renders batches as text. The local time of day; durations in seconds."""
+
+    def __init__(self, kind_names: tuple[str, ...], *, colour: bool) -> None:
+        self._kind_names = kind_names
+        self._colour = colour
+
+    def render(self, batch: Batch) -> bytes:
+        """One line for each entry."""
+        lines = [self._line(entry, batch.wall_offset_ns) for entry in batch.entries]
+        return "".join(lines).encode()
+
+    def _line(self, entry: Applied | Lost, offset_ns: int) -> str:
+        if isinstance(entry, Lost):
+            when = self._paint(_DIM, _time_of_day(entry.boottime_ns + offset_ns))
+            kind = "" if entry.kind is None else f"{self._kind_names[entry.kind]} "
+            what = f"{entry.missing} {kind}events missed on cpu {entry.cpu} ({entry.stage})"
+            action = self._paint(_COLOURS["lost"], "lost ")
+            return (
+                f"{when} {action} {'':>7} {'':>7} {'':>5}  {self._paint(_COLOURS['lost'], what)}\n"
+            )
+        event = entry.event
+        when = self._paint(_DIM, _time_of_day(event.boottime_ns + offset_ns))
+        name = self._kind_names[event.kind]
+        action = self._paint(_COLOURS[name], f"{name:<5}")
+        return (
+            f"{when} {action} {event.tgid:>7} {event.parent_tgid:>7} {event.uid:>5}"
+            f"  {self._what(entry)}\n"
+        )
+
+    def _what(self, applied: Applied) -> str:
+        event, image = applied.event, applied.image
+        if isinstance(event, Exec):
+            cut = " …" if event.args_bytes < event.args_total_bytes else ""
+            return f"{_command(image)}{cut}"
+        name = printable(image.name)
+        if isinstance(event, Fork):
+            return self._paint(_DIM, name)
+        return f"{name} {self._how_it_ended(event)}"
+
+    def _how_it_ended(self, event: Exit) -> str:
+        status, signal, core_dumped = read_exit_code(event.exit_code)
+        seconds = (event.boottime_ns - event.start_boottime_ns) / 1e9
+        after = self._paint(_DIM, f"after {seconds:.3f} s")
+        if signal is not None:
+            word = f"signal {signal}{', core dumped' if core_dumped else ''}"
+            return f"{self._paint(_FAILED, word)} {after}"
+        return f"{self._paint(_FAILED, f'status {status}') if status else 'ok'} {after}"
+
+    def _paint(self, code: str, text: str) -> str:
+        return f"{code}{text}{_RESET}" if self._colour else text
+
+
+def printable(value: bytes) -> str:
+    """Text that a terminal shows and never obeys: everything else as \\x… or \\u… escapes."""
+    text = value.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _command(image: Image) -> str:
+    """The executable as given, then the arguments behind the first."""
+    args = image.args.split(b"\0")
+    words = [image.executable or image.name, *args[1:]]
+    if image.args.endswith(b"\0"):
+        words.pop()
+    return " ".join(_word(word) for word in words)
+
+
+def _word(value: bytes) -> str:
+    text = printable(value)
+    return f"'{text}'" if not text or " " in text else text
+
+
+def _time_of_day(wall_ns: int) -> str:
+    second, ns = divmod(wall_ns, 1_000_000_000)
+    return f"{time.strftime('%H:%M:%S', time.localtime(second))}.{ns // 1000:06d}"

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Reports every fork, exec and exit of a process. BCC dialect of C.
+ *
+ * Each probe: filter, number the attempt, reserve, stamp, fill, submit.
+ * The clock is read after the reservation: whatever user space has not seen
+ * when it reads the producer position cannot carry an older stamp than that.
+ * Records are written straight into the ring, because a per-CPU scratch area
+ * is shared with any program that preempts this one.
+ *
+ * Given by the loader as macros: OFF_<STRUCT>_<MEMBER>, the offsets in the
+ * running kernel; AGENTD_CPUS, AGENTD_RING_PAGES; and, where they apply,
+ * FILTER_CGROUP_ID with FILTER_CGROUP_LEVEL, HAVE_GROUP_DEAD (the exit
+ * tracepoint's third argument), HAVE_ATOMIC_FETCH, and CGROUP_ANCESTOR_IDS
+ * (struct cgroup holds ids where newer kernels hold pointers).
+ */
+#include "agentd.h"
+
+#define SIGNAL_GROUP_EXIT 0x00000004	/* include/linux/sched/signal.h */
+
+BPF_F_TABLE("array", u32, struct agentd_counters, counters, AGENTD_CPUS,
+	    BPF_F_MMAPABLE);
+BPF_RINGBUF_OUTPUT(events, AGENTD_RING_PAGES);
+
+/* Read the member at OFF_<member> of a kernel object, zero when unreadable. */
+#define READ(dst, object, member)					\
+	bpf_probe_read_kernel(&(dst), sizeof(dst), (char *)(object) + OFF_##member)
+
+/* Keep the compiler from dropping a bound that the verifier needs to see. */
+#define KEEP(value) asm volatile("" : "+r"(value))
+
+static __always_inline struct agentd_counters *cpu_counters(void)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+
+	return counters.lookup(&cpu);
+}
+
+/* The next attempt number of this CPU. */
+static __always_inline u64 next_seq(struct agentd_counters *c)
+{
+#ifdef HAVE_ATOMIC_FETCH
+	return __sync_fetch_and_add(&c->seq, 1);
+#else
+	/* such kernels do not let one tracing program preempt another */
+	return c->seq++;
+#endif
+}
+
+#ifdef FILTER_CGROUP_ID
+static __always_inline u64 cgroup_id(void *cgroup)
+{
+	void *kn = NULL;
+	u64 id = 0;
+
+	READ(kn, cgroup, CGROUP_KN);
+	READ(id, kn, KERNFS_NODE_ID);
+	return id;
+}
+
+static __always_inline bool in_filter(void *task)
+{
+	void *cset = NULL, *cgroup = NULL;
+	int level = -1;
+
+	READ(cset, task, TASK_CGROUPS);
+	READ(cgroup, cset, CSS_SET_DFL_CGRP);
+	READ(level, cgroup, CGROUP_LEVEL);
+	if (level < FILTER_CGROUP_LEVEL)
+		return false;
+#ifdef CGROUP_ANCESTOR_IDS
+	u64 id = 0;
+
+	bpf_probe_read_kernel(&id, sizeof(id), (char *)cgroup + OFF_CGROUP_ANCESTORS +
+			      FILTER_CGROUP_LEVEL * sizeof(u64));
+	return id == FILTER_CGROUP_ID;
+#else
+	void *ancestor = NULL;
+
+	bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
+			      (char *)cgroup + OFF_CGROUP_ANCESTORS +
+			      FILTER_CGROUP_LEVEL * sizeof(void *));
+	return cgroup_id(ancestor) == FILTER_CGROUP_ID;
+#endif
+}
+#else
+static __always_inline bool in_filter(void *task)
+{
+	return true;
+}
+#endif
+
+/* Number an attempt, or count it as filtered. Returns whether to go on. */
+static __always_inline bool begin(struct agentd_counters *c, void *task, u32 kind,
+				  u64 *seq)
+{
+	if (!in_filter(task)) {
+		__sync_fetch_and_add(&c->filtered[kind], 1);
+		return false;
+	}
+	*seq = next_seq(c);
+	__sync_fetch_and_add(&c->attempts[kind], 1);
+	return true;
+}
+
+static __always_inline int fail(struct agentd_counters *c, u32 kind)
+{
+	__sync_fetch_and_add(&c->failures[kind], 1);
+	return 0;
+}
+
+/* The clock first: see the top. */
+static __always_inline void fill_header(struct agentd_header *h, void *task, u32 kind,
+					u64 seq, u32 record_bytes)
+{
+	void *leader = NULL, *parent = NULL, *cred = NULL;
+
+	h->boottime_ns = bpf_ktime_get_boot_ns();
+	h->seq = seq;
+	h->cpu = bpf_get_smp_processor_id();
+	h->kind = kind;
+	h->flags = 0;
+	h->record_bytes = record_bytes;
+
+	READ(leader, task, TASK_GROUP_LEADER);
+	READ(h->tgid, leader, TASK_TGID);
+	READ(h->start_boottime_ns, leader, TASK_START_BOOTTIME);
+	READ(h->comm, leader, TASK_COMM);
+
+	READ(parent, leader, TASK_REAL_PARENT);
+	READ(parent, parent, TASK_GROUP_LEADER);
+	READ(h->parent_tgid, parent, TASK_TGID);
+	READ(h->parent_start_boottime_ns, parent, TASK_START_BOOTTIME);
+
+	READ(cred, task, TASK_CRED);
+	READ(h->uid, cred, CRED_EUID);
+	READ(h->gid, cred, CRED_EGID);
+}
+
+RAW_TRACEPOINT_PROBE(sched_process_fork)
+{
+	void *child = (void *)ctx->args[1];
+	struct agentd_counters *c = cpu_counters();
+	struct agentd_fork *e;
+	u32 tid = 0, tgid = 0;
+	u64 seq = 0;
+
+	if (!c)
+		return 0;
+	READ(tid, child, TASK_PID);
+	READ(tgid, child, TASK_TGID);
+	if (tid != tgid) {
+		__sync_fetch_and_add(&c->threads, 1);
+		return 0;
+	}
+	if (!begin(c, child, AGENTD_FORK, &seq))
+		return 0;
+	e = events.ringbuf_reserve(sizeof(struct agentd_fork));
+	if (!e)
+		return fail(c, AGENTD_FORK);
+	fill_header(&e->header, child, AGENTD_FORK, seq, sizeof(*e));
+	events.ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* What an exec record is made from, whatever its size class. */
+struct exec_source {
+	void *task;
+	void *filename;
+	void *args;
+	u32 args_count;
+	u32 args_total_bytes;
+	u64 seq;
+};
+
+enum submission { NO_ROOM, TOO_LONG, SUBMITTED };
+
+/*
+ * Fill a reserved record that has room for filename_max (a power of two) and
+ * args_max of text, both constants for the verifier. A filename that does not
+ * fit is left out rather than cut; returns whether it did.
+ */
+static __always_inline bool fill_exec(struct agentd_exec *e, struct exec_source *s,
+				      u32 filename_max, u32 args_max)
+{
+	char *text = (char *)(e + 1);
+	u32 args_bytes = s->args_total_bytes;
+	bool fits = true;
+	u32 n;
+
+	fill_header(&e->header, s->task, AGENTD_EXEC, s->seq, sizeof(*e));
+	n = bpf_probe_read_kernel_str(text, filename_max, s->filename);
+	if (n >= filename_max) {	/* as an error is, too */
+		fits = false;
+		n = 0;
+	}
+	KEEP(n);
+	n &= filename_max - 1;
+	if (args_bytes > args_max)
+		args_bytes = args_max;
+	if (bpf_probe_read_user(text + n, args_bytes, s->args))
+		args_bytes = 0;
+	if (args_bytes != s->args_total_bytes || !fits)
+		e->header.flags = AGENTD_ARGS_TRUNCATED;
+	e->header.record_bytes = sizeof(*e) + n + args_bytes;
+	e->filename_bytes = n;
+	e->args_bytes = args_bytes;
+	e->args_total_bytes = s->args_total_bytes;
+	e->args_count = s->args_count;
+	return fits;
+}
+
+/* Try one size class. What is too long for it is cut if it may be. */
+static __always_inline enum submission submit_exec_class(struct exec_source *s,
+							 u32 filename_max, u32 args_max,
+							 bool may_cut)
+{
+	struct agentd_exec *e = events.ringbuf_reserve(sizeof(struct agentd_exec) +
+						       filename_max + args_max);
+
+	if (!e)
+		return NO_ROOM;
+	if (!fill_exec(e, s, filename_max, args_max) && !may_cut) {
+		events.ringbuf_discard(e, BPF_RB_NO_WAKEUP);
+		return TOO_LONG;
+	}
+	events.ringbuf_submit(e, 0);
+	return SUBMITTED;
+}
+
+#define SMALL AGENTD_SMALL_FILENAME, AGENTD_SMALL_ARGS
+#define MEDIUM AGENTD_MEDIUM_FILENAME, AGENTD_MEDIUM_ARGS
+#define LARGE AGENTD_LARGE_FILENAME, AGENTD_LARGE_ARGS
+
+/* The smallest class that holds all of it; without room for that, less of it. */
+static __always_inline enum submission submit_exec(struct exec_source *s)
+{
+	enum submission done = TOO_LONG;
+
+	if (s->args_total_bytes <= AGENTD_SMALL_ARGS)
+		done = submit_exec_class(s, SMALL, false);
+	else if (s->args_total_bytes <= AGENTD_MEDIUM_ARGS)
+		done = submit_exec_class(s, MEDIUM, false);
+	if (done == TOO_LONG)
+		done = submit_exec_class(s, LARGE, true);
+	if (done == NO_ROOM)
+		done = submit_exec_class(s, SMALL, true);
+	return done;
+}
+
+RAW_TRACEPOINT_PROBE(sched_process_exec)
+{
+	void *bprm = (void *)ctx->args[2];
+	struct exec_source s = { .task = (void *)ctx->args[0] };
+	struct agentd_counters *c = cpu_counters();
+	u64 start = 0, end = 0;
+	void *mm = NULL;
+
+	if (!c || !begin(c, s.task, AGENTD_EXEC, &s.seq))
+		return 0;
+	READ(s.filename, bprm, LINUX_BINPRM_FILENAME);
+	READ(s.args_count, bprm, LINUX_BINPRM_ARGC);
+	READ(mm, s.task, TASK_MM);
+	READ(start, mm, MM_ARG_START);
+	READ(end, mm, MM_ARG_END);
+	s.args = (void *)start;
+	s.args_total_bytes = end - start;
+	if (submit_exec(&s) != SUBMITTED)
+		return fail(c, AGENTD_EXEC);
+	return 0;
+}
+
+/* Whether this thread's exit ends the process. */
+static __always_inline bool is_last_thread(struct bpf_raw_tracepoint_args *ctx, void *signal)
+{
+#ifdef HAVE_GROUP_DEAD
+	return ctx->args[1];
+#else
+	int live = -1;
+
+	/* two threads that leave together may both see 0: user space tells */
+	READ(live, signal, SIGNAL_LIVE);
+	return live == 0;
+#endif
+}
+
+static __always_inline void add_task_times(struct agentd_exit *e, void *task)
+{
+	u64 utime = 0, stime = 0, runtime = 0;
+
+	READ(utime, task, TASK_UTIME);
+	READ(stime, task, TASK_STIME);
+	READ(runtime, task, TASK_SUM_EXEC_RUNTIME);
+	e->utime_ns += utime;
+	e->stime_ns += stime;
+	e->runtime_ns += runtime;
+}
+
+/* Threads already released (in signal), the leader, and the one that leaves. */
+static __always_inline void fill_times(struct agentd_exit *e, void *task, void *leader,
+				       void *signal)
+{
+	READ(e->utime_ns, signal, SIGNAL_UTIME);
+	READ(e->stime_ns, signal, SIGNAL_STIME);
+	READ(e->runtime_ns, signal, SIGNAL_SUM_SCHED_RUNTIME);
+	add_task_times(e, leader);
+	if (task != leader)
+		add_task_times(e, task);
+}
+
+/* The status that wait(2) will return: kernel/exit.c, wait_task_zombie(). */
+static __always_inline u32 exit_status(void *leader, void *signal)
+{
+	u32 flags = 0, status = 0;
+
+	READ(flags, signal, SIGNAL_FLAGS);
+	if (flags & SIGNAL_GROUP_EXIT)
+		READ(status, signal, SIGNAL_GROUP_EXIT_CODE);
+	else
+		READ(status, leader, TASK_EXIT_CODE);
+	return status;
+}
+
+RAW_TRACEPOINT_PROBE(sched_process_exit)
+{
+	void *task = (void *)ctx->args[0];
+	struct agentd_counters *c = cpu_counters();
+	void *signal = NULL, *leader = NULL;
+	struct agentd_exit *e;
+	u64 seq = 0;
+
+	READ(signal, task, TASK_SIGNAL);
+	if (!c || !is_last_thread(ctx, signal) || !begin(c, task, AGENTD_EXIT, &seq))
+		return 0;
+	e = events.ringbuf_reserve(sizeof(struct agentd_exit));
+	if (!e)
+		return fail(c, AGENTD_EXIT);
+	READ(leader, task, TASK_GROUP_LEADER);
+	fill_header(&e->header, task, AGENTD_EXIT, seq, sizeof(*e));
+	e->exit_code = exit_status(leader, signal);
+	fill_times(e, task, leader, signal);
+	READ(e->max_rss_pages, signal, SIGNAL_MAXRSS);
+	events.ringbuf_submit(e, 0);
+	return 0;
+}
