@@ -14,7 +14,7 @@ import uvloop
 
 from agentd import __version__, cgroups, host
 from agentd.config import Config, load_config
-from agentd.errors import AgentdError
+from agentd.errors import AgentdError, ConfigError
 from agentd.kernel.attach import Loader, LoaderError
 from agentd.kernel.program import Settings
 
@@ -86,6 +86,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.output:
         assignments.append(f"output.format={arguments.output}")
     config = load_config(arguments.config, assignments)
+    if sys.stdout is None and config.output.format != "none":
+        raise ConfigError("standard output is closed, and events go there", "--output none")
     loader = Loader(_settings(config))
     try:
         return _run_daemon(config, loader, arguments.duration)

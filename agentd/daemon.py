@@ -24,7 +24,7 @@ from agentd.kernel.ringbuf import Ringbuf
 from agentd.paths import bpf_dir
 from agentd.rounds import Rounds
 from agentd.sinks.ecs import EcsRenderer
-from agentd.sinks.stdout import SinkClosedError, Stdout
+from agentd.sinks.stdout import SinkClosedError, SinkFailedError, Stdout
 from agentd.sinks.text import HEADING, TextRenderer
 
 STALLED_AFTER_NS = 5_000_000_000
@@ -53,8 +53,8 @@ async def run(config: Config, loader: Loader, duration_seconds: float | None, lo
         await daemon.finish()
     finally:
         daemon.close()
-    if daemon.bug is not None:
-        raise daemon.bug
+    if daemon.failure is not None:
+        raise daemon.failure
 
 
 class Daemon:
@@ -65,10 +65,9 @@ class Daemon:
         cpus = host.possible_cpus()
         handover = attached.handover
         self.stopping = asyncio.Event()
-        self.bug: BaseException | None = None
+        self.failure: Exception | None = None
         self._log = log
         self._sink = sink
-        self._sink_lost = 0
         self._seeded = False
         self._kind_names = kind_names(wire)
         self._link_fds = handover.link_fds
@@ -118,25 +117,27 @@ class Daemon:
     async def run_rounds(self) -> None:
         """Rounds until cancelled, or until nobody reads what goes out."""
         try:
+            if self._sink is not None:
+                await self._sink.flush()  # the heading, before the first event comes
             await self._rounds.run()
         except SinkClosedError as error:
             self._log.info("stopping", reason=error.message)
-            self._sink = None
             self.stopping.set()
+        except SinkFailedError as error:
+            self._fail(error)
 
     async def finish(self) -> None:
         """Detach, take what is left, and say what became of everything."""
         self._detach()
-        with contextlib.suppress(SinkClosedError, TimeoutError):
+        with contextlib.suppress(SinkClosedError, SinkFailedError, TimeoutError):
             async with asyncio.timeout(LAST_ROUND_SECONDS):
                 await self._rounds.finish()
-        if self._sink is not None:
-            self._sink_lost = self._sink.pending_lines
         kernel, pipeline = self._counters.read(), self._pipeline
         self._log.info(
             "stopped",
             **dict(zip(self._kind_names, pipeline.emitted, strict=True)),
-            lost=kernel.failures_total + pipeline.decoder.errors + self._sink_lost,
+            lost=kernel.failures_total + pipeline.decoder.errors,
+            not_written=self._rounds.entries_total - self._sink.written if self._sink else 0,
             late=pipeline.reorderer.late_total,
             imbalance=pipeline.imbalance,
         )
@@ -152,7 +153,7 @@ class Daemon:
     def http_app(self) -> http.Asgi:
         """Metrics and health of this daemon."""
         return http.make_app(
-            metrics.make_app(self._snapshot), self._healthz, self._readyz, self._on_bug
+            metrics.make_app(self._snapshot), self._healthz, self._readyz, self._fail
         )
 
     def _detach(self) -> None:
@@ -177,12 +178,13 @@ class Daemon:
         """A callback that raised is a bug of ours; a connection that broke is not."""
         exception = context.get("exception")
         if "handle" in context and isinstance(exception, Exception):
-            self._on_bug(exception)
+            self._fail(exception)
         else:
             self._log.warning("event loop", message=context["message"], error=repr(exception))
 
-    def _on_bug(self, bug: Exception) -> None:
-        self.bug = self.bug or bug
+    def _fail(self, failure: Exception) -> None:
+        """Stop; what happened first is raised when everything is put away."""
+        self.failure = self.failure or failure
         self.stopping.set()
 
     def _forks_seen(self) -> int:
@@ -194,7 +196,6 @@ class Daemon:
             kind_names=self._kind_names,
             pipeline=self._pipeline,
             kernel=self._counters.read(),
-            sink_lost=self._sink_lost,
             rounds=self._rounds.total,
             round_duration=self._rounds.duration,
             latency=self._rounds.latency,

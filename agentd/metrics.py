@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from agentd import __version__
-from agentd.core.accounting import STAGE_DECODE, STAGE_RESERVE, STAGE_SINK, KernelCounters
+from agentd.core.accounting import STAGE_DECODE, STAGE_RESERVE, KernelCounters
 from agentd.core.histogram import Histogram
 from agentd.core.pipeline import Pipeline
 
@@ -35,7 +35,6 @@ class Snapshot:
     kind_names: tuple[str, ...]
     pipeline: Pipeline
     kernel: KernelCounters
-    sink_lost: int
     rounds: int
     round_duration: Histogram
     latency: Histogram
@@ -129,7 +128,6 @@ def _losses(now: Snapshot) -> Iterator[Metric]:
     for name, failures in zip(now.kind_names, now.kernel.failures, strict=True):
         family.add_metric([STAGE_RESERVE, name], sum(failures))
     family.add_metric([STAGE_DECODE, UNKNOWN_KIND], now.pipeline.decoder.errors)
-    family.add_metric([STAGE_SINK, UNKNOWN_KIND], now.sink_lost)
     yield family
     yield GaugeMetricFamily(
         "agentd_accounting_imbalance",

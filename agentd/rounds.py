@@ -7,6 +7,7 @@ each other at a pace of their own and the loop does not poll at all.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -23,6 +24,9 @@ LATENCY_BOUNDS_NS = tuple(ms * _MS for ms in (1, 5, 10, 25, 50, 100, 250, 500, 1
 DURATION_BOUNDS_NS = tuple(
     us * 1000 for us in (100, 250, 500, 1000, 2500, 5000, 10000, 50000, 250000)
 )
+
+_BATCH_ENTRIES = 256
+"""What is rendered at a time; a text is several times as large as its event."""
 
 _LAST_ROUNDS_MAX = 256
 """At the end: enough for a full ring of any size in rounds of the default size."""
@@ -50,7 +54,11 @@ class Transport(Protocol):
 
 
 class Rounds:
-    """Drives the pipeline. ``write`` hands a batch to the sinks and returns when they took it."""
+    """Drives the pipeline.
+
+    ``write`` hands a batch to the sinks and returns when they have written it. They have taken
+    it over as soon as it is called: cancelled, it is not called with the same batch again.
+    """
 
     def __init__(
         self,
@@ -71,9 +79,11 @@ class Rounds:
         self._read_counters = read_counters
         self._pipeline = pipeline
         self._write = write
+        self._outbox: deque[Batch] = deque()
         self._pace = pace
         self._round_bytes = round_bytes
-        self._sequence = 0
+        self.entries_total = 0
+        """Entries that left the pipeline; the next one's sequence number."""
 
     async def run(self) -> None:
         """Rounds for ever, until cancelled."""
@@ -118,10 +128,13 @@ class Rounds:
         return delivery
 
     async def _hand_on(self, entries: list[Entry]) -> None:
-        if not entries:
-            return
-        batch = Batch(entries, self._sequence, host.wall_offset_ns())
-        self._sequence += len(entries)
-        await self._write(batch)
+        """Render and write, in pieces; what a cancelled call leaves over goes out first."""
+        wall_offset_ns = host.wall_offset_ns()
+        for start in range(0, len(entries), _BATCH_ENTRIES):
+            some = entries[start : start + _BATCH_ENTRIES]
+            self._outbox.append(Batch(some, self.entries_total + start, wall_offset_ns))
+        self.entries_total += len(entries)
+        while self._outbox:
+            await self._write(self._outbox.popleft())
         stamps = [entry[0][0] for entry in entries if not isinstance(entry, Lost)]
         self.latency.add_ages(stamps, host.boottime_ns())

@@ -19,8 +19,6 @@ STAGE_RESERVE = "reserve"
 """No room in the ring buffer."""
 STAGE_DECODE = "decode"
 """Delivered, but not believed."""
-STAGE_SINK = "sink"
-"""Decoded and ordered, but no sink took it."""
 
 PerCpu = tuple[int, ...]
 

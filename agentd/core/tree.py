@@ -102,6 +102,10 @@ class _Exited(LRUCache[Key, Process]):
         return super().popitem()
 
 
+_IMAGES_KEPT = 1024
+"""Images looked up for sharing; the same commands recur soon or not at all."""
+
+
 class Tree:
     """The tree of one host. ``tick_ns``: the resolution of start times in /proc."""
 
@@ -112,6 +116,7 @@ class Tree:
         self.duplicate_exits_total = 0
         """Exits of a process that had exited: two last threads on kernels that do not tell."""
         self._live: dict[int, Process] = {}
+        self._images: dict[Image, Image] = {}
         self._exited = _Exited(exited_capacity)
         self._live_evicted = 0
         self._tick_ns = tick_ns
@@ -160,8 +165,7 @@ class Tree:
 
     def _fork(self, event: Fork) -> Applied:
         key = _key(event)
-        parent_key = _parent_key(event)
-        parent = self.find(parent_key)
+        parent_key, parent = self._parent(event)
         if parent is None and parent_key[0]:
             self.misses[Misses.FORK_PARENT_UNKNOWN] += 1
         image = _inherited(parent, event.comm)
@@ -174,8 +178,8 @@ class Tree:
 
     def _exec(self, event: Exec) -> Applied:
         key = _key(event)
-        parent_key = _parent_key(event)
-        image = Image(_text(event.comm), event.filename, event.args, event.args_count)
+        parent_key, parent = self._parent(event)
+        image = self._shared(Image(_text(event.comm), event.filename, event.args, event.args_count))
         process = self.find(key)
         changed = False
         if process is None:
@@ -186,12 +190,11 @@ class Tree:
             process.image = image
             process.executed = True
             process.parent = parent_key
-        parent = self.find(parent_key)
         return _make(Applied, (event, image, parent and parent.image, changed))
 
     def _exit(self, event: Exit) -> Applied | None:
         key = _key(event)
-        parent_key = _parent_key(event)
+        parent_key, parent = self._parent(event)
         process = self.find(key)
         if process is None:
             self.misses[Misses.EXIT_UNKNOWN] += 1
@@ -204,8 +207,19 @@ class Tree:
         if self._live.get(key[0]) is process:
             del self._live[key[0]]
         self._remember(process)
-        parent = self.find(parent_key)
         return _make(Applied, (event, process.image, parent and parent.image, False))
+
+    def _parent(self, event: Event) -> tuple[Key, Process | None]:
+        """The parent and its key: the parent's own, so that all its children share one."""
+        key = _parent_key(event)
+        parent = self.find(key)
+        return (key, None) if parent is None else (parent.key, parent)
+
+    def _shared(self, image: Image) -> Image:
+        """The same image as of another process that runs the same, if there was one lately."""
+        if len(self._images) >= _IMAGES_KEPT:
+            self._images.clear()
+        return self._images.setdefault(image, image)
 
     def _adopt(self, process: Process, key: Key) -> bool:
         """Give a seeded process its exact start, if that is the one /proc rounded."""

@@ -21,6 +21,12 @@ class SinkClosedError(AgentdError):
     """The reader of standard output has gone away."""
 
 
+class SinkFailedError(AgentdError):
+    """Standard output cannot be written: a full disk, say."""
+
+    exit_code = os.EX_IOERR
+
+
 class Stdout:
     """Writes what a renderer makes of each batch to the file behind ``fd``."""
 
@@ -28,20 +34,24 @@ class Stdout:
         self._renderer = renderer
         self._fd, self._socket = _own_description(fd)
         self._pending = memoryview(heading.encode())
+        self._heading_lines = heading.count("\n")
+        self._accepted = 0
 
     async def write(self, batch: Batch) -> None:
-        """Write a batch, after what is left of the one before. Raises SinkClosedError.
+        """Write a batch, after what is left of the one before.
 
-        When cancelled, what was not written stays pending for the next call.
+        Raises SinkClosedError or SinkFailedError. What was not written then, or when cancelled,
+        stays pending.
         """
         data = self._renderer.render(batch)
+        self._accepted += len(batch.entries)
         self._pending = (
             memoryview(bytes(self._pending) + data) if self._pending else memoryview(data)
         )
         await self.flush()
 
     async def flush(self) -> None:
-        """Write what is pending. Raises SinkClosedError."""
+        """Write what is pending. Raises SinkClosedError or SinkFailedError."""
         while self._pending:
             try:
                 written = self._write(self._pending)
@@ -49,13 +59,17 @@ class Stdout:
                 await self._writable()
             except BrokenPipeError:
                 raise SinkClosedError("the reader of standard output has gone away") from None
+            except OSError as error:
+                raise SinkFailedError(f"cannot write events: {error.strerror}") from None
             else:
                 self._pending = self._pending[written:]
+        self._heading_lines = 0
 
     @property
-    def pending_lines(self) -> int:
-        """Entries that have not been written, or not to their end."""
-        return bytes(self._pending).count(b"\n")
+    def written(self) -> int:
+        """Entries that have been written to their end."""
+        pending = bytes(self._pending).count(b"\n") - self._heading_lines
+        return self._accepted - pending
 
     def close(self) -> None:
         """Let go of the file."""
