@@ -48,7 +48,7 @@ static __always_inline u64 next_seq(struct agentd_counters *c)
 }
 
 #ifdef FILTER_CGROUP_ID
-static __always_inline u64 cgroup_id(void *cgroup)
+static __always_inline u64 kernfs_id(void *cgroup)
 {
 	void *kn = NULL;
 	u64 id = 0;
@@ -80,7 +80,7 @@ static __always_inline bool in_filter(void *task)
 	bpf_probe_read_kernel(&ancestor, sizeof(ancestor),
 			      (char *)cgroup + OFF_CGROUP_ANCESTORS +
 			      FILTER_CGROUP_LEVEL * sizeof(void *));
-	return cgroup_id(ancestor) == FILTER_CGROUP_ID;
+	return kernfs_id(ancestor) == FILTER_CGROUP_ID;
 #endif
 }
 #else

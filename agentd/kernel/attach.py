@@ -131,14 +131,20 @@ def _error(failure: Failure | None, log: str) -> PermissionMissingError | Loader
             "use a kernel built with CONFIG_DEBUG_INFO_BTF=y,"
             f" or install the headers of this one in {kernel_headers()}"
         ),
-        handover.FAILED_COMPILE: f"the compiler's own message: {_last_error_line(log)}",
-        handover.FAILED_LOAD: f"the kernel's own message: {_last_error_line(log)}",
+        handover.FAILED_COMPILE: f"the compiler says: {_compiler_message(log)}",
+        handover.FAILED_LOAD: f"the kernel says: {_verifier_message(log)}",
     }[failure.kind]
     return LoaderError(f"the BPF programs could not be loaded: {failure.message}", hint, log)
 
 
-def _last_error_line(log: str) -> str:
-    """The line that says most: the last one with 'error' in it, else the last one."""
+def _compiler_message(log: str) -> str:
+    """The first error; what follows is often its consequence."""
+    lines = [line.strip() for line in log.splitlines() if "error" in line.lower()]
+    return lines[0] if lines else "nothing"
+
+
+def _verifier_message(log: str) -> str:
+    """The last line of the verifier's log, but for its statistics."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["nothing was printed"])[-1]
+    lines = [line for line in lines if not line.startswith("processed ")]
+    return lines[-1] if lines else "nothing"

@@ -38,15 +38,16 @@ def _load(settings: Settings) -> Handover | Failure:
         sources = variants(bpf_dir(), settings)
     except BtfError as error:
         return Failure(handover.FAILED_NO_BTF, str(error))
-    failure = Failure(handover.FAILED_LOAD, "nothing to load")
+    first_failure: Failure | None = None  # of the best variant: it says most
     for source in sources:
         answer = _load_source(source)
         if isinstance(answer, Handover):
             return answer
-        failure = answer
-        if failure.kind in (handover.FAILED_PERMISSION, handover.FAILED_NO_BCC):
+        first_failure = first_failure or answer
+        if answer.kind in (handover.FAILED_PERMISSION, handover.FAILED_NO_BCC):
             break
-    return failure
+    assert first_failure is not None
+    return first_failure
 
 
 def _load_source(source: Source) -> Handover | Failure:
