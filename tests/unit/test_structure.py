@@ -1,0 +1,110 @@
+"""The layout rules of DESIGN.md, section 4."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "agentd"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+CORE_STDLIB = {
+    "__future__", "bisect", "collections", "dataclasses", "itertools", "operator", "re", "struct",
+    "typing",
+}  # fmt: skip
+THIRD_PARTY = {
+    "bcc": "kernel/loader.py",
+    "uvloop": "cli.py",
+    "cachetools": "core/tree.py",
+    "structlog": "log.py",
+    "prometheus_client": "metrics.py",
+    "hypercorn": "http.py",
+}
+LEAVES = {"agentd", "errors", "paths", "host"}
+"""Rooms that every edge may use."""
+ABOVE_EDGES = {"rounds": {"rounds"}, "daemon": {"daemon", "rounds"}}
+"""Who may use which rooms beside core, leaves and edges."""
+EDGE_TO_EDGE = {("cgroups", "kernel")}
+"""cgroups.py makes the filter that the kernel programs are built with."""
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            module = node.module or ""
+            if module == "agentd":
+                yield from (f"agentd.{alias.name}" for alias in node.names)
+            else:
+                yield module
+
+
+def _room(module: str) -> str:
+    """The first part of an agentd module below the package: ``core``, ``kernel``, ``http``."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and not parts[1].startswith("__") else "agentd"
+
+
+def _own_room(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py").replace("__init__", "agentd")
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if _own_room(p) == "core"], ids=_name)
+def test_core_is_pure(path: Path) -> None:
+    """core imports a short list of the standard library, cachetools and itself."""
+    for module in _imports(path):
+        top = module.split(".")[0]
+        if top == "agentd":
+            assert _room(module) == "core", module
+        else:
+            assert top in CORE_STDLIB | {"cachetools"}, module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_imports_point_one_way(path: Path) -> None:
+    """core ← edges ← rounds, daemon ← cli; edges do not import each other."""
+    own = _own_room(path)
+    if own == "cli":
+        return
+    for module in _imports(path):
+        if module.split(".")[0] != "agentd":
+            continue
+        room = _room(module)
+        assert room != "cli", module
+        if room in {"rounds", "daemon"}:
+            assert room in ABOVE_EDGES.get(own, set()), module
+        elif own not in ABOVE_EDGES and room not in LEAVES | {"core", own}:
+            assert (own, room) in EDGE_TO_EDGE, module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_each_library_lives_in_one_file(path: Path) -> None:
+    """A third-party library is imported by the one file that is its home."""
+    for module in _imports(path):
+        top = module.split(".")[0]
+        if top != "agentd" and top not in sys.stdlib_module_names:
+            assert THIRD_PARTY.get(top) == str(path.relative_to(PACKAGE)), module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_modules_and_functions_are_short(path: Path) -> None:
+    """A module has at most 300 lines, a function at most 40 beside its docstring."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
+            lines = (node.end_lineno or 0) - body[0].lineno + 1
+            assert lines <= 40, node.name
