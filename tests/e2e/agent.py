@@ -1,0 +1,116 @@
+"""Starts ``agentd`` beside the running Python, and asks it questions."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+AGENTD = str(Path(sys.executable).with_name("agentd"))
+ENOUGH_SECONDS = 30.0
+"""A safety net for whatever should happen at once."""
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+class Agent:
+    """A running agentd."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, output: Path) -> None:
+        self.process = process
+        self.port = port
+        self._output = output
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of a GET."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=ENOUGH_SECONDS) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metrics(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """All samples by name and labels."""
+        _, text = self.get("/metrics")
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+            for sample in family.samples
+        }
+
+    def events_total(self) -> int:
+        """Events that went out, of all kinds."""
+        return int(
+            sum(v for (name, _), v in self.metrics().items() if name == "agentd_events_total")
+        )
+
+    def wait_until_ready(self) -> None:
+        """Wait for /readyz."""
+        deadline = time.monotonic() + ENOUGH_SECONDS
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, "agentd ended early"
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                if self.get("/readyz")[0] == 200:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("agentd did not become ready")
+
+    def wait_for_events(self, count: int) -> None:
+        """Wait until so many events have gone out."""
+        deadline = time.monotonic() + ENOUGH_SECONDS
+        while self.events_total() < count:
+            assert time.monotonic() < deadline, f"{self.events_total()} of {count} events"
+            time.sleep(0.02)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop; its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(ENOUGH_SECONDS)
+
+    def text(self) -> str:
+        """What has been written to standard output."""
+        return self._output.read_text()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The same as JSON, line by line."""
+        return [json.loads(line) for line in self.text().splitlines()]
+
+    def log(self) -> str:
+        """What has been written to standard error."""
+        return self._output.with_suffix(".err").read_text()
+
+
+@contextlib.contextmanager
+def running(folder: Path, cgroup_path: str, *options: str) -> Iterator[Agent]:
+    """An agentd that is ready, its output in a file of ``folder``; ended in the end."""
+    port = free_port()
+    output = folder / "agentd.out"
+    command = [AGENTD, "run", "--set", f"metrics.listen=127.0.0.1:{port}"]
+    command += ["--set", f"filter.cgroup={cgroup_path}", *options]
+    with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
+    agent = Agent(process, port, output)
+    try:
+        agent.wait_until_ready()
+        yield agent
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()

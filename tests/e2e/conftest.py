@@ -1,0 +1,18 @@
+"""A running agentd, as its users run it, in a cgroup of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cgroup import Cgroup, own_cgroup
+from tests.requirements import need_bpf
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Cgroup]:
+    """The cgroup that agentd watches."""
+    need_bpf()
+    with own_cgroup("e2e") as cgroup:
+        yield cgroup

@@ -1,0 +1,199 @@
+"""How agentd starts, answers, and stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cgroup import Cgroup
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, free_port, running
+from tests.requirements import need_bpf, need_program
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _agentd(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [AGENTD, *arguments]
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        command, capture_output=True, text=True, timeout=ENOUGH_SECONDS, check=False, **options
+    )
+
+
+def test_metrics_agree_with_the_output(cgroup: Cgroup, tmp_path: Path) -> None:
+    """The counters say what the stream holds, and the account balances."""
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        cgroup.run(["/bin/bash", "-c", "/bin/true; /bin/true; :"])
+        agent.wait_for_events(8)
+        metrics = agent.metrics()
+        agent.stop()
+        lines = agent.lines()
+    for kind in ("fork", "exec", "exit"):
+        count = sum(line["event"]["action"] == kind for line in lines)
+        assert metrics["agentd_events_total", (("kind", kind),)] == count
+        assert metrics["agentd_kernel_attempts_total", (("kind", kind),)] == count
+    assert metrics["agentd_accounting_imbalance", ()] == 0
+    assert metrics["agentd_event_latency_seconds_count", ()] == len(lines)
+    assert metrics["agentd_ring_bytes", (("state", "size"),)] == 4 << 20
+
+
+def test_promtool_finds_nothing_to_say(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Live metrics follow Prometheus's conventions."""
+    promtool = need_program("promtool")
+    with running(tmp_path, cgroup.path) as agent:
+        _, text = agent.get("/metrics")
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_health(cgroup: Cgroup, tmp_path: Path) -> None:
+    """A ready agentd is healthy, and says what else it would answer."""
+    with running(tmp_path, cgroup.path) as agent:
+        assert agent.get("/healthz") == (200, "ok\n")
+        assert agent.get("/readyz") == (200, "attached and seeded\n")
+        assert agent.get("/")[0] == 404
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_an_account(
+    cgroup: Cgroup, tmp_path: Path, number: signal.Signals
+) -> None:
+    """SIGTERM and SIGINT end it with exit code 0 and the last event out."""
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        cgroup.run(["/bin/true"])
+        assert agent.stop(number) == 0
+        assert [line["event"]["action"] for line in agent.lines()] == ["exec", "exit"]
+        account = json.loads(agent.log().splitlines()[-1])
+    assert account["event"] == "stopped"
+    assert (account["exec"], account["exit"], account["lost"], account["imbalance"]) == (1, 1, 0, 0)
+
+
+def test_duration_ends_it(cgroup: Cgroup) -> None:
+    """--duration ends it by itself, with exit code 0."""
+    done = _agentd(
+        "run", "--duration", "0.2", "--set", f"filter.cgroup={cgroup.path}", "--set",
+        "metrics.listen=",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_leaves_ends_it_quietly(cgroup: Cgroup) -> None:
+    """A broken pipe on standard output is no error, and no traceback."""
+    command = [AGENTD, "run", "--set", f"filter.cgroup={cgroup.path}", "--set", "metrics.listen="]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"TIME")
+        process.stdout.close()
+        cgroup.run(["/bin/true"])
+        assert process.wait(ENOUGH_SECONDS) == 0
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_reader_that_does_not_read(cgroup: Cgroup) -> None:
+    """While standard output is stuck health answers, and SIGTERM still ends it."""
+    port = free_port()
+    command = [AGENTD, "run", "--output", "json", "--set", f"filter.cgroup={cgroup.path}"]
+    command += ["--set", f"metrics.listen=127.0.0.1:{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        _wait_for_port(port)
+        time.sleep(0.5)
+        cgroup.run(["/bin/bash", "-c", "for i in {1..300}; do (:); done"])
+        with socket.create_connection(("127.0.0.1", port), ENOUGH_SECONDS) as sock:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert sock.recv(64).startswith(b"HTTP/1.1 200")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(ENOUGH_SECONDS) == 0
+        assert process.stderr is not None
+        account = json.loads(process.stderr.read().splitlines()[-1])
+    assert account["not_written"] > 0
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + ENOUGH_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+
+
+def test_full_disk_is_an_error(cgroup: Cgroup) -> None:
+    """Output that cannot be written ends it with exit code 74 and the reason."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [AGENTD, "run", "--set", f"filter.cgroup={cgroup.path}", "--set", "metrics.listen="],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=ENOUGH_SECONDS, check=False,
+        )  # fmt: skip
+    assert done.returncode == os.EX_IOERR
+    assert done.stderr.splitlines()[-1] == "agentd: cannot write events: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "--set", "transport.ring_bytes=5000"], 78, ["transport.ring_bytes", "4096"]),
+        (["run", "--set", "filter.cgroup=/no/such"], 78, ["filter.cgroup", "mkdir"]),
+        (["run", "--set", "metrics.listen=nonsense"], 78, ["metrics.listen", "address:port"]),
+        (["run", "--config", "/no/such/file"], 78, ["/no/such/file", "No such file"]),
+        (["run", "--no-such-option"], 64, ["--no-such-option"]),
+        (["run", "--duration", "0"], 64, ["--duration"]),
+        (["check-config", "/no/such/file"], 78, ["/no/such/file"]),
+        ([], 64, ["COMMAND"]),
+    ],
+)
+def test_bad_input_is_named(arguments: list[str], code: int, words: list[str]) -> None:
+    """Bad input gets a sysexits code and a message that names it, never a traceback."""
+    need_bpf()
+    done = _agentd(*arguments)
+    assert done.returncode == code, done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_port_in_use(cgroup: Cgroup) -> None:
+    """A metrics port that somebody else has is named, with a way out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = _agentd(
+            "run", "--set", f"metrics.listen={listen}", "--set", f"filter.cgroup={cgroup.path}"
+        )
+    assert done.returncode == os.EX_CONFIG
+    assert listen in done.stderr
+
+
+def test_without_privilege() -> None:
+    """Without root it says in one sentence what is missing, and exits with 77."""
+    need_bpf()
+    done = _agentd("run", user=65534, group=65534, extra_groups=[])
+    assert done.returncode == os.EX_NOPERM
+    assert len(done.stderr.splitlines()) == 1
+    assert "CAP_BPF" in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_shipped_configuration_is_good() -> None:
+    """check-config accepts config/agentd.toml."""
+    done = _agentd("check-config", str(ROOT / "config/agentd.toml"))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_llvm_is_not_in_the_daemon(cgroup: Cgroup, tmp_path: Path) -> None:
+    """The resident process maps neither LLVM nor BCC, and its loader is gone."""
+    with running(tmp_path, cgroup.path) as agent:
+        maps = Path(f"/proc/{agent.process.pid}/maps").read_text()
+        task = Path(f"/proc/{agent.process.pid}/task/{agent.process.pid}")
+        assert (task / "children").read_text() == ""
+    assert "LLVM" not in maps
+    assert "libbcc" not in maps

@@ -1,0 +1,40 @@
+"""A cgroup and a tracer for kernel tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cgroup import Cgroup, own_cgroup
+from tests.kernel.tracer import Tracer, attached
+from tests.requirements import need_bpf
+
+
+@pytest.fixture(scope="session")
+def cgroup() -> Iterator[Cgroup]:
+    """The cgroup of all kernel tests of a session."""
+    need_bpf()
+    with own_cgroup("kernel") as cgroup:
+        yield cgroup
+
+
+@pytest.fixture(scope="session")
+def session_tracer(cgroup: Cgroup) -> Iterator[Tracer]:
+    """One load for all tests that can share it."""
+    with attached(cgroup.path) as tracer:
+        yield tracer
+
+
+@pytest.fixture
+def tracer(session_tracer: Tracer) -> Tracer:
+    """The shared tracer, with nothing left over from the test before."""
+    session_tracer.collect()
+    return session_tracer
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the C programs of the tests are compiled to."""
+    return tmp_path_factory.mktemp("compiled")

@@ -1,0 +1,184 @@
+"""Whatever happens, the account is exact: attempts are events, losses or on their way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentd import procfs
+from agentd.audit import ForkAudit
+from agentd.core.event import Exec
+from agentd.core.pipeline import Entry
+from agentd.core.tree import Applied
+from tests.cgroup import Cgroup, own_cgroup
+from tests.kernel.tracer import Tracer, applied, attached, events, lost, read_wire
+from tests.requirements import need_bpf
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+KINDS = ("forks", "execs", "exits")
+
+
+@pytest.fixture(scope="module")
+def loadgen() -> Path:
+    """The bench's load generator, which reports what it really did."""
+    need_bpf()
+    subprocess.run([str(BENCH / "build.sh")], check=True, capture_output=True)
+    return BENCH / "build/loadgen"
+
+
+@pytest.fixture
+def storm_cgroup() -> Iterator[Cgroup]:
+    """A cgroup of this test's own, so that the truth is only its storm."""
+    need_bpf()
+    with own_cgroup("storm") as cgroup:
+        yield cgroup
+
+
+def _storm(loadgen: Path, cgroup: Cgroup, *options: str) -> subprocess.Popen[str]:
+    command = [str(loadgen), "--child", str(loadgen.parent / "tiny"), *options]
+    return subprocess.Popen(
+        [*command, "--cgroup", str(cgroup.folder)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def _truth(report: str) -> list[int]:
+    """Forks, execs and exits that the cgroup has seen (bench/README.md)."""
+    told = json.loads(report)
+    workers = told["worker_forks"]
+    return [told["forks"] + workers, told["execs"], told["exits"] + workers + 1]
+
+
+def _per_kind(entries: list[Entry]) -> list[int]:
+    counts = [0, 0, 0]
+    for event in events(entries):
+        counts[event.kind] += 1
+    return counts
+
+
+@pytest.mark.parametrize("shape", ["fork-exec", "fork-exit", "vfork-exec"])
+def test_two_cpus_flat_out(loadgen: Path, storm_cgroup: Cgroup, shape: str) -> None:
+    """As fast as the machine can: everything arrives, in order, nothing late, account exact."""
+    with attached(storm_cgroup.path) as tracer:
+        storm = _storm(loadgen, storm_cgroup, "--shape", shape, "--seconds", "1.5")
+        entries: list[Entry] = []
+        while storm.poll() is None:
+            entries += tracer.round()
+        entries += tracer.collect()
+        assert storm.stdout is not None
+        with storm.stdout:
+            truth = _truth(storm.stdout.read())
+        queue = tracer.pipeline.reorderer
+        assert _per_kind(entries) == truth
+        assert [sum(kind) for kind in tracer.counters().attempts] == truth
+        assert (queue.late_total, queue.forced_total, queue.inversions_out_total) == (0, 0, 0)
+        assert tracer.pipeline.imbalance == 0
+        stamps = [event.boottime_ns for event in events(entries)]
+        assert stamps == sorted(stamps)
+
+
+def test_every_child_has_its_parent(loadgen: Path, storm_cgroup: Cgroup) -> None:
+    """In a storm on all CPUs each event knows its process's parent."""
+    with attached(storm_cgroup.path) as tracer:
+        storm = _storm(loadgen, storm_cgroup, "--count", "3000")
+        entries: list[Entry] = []
+        while storm.poll() is None:
+            entries += tracer.round()
+        entries += tracer.collect()
+        assert storm.stdout is not None
+        storm.stdout.close()
+        orphans = [a for a in applied(entries) if a.parent_image is None]
+        # the generator itself was forked outside: it and its workers' first events
+        assert len(orphans) <= 2 * len(os.sched_getaffinity(0)) + 2
+        assert tracer.pipeline.tree.misses["exec_unknown"] == 0
+
+
+def test_full_ring_with_a_stopped_reader(loadgen: Path, storm_cgroup: Cgroup) -> None:
+    """A ring of one page loses events; every one is accounted for, in the stream and in sum."""
+    with attached(storm_cgroup.path, ring_bytes=4096) as tracer:
+        storm = _storm(loadgen, storm_cgroup, "--count", "2000")
+        report, _ = storm.communicate(timeout=60)
+        truth = _truth(report)
+        entries = tracer.collect()
+        counters = tracer.counters()
+        missing = sum(loss.missing for loss in lost(entries))
+        assert [sum(kind) for kind in counters.attempts] == truth
+        assert missing == counters.failures_total > 0
+        by_kind = [
+            emitted + sum(failed)
+            for emitted, failed in zip(_per_kind(entries), counters.failures, strict=True)
+        ]
+        assert by_kind == truth
+        assert tracer.pipeline.imbalance == 0
+        assert {loss.stage for loss in lost(entries)} == {"reserve"}
+
+
+def test_losses_stand_at_their_place(loadgen: Path, storm_cgroup: Cgroup) -> None:
+    """A loss stands between the events of its CPU around it, and its numbers fill the gap."""
+    with attached(storm_cgroup.path, ring_bytes=4096) as tracer:
+        entries: list[Entry] = []
+        for _ in range(4):
+            storm = _storm(loadgen, storm_cgroup, "--count", "40")
+            storm.communicate(timeout=60)
+            entries += tracer.collect()
+        assert len(lost(entries)) > 1
+        following = dict.fromkeys(range(len(tracer.counters().seq)), 0)
+        last_ns = dict.fromkeys(following, 0)
+        for entry in entries:
+            item = entry.event if isinstance(entry, Applied) else entry
+            assert item.seq == following[item.cpu]
+            if isinstance(entry, Applied):
+                following[item.cpu] += 1
+                last_ns[item.cpu] = item.boottime_ns
+            else:
+                following[item.cpu] += entry.missing
+                assert entry.from_boottime_ns == last_ns[item.cpu] <= entry.to_boottime_ns
+
+
+def test_reader_goes_on_after_a_loss(loadgen: Path, storm_cgroup: Cgroup) -> None:
+    """When the reader comes back, events flow again and nothing more is lost."""
+    with attached(storm_cgroup.path, ring_bytes=4096) as tracer:
+        _storm(loadgen, storm_cgroup, "--count", "200").communicate(timeout=60)
+        tracer.collect()
+        failures = tracer.counters().failures_total
+        storm_cgroup.run(["/bin/true", "after"])
+        entries = tracer.collect()
+        last_exec = [event for event in events(entries) if isinstance(event, Exec)][-1]
+        assert last_exec.args == b"/bin/true\0after\0"
+        assert tracer.counters().failures_total == failures
+
+
+def test_arguments_give_way_before_events(storm_cgroup: Cgroup) -> None:
+    """Where a long record has no room any more, a shorter one is reported, and flagged."""
+    with attached(storm_cgroup.path, ring_bytes=4096) as tracer:
+        storm_cgroup.run(["/bin/true", "x" * 5000])
+        found = events(tracer.collect())
+        assert isinstance(found[0], Exec)
+        assert found[0].flags == read_wire().constant("AGENTD_ARGS_TRUNCATED")
+        assert found[0].args_total_bytes == 5011
+        assert found[0].args == b"/bin/true\0" + b"x" * 246
+
+
+def test_kernels_own_fork_count_agrees() -> None:
+    """Unfiltered, forks and threads together are what /proc/stat counts."""
+    need_bpf()
+    with attached("") as tracer:
+        audit = ForkAudit(lambda: _forks(tracer), procfs.forks_total)
+        threads = [threading.Thread(target=int) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for _ in range(200):
+            os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+        for thread in threads:
+            thread.join()
+        assert audit.unaccounted() == 0
+
+
+def _forks(tracer: Tracer) -> int:
+    counters = tracer.counters()
+    return sum(counters.attempts[0]) + sum(counters.threads)

@@ -1,0 +1,121 @@
+"""agentd's own parts on the live kernel, driven by hand: attach, let something happen, collect."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agentd import cgroups, host, procfs
+from agentd.core.accounting import KernelCounters
+from agentd.core.event import Event, Exec, Exit, Fork, Lost
+from agentd.core.pipeline import Entry, Limits, Pipeline
+from agentd.core.tree import Applied
+from agentd.core.wire import Wire, parse_wire
+from agentd.kernel.attach import Loader
+from agentd.kernel.counters import Counters
+from agentd.kernel.handover import Handover
+from agentd.kernel.program import Settings
+from agentd.kernel.ringbuf import Ringbuf
+from agentd.paths import bpf_dir
+
+LIMITS = Limits(reorder_capacity=65536, slack_ns=0, live_capacity=65536, exited_capacity=65536)
+
+
+def read_wire() -> Wire:
+    """The contract that is compiled into the programs."""
+    return parse_wire((bpf_dir() / "agentd.h").read_text())
+
+
+class Tracer:
+    """The pipeline over the programs of one loader."""
+
+    def __init__(self, handover: Handover, ring_bytes: int, *, seed: bool) -> None:
+        wire = read_wire()
+        self.wire = wire
+        self.handover = handover
+        self.ring = Ringbuf(handover.events_fd, ring_bytes)
+        self._counters = Counters(
+            handover.counters_fd, wire.layout("agentd_counters"), host.possible_cpus(), 3
+        )
+        self.pipeline = Pipeline(wire, host.possible_cpus(), LIMITS, procfs.TICK_NS)
+        if seed:
+            self.pipeline.seed(procfs.scan())
+
+    def counters(self) -> KernelCounters:
+        """The kernel's counters now."""
+        return self._counters.read()
+
+    def round(self) -> list[Entry]:
+        """One round."""
+        now_ns = host.boottime_ns()
+        before = self.counters()
+        delivery = self.ring.drain(now_ns, 1 << 24)
+        entries = self.pipeline.push(delivery, before, self.counters())
+        self.ring.commit()
+        return entries
+
+    def collect(self) -> list[Entry]:
+        """Rounds until all is told: nothing came, nothing is held, nothing is missing."""
+        entries: list[Entry] = []
+        quiet = 0
+        while quiet < 3:
+            some = self.round()
+            entries += some
+            waiting = self.pipeline.waiting(self.counters())
+            quiet = 0 if some or waiting else quiet + 1
+            time.sleep(0.005)
+        return entries
+
+    def close(self) -> None:
+        """Detach and let go."""
+        for fd in self.handover.link_fds:
+            os.close(fd)
+        self.ring.close()
+        self._counters.close()
+
+
+@contextmanager
+def attached(cgroup_path: str, ring_bytes: int = 1 << 22, *, seed: bool = True) -> Iterator[Tracer]:
+    """Programs that keep to a cgroup, loaded by agentd's own loader."""
+    settings = Settings(
+        host.possible_cpus(), ring_bytes, host.PAGE_BYTES, cgroups.find_filter(cgroup_path)
+    )
+    loader = Loader(settings)
+    try:
+        handover = asyncio.run(loader.attached()).handover
+    finally:
+        loader.close()
+    tracer = Tracer(handover, ring_bytes, seed=seed)
+    try:
+        yield tracer
+    finally:
+        tracer.close()
+
+
+def applied(entries: list[Entry]) -> list[Applied]:
+    """The entries that are events."""
+    return [entry for entry in entries if isinstance(entry, Applied)]
+
+
+def events(entries: list[Entry]) -> list[Event]:
+    """The events alone."""
+    return [entry.event for entry in applied(entries)]
+
+
+def lost(entries: list[Entry]) -> list[Lost]:
+    """The losses."""
+    return [entry for entry in entries if isinstance(entry, Lost)]
+
+
+def of(entries: list[Entry], tgid: int) -> list[Event]:
+    """The events of one process."""
+    return [event for event in events(entries) if event.tgid == tgid]
+
+
+def shape(found: list[Event]) -> list[str]:
+    """The kinds of events, in order."""
+    names = {Fork: "fork", Exec: "exec", Exit: "exit"}
+    return [names[type(event)] for event in found]
