@@ -1,0 +1,98 @@
+"""Raw records and events, made from the wire contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentd.core.accounting import KernelCounters
+from agentd.core.event import Exec, Exit, Fork
+from agentd.core.pipeline import Delivery
+from agentd.core.wire import Wire, parse_wire
+from agentd.paths import bpf_dir
+
+WIRE: Wire = parse_wire((bpf_dir() / "agentd.h").read_text())
+FORK = WIRE.constant("AGENTD_FORK")
+EXEC = WIRE.constant("AGENTD_EXEC")
+EXIT = WIRE.constant("AGENTD_EXIT")
+LATE = WIRE.constant("AGENTD_LATE")
+FORCED = WIRE.constant("AGENTD_FORCED")
+CPUS = 4
+
+_DEFAULTS: dict[str, Any] = {
+    "boottime_ns": 1000,
+    "seq": 0,
+    "cpu": 0,
+    "flags": 0,
+    "tgid": 100,
+    "parent_tgid": 1,
+    "start_boottime_ns": 900,
+    "parent_start_boottime_ns": 5,
+    "uid": 0,
+    "gid": 0,
+    "comm": b"name".ljust(16, b"\0"),
+}
+
+
+def fork(**fields: Any) -> Fork:
+    """A fork event; what is not given has a default."""
+    size = WIRE.layout("agentd_fork").size
+    return Fork(**(_DEFAULTS | {"kind": FORK, "record_bytes": size} | fields))
+
+
+def execed(filename: bytes = b"/bin/x", args: bytes = b"x\0", **fields: Any) -> Exec:
+    """An exec event with its text; the lengths follow from it."""
+    filename_bytes = len(filename) + 1 if filename else 0
+    size = WIRE.layout("agentd_exec").size + filename_bytes + len(args)
+    texts = {
+        "filename": filename,
+        "args": args,
+        "filename_bytes": filename_bytes,
+        "args_bytes": len(args),
+        "args_total_bytes": len(args),
+        "args_count": args.count(b"\0"),
+    }
+    return Exec(**(_DEFAULTS | {"kind": EXEC, "record_bytes": size} | texts | fields))
+
+
+def exited(**fields: Any) -> Exit:
+    """An exit event; what is not given has a default."""
+    size = WIRE.layout("agentd_exit").size
+    ending = {"exit_code": 0, "utime_ns": 0, "stime_ns": 0, "runtime_ns": 0, "max_rss_pages": 1}
+    return Exit(**(_DEFAULTS | {"kind": EXIT, "record_bytes": size} | ending | fields))
+
+
+def record(event: Fork | Exec | Exit) -> bytes:
+    """The bytes that the kernel would have written for an event."""
+    if isinstance(event, Exec):
+        fixed = WIRE.layout("agentd_exec").compile().pack(*event[:-2])
+        return fixed + (event.filename + b"\0" if event.filename_bytes else b"") + event.args
+    name = "agentd_fork" if isinstance(event, Fork) else "agentd_exit"
+    return WIRE.layout(name).compile().pack(*event)
+
+
+def delivery(
+    events: list[Fork | Exec | Exit], safe_ns: int = 0, *, drained: bool = True
+) -> Delivery:
+    """One drain that brought these events."""
+    data = b""
+    spans = []
+    for event in events:
+        raw = record(event)
+        spans.append((len(data), len(raw)))
+        data += raw
+    return Delivery(data, spans, safe_ns, drained)
+
+
+def counters(
+    attempts: dict[tuple[int, int], int], failures: dict[tuple[int, int], int] | None = None
+) -> KernelCounters:
+    """Counters of ``CPUS`` CPUs, given by (kind, cpu)."""
+    failures = failures or {}
+    zero = (0,) * CPUS
+
+    def table(values: dict[tuple[int, int], int]) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(values.get((kind, cpu), 0) for cpu in range(CPUS)) for kind in range(3))
+
+    rows = table(attempts)
+    seq = tuple(sum(row[cpu] for row in rows) for cpu in range(CPUS))
+    return KernelCounters(table(failures), seq, rows, (zero,) * 3, zero)

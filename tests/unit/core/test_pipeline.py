@@ -1,0 +1,74 @@
+"""agentd.core.pipeline"""
+
+from __future__ import annotations
+
+from agentd.core.event import Lost
+from agentd.core.pipeline import Limits, Pipeline
+from agentd.core.tree import Applied
+from tests.records import CPUS, EXIT, FORK, WIRE, counters, delivery, exited, fork
+
+
+def _pipeline(slack_ns: int = 0) -> Pipeline:
+    return Pipeline(WIRE, CPUS, Limits(100, slack_ns, 100, 100), 10_000_000)
+
+
+def test_a_round_from_records_to_entries() -> None:
+    """Records of two CPUs come out in order with their processes, and are counted by kind."""
+    pipeline = _pipeline()
+    events = [fork(boottime_ns=20, tgid=5), exited(boottime_ns=10, cpu=1, tgid=4)]
+    now = counters({(FORK, 0): 1, (EXIT, 1): 1})
+    first, second = pipeline.push(delivery(list(events), safe_ns=30), now, now)
+    assert isinstance(first, Applied)
+    assert isinstance(second, Applied)
+    assert (first.event.tgid, second.event.tgid) == (4, 5)
+    assert pipeline.emitted == [1, 0, 1]
+    assert not pipeline.waiting(now)
+
+
+def test_slack_holds_what_is_fresh() -> None:
+    """Events within the slack wait for the next round, and the pipeline says so."""
+    pipeline = _pipeline(slack_ns=15)
+    now = counters({(FORK, 0): 1})
+    assert pipeline.push(delivery([fork(boottime_ns=20)], safe_ns=30), now, now) == []
+    assert pipeline.waiting(now)
+    assert len(pipeline.push(delivery([], safe_ns=40), now, now)) == 1
+
+
+def test_a_loss_stands_where_it_happened() -> None:
+    """A lost event comes before the event that shows the gap."""
+    pipeline = _pipeline()
+    events = [fork(boottime_ns=10, seq=0), fork(boottime_ns=20, seq=2)]
+    now = counters({(FORK, 0): 3}, {(FORK, 0): 1})
+    entries = pipeline.push(delivery(list(events), safe_ns=30), now, now)
+    assert [type(entry) for entry in entries] == [Applied, Lost, Applied]
+    assert pipeline.imbalance == 0
+
+
+def test_a_duplicate_exit_is_accounted_for() -> None:
+    """A dropped second exit is neither emitted nor missing."""
+    pipeline = _pipeline()
+    events = [exited(boottime_ns=10, seq=0), exited(boottime_ns=11, seq=1)]
+    now = counters({(EXIT, 0): 2})
+    for _ in range(2):
+        pipeline.push(delivery(list(events), safe_ns=30), now, now)
+        events = []
+    assert pipeline.emitted == [0, 0, 1]
+    assert (pipeline.accounted, pipeline.imbalance) == (2, 0)
+
+
+def test_a_record_that_vanishes_is_an_imbalance() -> None:
+    """An attempt of which nothing came shows one round later."""
+    pipeline = _pipeline()
+    now = counters({(FORK, 0): 1})
+    pipeline.push(delivery([], safe_ns=30), now, now)
+    assert pipeline.imbalance == 0
+    pipeline.push(delivery([], safe_ns=40), now, now)
+    assert pipeline.imbalance == 1
+
+
+def test_flush_holds_nothing_back() -> None:
+    """At the end everything held goes out."""
+    pipeline = _pipeline(slack_ns=1000)
+    now = counters({(FORK, 0): 1})
+    pipeline.push(delivery([fork(boottime_ns=20)], safe_ns=30), now, now)
+    assert len(pipeline.flush(now)) == 1

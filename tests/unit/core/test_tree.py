@@ -1,0 +1,192 @@
+"""agentd.core.tree"""
+
+from __future__ import annotations
+
+from agentd.core.tree import Image, Key, Process, Tree
+from tests.records import execed, exited, fork
+
+TICK_NS = 10_000_000
+A = {"tgid": 10, "start_boottime_ns": 5 * TICK_NS + 3}
+B = {"tgid": 11, "start_boottime_ns": 6 * TICK_NS + 4}
+CHILD_OF_A = {"parent_tgid": 10, "parent_start_boottime_ns": 5 * TICK_NS + 3}
+A_KEY: Key = (10, 5 * TICK_NS + 3)
+B_KEY: Key = (11, 6 * TICK_NS + 4)
+COMM = b"a".ljust(16, b"\0")
+
+
+def _tree(live: int = 100, exited_capacity: int = 100) -> Tree:
+    return Tree(live, exited_capacity, TICK_NS)
+
+
+def _coarse(tgid: int, ticks: int) -> Process:
+    image = Image(b"seeded", b"/bin/seeded", b"seeded\0", 1)
+    return Process((tgid, ticks * TICK_NS), (1, 0), image, executed=True, coarse=True)
+
+
+def test_a_child_inherits_its_parents_image() -> None:
+    """Between fork and exec a process runs what its parent runs, under its own key."""
+    tree = _tree()
+    tree.apply(fork(**A))
+    tree.apply(execed(b"/bin/a", b"a\0", comm=COMM, **A))
+    child = tree.apply(fork(comm=COMM, **B, **CHILD_OF_A))
+    assert child is not None
+    assert child.image is child.parent_image
+    assert child.image.executable == b"/bin/a"
+
+
+def test_first_exec_is_a_start_the_second_a_change() -> None:
+    """An exec changes a process only if it had an image of its own."""
+    tree = _tree()
+    tree.apply(fork(**A))
+    changed = [applied.changed for _ in range(2) if (applied := tree.apply(execed(**A)))]
+    assert changed == [False, True]
+
+
+def test_an_exited_process_is_remembered() -> None:
+    """After its exit a process is no longer live, but still found."""
+    tree = _tree()
+    tree.apply(fork(**A))
+    tree.apply(exited(exit_code=256, **A))
+    assert (tree.live, tree.exited) == (0, 1)
+    found = tree.find(A_KEY)
+    assert found is not None
+    assert found.exit_code == 256
+
+
+def test_a_second_exit_is_a_duplicate() -> None:
+    """The second exit of a process is dropped and counted."""
+    tree = _tree()
+    tree.apply(fork(**A))
+    assert tree.apply(exited(**A)) is not None
+    assert tree.apply(exited(**A)) is None
+    assert tree.duplicate_exits_total == 1
+
+
+def test_a_late_fork_does_not_bring_back_the_dead() -> None:
+    """A fork that comes after its process's exit is counted, and the process stays dead."""
+    tree = _tree()
+    tree.apply(exited(**A))
+    tree.apply(fork(**A))
+    assert tree.live == 0
+    assert tree.misses["fork_after_exit"] == 1
+
+
+def test_a_late_fork_does_not_undo_an_exec() -> None:
+    """A fork that comes after its process's exec changes nothing."""
+    tree = _tree()
+    tree.apply(execed(b"/bin/a", **A))
+    tree.apply(fork(**A))
+    found = tree.find(A_KEY)
+    assert found is not None
+    assert found.image.executable == b"/bin/a"
+    assert tree.misses["exit_missed"] == 0
+
+
+def test_a_pid_used_again_is_another_process() -> None:
+    """The owner that was not seen to leave is remembered apart from the new one."""
+    tree = _tree()
+    tree.apply(fork(**A))
+    tree.apply(fork(tgid=10, start_boottime_ns=9 * TICK_NS))
+    old, new = tree.find(A_KEY), tree.find((10, 9 * TICK_NS))
+    assert old is not None
+    assert new is not None
+    assert old is not new
+    assert tree.misses["exit_missed"] == 1
+
+
+def test_a_delayed_exit_does_not_close_the_next_owner() -> None:
+    """The exit of a pid's old owner leaves the new one alive."""
+    tree = _tree()
+    tree.apply(fork(**A))
+    tree.apply(fork(tgid=10, start_boottime_ns=9 * TICK_NS))
+    tree.apply(exited(**A))
+    new = tree.find((10, 9 * TICK_NS))
+    assert new is not None
+    assert new.exit_code is None
+    assert tree.live == 1
+
+
+def test_a_seeded_process_takes_its_exact_key() -> None:
+    """The first event that names a seeded process makes its key exact."""
+    tree = _tree()
+    tree.seed([_coarse(10, 5)])
+    child = tree.apply(fork(**B, **CHILD_OF_A))
+    assert child is not None
+    assert child.parent_image is not None
+    assert child.parent_image.name == b"seeded"
+    found = tree.find(A_KEY)
+    assert found is not None
+    assert (found.key, found.coarse) == (A_KEY, False)
+
+
+def test_a_seeded_process_of_another_tick_is_not_taken() -> None:
+    """A key from another tick is another process."""
+    tree = _tree()
+    tree.seed([_coarse(10, 4)])
+    assert tree.find(A_KEY) is None
+
+
+def test_events_from_before_the_scan_do_not_displace_what_it_saw() -> None:
+    """While the ring still tells of a pid's former owner, the scanned one stays."""
+    tree = _tree()
+    tree.seed([_coarse(10, 9)])
+    tree.apply(fork(**A))
+    tree.apply(exited(**A))
+    assert tree.misses["exit_missed"] == 0
+    assert tree.live == 1
+
+
+def test_a_scanned_process_whose_fork_comes_later_starts_over() -> None:
+    """What was forked between attaching and the scan is told from its fork on."""
+    tree = _tree()
+    tree.seed([_coarse(10, 5)])
+    tree.apply(fork(**A))
+    applied = tree.apply(execed(**A))
+    assert applied is not None
+    assert not applied.changed
+    assert tree.live == 1
+
+
+def test_live_processes_are_bounded() -> None:
+    """Above its capacity the tree drops the process it has known longest, and counts it."""
+    tree = _tree(live=2)
+    for tgid in (10, 11, 12):
+        tree.apply(fork(tgid=tgid))
+    assert tree.live == 2
+    assert tree.evictions["live_capacity"] == 1
+    assert tree.find((10, 900)) is None
+
+
+def test_exited_processes_are_bounded() -> None:
+    """Exited processes leave in order of use, counted."""
+    tree = _tree(exited_capacity=2)
+    for tgid in (10, 11, 12):
+        tree.apply(exited(tgid=tgid))
+    assert tree.exited == 2
+    assert tree.evictions["exited_capacity"] == 1
+
+
+def test_nothing_needs_to_be_remembered() -> None:
+    """A capacity of 0 remembers no exited process."""
+    tree = _tree(exited_capacity=0)
+    tree.apply(fork(**A))
+    tree.apply(exited(**A))
+    assert (tree.live, tree.exited) == (0, 0)
+
+
+def test_unknown_processes_are_counted() -> None:
+    """Events of processes or parents nobody knows are counted by reason, never raised."""
+    tree = _tree()
+    tree.apply(fork(**A))
+    tree.apply(execed(**B))
+    tree.apply(exited(tgid=12))
+    assert tree.misses["fork_parent_unknown"] == 1
+    assert tree.misses["exec_unknown"] == 1
+    assert tree.misses["exit_unknown"] == 1
+
+
+def test_nobody_is_the_parent_of_the_first() -> None:
+    """A parent of tgid 0 is no miss: there is none."""
+    tree = _tree()
+    tree.apply(fork(parent_tgid=0, parent_start_boottime_ns=0, **A))
+    assert tree.misses["fork_parent_unknown"] == 0
