@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentd.core.event import Lost
+from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.tree import Applied
 from tests.records import CPUS, EXIT, FORK, WIRE, counters, delivery, exited, fork
@@ -15,9 +15,9 @@ def _pipeline(slack_ns: int = 0) -> Pipeline:
 def test_a_round_from_records_to_entries() -> None:
     """Records of two CPUs come out in order with their processes, and are counted by kind."""
     pipeline = _pipeline()
-    events = [fork(boottime_ns=20, tgid=5), exited(boottime_ns=10, cpu=1, tgid=4)]
+    events: list[Event] = [fork(boottime_ns=20, tgid=5), exited(boottime_ns=10, cpu=1, tgid=4)]
     now = counters({(FORK, 0): 1, (EXIT, 1): 1})
-    first, second = pipeline.push(delivery(list(events), safe_ns=30), now, now)
+    first, second = pipeline.push(delivery(events, safe_ns=30), now, now)
     assert isinstance(first, Applied)
     assert isinstance(second, Applied)
     assert (first.event.tgid, second.event.tgid) == (4, 5)

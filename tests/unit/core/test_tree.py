@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from agentd.core.tree import Image, Key, Process, Tree
 from tests.records import execed, exited, fork
 
 TICK_NS = 10_000_000
-A = {"tgid": 10, "start_boottime_ns": 5 * TICK_NS + 3}
-B = {"tgid": 11, "start_boottime_ns": 6 * TICK_NS + 4}
-CHILD_OF_A = {"parent_tgid": 10, "parent_start_boottime_ns": 5 * TICK_NS + 3}
+A: dict[str, Any] = {"tgid": 10, "start_boottime_ns": 5 * TICK_NS + 3}
+B: dict[str, Any] = {"tgid": 11, "start_boottime_ns": 6 * TICK_NS + 4}
+CHILD_OF_A: dict[str, Any] = {"parent_tgid": 10, "parent_start_boottime_ns": 5 * TICK_NS + 3}
 A_KEY: Key = (10, 5 * TICK_NS + 3)
 B_KEY: Key = (11, 6 * TICK_NS + 4)
 COMM = b"a".ljust(16, b"\0")
