@@ -101,7 +101,7 @@ class Rounds:
         for _ in range(_LAST_ROUNDS_MAX):
             if (await self._round()).drained:
                 break
-        await self._hand_on(self._pipeline.flush(self._read_counters()))
+        await self._hand_on(self._pipeline.flush())
 
     async def _readable(self) -> None:
         """Wait for the kernel's notification."""

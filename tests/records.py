@@ -80,7 +80,7 @@ def delivery(
         raw = record(event)
         spans.append((len(data), len(raw)))
         data += raw
-    return Delivery(data, spans, safe_ns, drained)
+    return Delivery(data, spans, safe_ns, safe_ns, drained)
 
 
 def counters(

@@ -6,7 +6,7 @@ attempts failed, of which kind. A gap is a loss only when a failure explains it,
 reported as a ``lost`` event only at a gap; both are counted once.
 
 An attempt number can be taken a moment before its record is reserved, by a program that another
-one preempts: such a gap closes by itself, and no failure ever explains it.
+one preempts: such a gap closes by itself, and no failure explains it.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class _Gap:
     from_boottime_ns: int
     to_boottime_ns: int
 
-    def take(self, seq: int) -> list[_Gap]:
-        """What is left of the gap when one of its numbers arrives after all."""
-        below = _Gap(self.seq, seq - self.seq, self.from_boottime_ns, self.to_boottime_ns)
-        above_count = self.seq + self.count - seq - 1
-        above = _Gap(seq + 1, above_count, self.from_boottime_ns, self.to_boottime_ns)
-        return [gap for gap in (below, above) if gap.count]
+    def part(self, first: int, end: int) -> _Gap | None:
+        """What lies from ``first`` up to but without ``end``, if anything does."""
+        first, end = max(first, self.seq), min(end, self.seq + self.count)
+        if first >= end:
+            return None
+        return _Gap(first, end - first, self.from_boottime_ns, self.to_boottime_ns)
 
 
 @dataclass(slots=True)
@@ -71,112 +71,103 @@ class _Cpu:
     next_seq: int = 0
     last_boottime_ns: int = 0
     gaps: list[_Gap] = field(default_factory=list)
-    reported: int = 0
-    """Failures that have become ``lost`` events."""
     settled: tuple[int, ...] = ()
-    """The failures by kind when all of them had been reported."""
+    """The failures by kind that have become ``lost`` events."""
+
+    def arrive(self, seq: int, boottime_ns: int) -> bool:
+        """Note a number. False if it had arrived before."""
+        if seq < self.next_seq:
+            return self._fill(seq)
+        if seq > self.next_seq:
+            count = seq - self.next_seq
+            self.gaps.append(_Gap(self.next_seq, count, self.last_boottime_ns, boottime_ns))
+        self.next_seq = seq + 1
+        return True
+
+    def missing_below(self, seq: int) -> int:
+        """How many numbers below ``seq`` have not arrived."""
+        inside = sum(part.count for gap in self.gaps if (part := gap.part(0, seq)))
+        return inside + max(0, seq - self.next_seq)
+
+    def take_below(self, seq: int, now_ns: int) -> list[_Gap]:
+        """Remove and give the gaps below ``seq``; the last may have no event behind it yet."""
+        if seq > self.next_seq:
+            count = seq - self.next_seq
+            self.gaps.append(_Gap(self.next_seq, count, self.last_boottime_ns, now_ns))
+            self.next_seq = seq
+        taken = [part for gap in self.gaps if (part := gap.part(0, seq))]
+        self.gaps = [part for gap in self.gaps if (part := gap.part(seq, self.next_seq))]
+        return taken
+
+    def _fill(self, seq: int) -> bool:
+        for index, gap in enumerate(self.gaps):
+            if gap.seq <= seq < gap.seq + gap.count:
+                rest = (gap.part(0, seq), gap.part(seq + 1, self.next_seq))
+                self.gaps[index : index + 1] = [part for part in rest if part]
+                return True
+        return False
 
 
 class LossTracker:
-    """Finds the gaps in the attempt numbers and turns explained ones into ``lost`` events."""
+    """Finds the gaps in the attempt numbers and turns explained ones into ``lost`` events.
+
+    Of the numbers below a CPU's attempt counter, those that failed never arrive. So when as many
+    are missing as failures were counted *before* that counter was read, the missing ones are the
+    failed ones, exactly. When more are missing, something is still on its way, and a later round
+    will tell.
+    """
 
     def __init__(self, cpus: int, kinds: int) -> None:
         self.repeated_total = 0
         """Attempt numbers that came twice: never, unless there is a bug."""
         self._cpus = [_Cpu(settled=(0,) * kinds) for _ in range(cpus)]
-        self._decode_errors_reported = 0
         self._settled: tuple[PerCpu, ...] = ((0,) * cpus,) * kinds
-        """The failures when the last of them had been reported."""
+        """The failures that have become ``lost`` events, as the counters have them."""
+        self._decode_errors_settled = 0
 
-    def observe(self, released: list[Event]) -> None:
-        """Note the attempt numbers of events that leave, in the order in which they leave."""
+    def arrive(self, events: list[Event]) -> None:
+        """Note the attempt numbers of events, in the order in which they arrived."""
         cpus = self._cpus
-        for event in released:
+        for event in events:
             cpu = cpus[event[2]]
             if event[1] == cpu.next_seq:
                 cpu.next_seq += 1
-            else:
-                self._jump(cpu, event[1], event[0])
+            elif not cpu.arrive(event[1], event[0]):
+                self.repeated_total += 1
             cpu.last_boottime_ns = event[0]
 
-    def _jump(self, cpu: _Cpu, seq: int, boottime_ns: int) -> None:
-        if seq > cpu.next_seq:
-            count = seq - cpu.next_seq
-            cpu.gaps.append(_Gap(cpu.next_seq, count, cpu.last_boottime_ns, boottime_ns))
-            cpu.next_seq = seq + 1
-            return
-        for index, gap in enumerate(cpu.gaps):
-            if gap.seq <= seq < gap.seq + gap.count:
-                cpu.gaps[index : index + 1] = gap.take(seq)
-                return
-        self.repeated_total += 1
-
-    def settle(
-        self,
-        counters: KernelCounters,
-        watermark_ns: int,
-        decode_errors: int,
-        *,
-        drained: bool,
-    ) -> list[Lost]:
+    def settle(self, counters: KernelCounters, now_ns: int, decode_errors: int) -> list[Lost]:
         """The losses that are certain now.
 
-        ``counters`` were read before the round's drain, ``drained`` says that the drain reached
-        all that had been reserved then: what is still missing at the end of a CPU's numbers has
-        then failed, if the failures say so.
+        ``counters`` were read before the drain whose events arrived last, and ``now_ns``, the
+        clock, before them.
         """
         lost: list[Lost] = []
         if not self.unreported(counters):
             return lost
         for number, cpu in enumerate(self._cpus):
             failures = tuple(kind[number] for kind in counters.failures)
-            unreported = sum(failures) - cpu.reported
-            if unreported:
-                if drained:
-                    self._close_tail(cpu, counters.seq[number], unreported, watermark_ns)
-                lost += self._report(cpu, number, failures, unreported)
-            if cpu.gaps and decode_errors > self._decode_errors_reported:
-                lost += self._report_undecoded(cpu, number, decode_errors)
-        if sum(cpu.reported for cpu in self._cpus) == counters.failures_total:
+            missing = cpu.missing_below(counters.seq[number])
+            undecoded = missing - (sum(failures) - sum(cpu.settled))
+            if not 0 <= undecoded <= decode_errors - self._decode_errors_settled:
+                continue
+            kinds = [k for k, n in enumerate(failures) if n != cpu.settled[k]]
+            kind = kinds[0] if len(kinds) == 1 and not undecoded else None
+            stage = STAGE_DECODE if undecoded else STAGE_RESERVE
+            gaps = cpu.take_below(counters.seq[number], now_ns) if missing else []
+            lost += [_lost(gap, number, stage, kind) for gap in gaps]
+            cpu.settled = failures
+            self._decode_errors_settled += undecoded
+        if all(
+            cpu.settled == tuple(kind[number] for kind in counters.failures)
+            for number, cpu in enumerate(self._cpus)
+        ):
             self._settled = counters.failures
         return lost
 
     def unreported(self, counters: KernelCounters) -> bool:
         """Whether something is missing that no ``lost`` event has told yet."""
         return counters.failures != self._settled or any(cpu.gaps for cpu in self._cpus)
-
-    def _close_tail(self, cpu: _Cpu, next_seq: int, unreported: int, watermark_ns: int) -> None:
-        """Failures after the last event of a CPU are a gap too, though no later event shows it."""
-        missing = next_seq - cpu.next_seq
-        if missing > 0 and unreported - sum(gap.count for gap in cpu.gaps) == missing:
-            cpu.gaps.append(_Gap(cpu.next_seq, missing, cpu.last_boottime_ns, watermark_ns))
-            cpu.next_seq = next_seq
-
-    def _report(
-        self, cpu: _Cpu, number: int, failures: tuple[int, ...], unreported: int
-    ) -> list[Lost]:
-        """All gaps, if the failures explain them all; else something is still on its way."""
-        missing = sum(gap.count for gap in cpu.gaps)
-        if missing > unreported:
-            return []
-        kinds = [k for k, n in enumerate(failures) if n != cpu.settled[k]]
-        kind = kinds[0] if len(kinds) == 1 else None
-        lost = [_lost(gap, number, STAGE_RESERVE, kind) for gap in cpu.gaps]
-        cpu.gaps.clear()
-        cpu.reported += missing
-        if missing == unreported:
-            cpu.settled = failures
-        return lost
-
-    def _report_undecoded(self, cpu: _Cpu, number: int, decode_errors: int) -> list[Lost]:
-        """A record that was not believed leaves a gap that no kernel failure explains."""
-        missing = sum(gap.count for gap in cpu.gaps)
-        if missing > decode_errors - self._decode_errors_reported:
-            return []
-        lost = [_lost(gap, number, STAGE_DECODE, None) for gap in cpu.gaps]
-        cpu.gaps.clear()
-        self._decode_errors_reported += missing
-        return lost
 
 
 def _lost(gap: _Gap, cpu: int, stage: str, kind: int | None) -> Lost:

@@ -39,12 +39,14 @@ class Limits:
 class Delivery:
     """What a transport delivered in one drain.
 
-    Every record that was stamped at or before ``safe_ns`` is in this delivery or an earlier one.
-    ``drained``: the drain reached everything that had been reserved when it began.
+    ``now_ns``: the clock, as read before the drain. Every record that was stamped at or before
+    ``safe_ns`` is in this delivery or an earlier one. ``drained``: the drain reached everything
+    that had been reserved when it began.
     """
 
     data: bytes
     spans: list[Span]
+    now_ns: int
     safe_ns: int
     drained: bool
 
@@ -65,6 +67,7 @@ class Pipeline:
         self.imbalance = 0
         """Events that the account could not explain at the last round; 0 unless there is a bug."""
         self._balance = Balance()
+        self._lost: list[Lost] = []
         self._exit_kind = wire.constant("AGENTD_EXIT")
         self._slack_ns = limits.slack_ns
 
@@ -85,7 +88,7 @@ class Pipeline:
 
     def waiting(self, counters: KernelCounters) -> bool:
         """Whether something is held or missing that only a further round can settle."""
-        return self.reorderer.held > 0 or self.losses.unreported(counters)
+        return self.reorderer.held > 0 or bool(self._lost) or self.losses.unreported(counters)
 
     def seed(self, processes: Iterable[Process]) -> None:
         """Begin with the processes that a scan found."""
@@ -99,23 +102,29 @@ class Pipeline:
         ``before`` and ``after`` are the kernel's counters as read before and after the drain.
         """
         events = self.decoder.decode(delivery.data, delivery.spans)
+        self.losses.arrive(events)
+        self._lost += self.losses.settle(before, delivery.now_ns, self.decoder.errors)
         released = self.reorderer.push(events, delivery.safe_ns - self._slack_ns)
-        entries = self._apply(released, before, drained=delivery.drained)
+        entries = self._apply(released, self._lost_until(self.reorderer.watermark_ns))
         if delivery.drained:
             self.imbalance = self._balance.imbalance(before, self.accounted, after)
         return entries
 
-    def flush(self, counters: KernelCounters) -> list[Entry]:
+    def flush(self) -> list[Entry]:
         """Let everything go that is held, when nothing more will come."""
-        return self._apply(self.reorderer.flush(), counters, drained=True)
+        released = self.reorderer.flush()
+        lost, self._lost = self._lost, []
+        return self._apply(released, lost)
 
-    def _apply(
-        self, released: list[Event], counters: KernelCounters, *, drained: bool
-    ) -> list[Entry]:
-        self.losses.observe(released)
-        lost = self.losses.settle(
-            counters, self.reorderer.watermark_ns, self.decoder.errors, drained=drained
-        )
+    def _lost_until(self, watermark_ns: int) -> list[Lost]:
+        """The losses whose place has been reached."""
+        if not self._lost:
+            return []
+        reached = [lost for lost in self._lost if lost.boottime_ns <= watermark_ns]
+        self._lost = [lost for lost in self._lost if lost.boottime_ns > watermark_ns]
+        return reached
+
+    def _apply(self, released: list[Event], lost: list[Lost]) -> list[Entry]:
         ordered: list[Event | Lost] = [*released]
         if lost:
             ordered = sorted([*released, *lost], key=by_order)

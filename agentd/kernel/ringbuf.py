@@ -97,7 +97,7 @@ class RingReader:
         drained = position >= end
         if drained:
             self._safe_ns = now_ns
-        return Delivery(data, spans, self._safe_ns, drained)
+        return Delivery(data, spans, now_ns, self._safe_ns, drained)
 
     def commit(self) -> None:
         """Let the kernel reuse all that has been drained."""

@@ -17,6 +17,7 @@ from agentd.core.event import Event
 from tests.records import CPUS, EXEC, EXIT, FORK, counters, execed, exited, fork
 
 KINDS = (FORK, EXEC, EXIT)
+_MAKE: dict[int, Callable[..., Event]] = {FORK: fork, EXEC: execed, EXIT: exited}
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ class Kernel:
             return
         self.now_ns += 1
         tgid = 100 + cpu * 100_000 + seq
-        make: Callable[..., Event] = {FORK: fork, EXEC: execed, EXIT: exited}[kind]
+        make = _MAKE[kind]
         self.ring.append(make(boottime_ns=self.now_ns, seq=seq, cpu=cpu, tgid=tgid))
 
     def counters(self) -> KernelCounters:

@@ -26,8 +26,8 @@ def test_losses_are_exactly_the_failures(steps: Steps) -> None:
     def read() -> None:
         now = kernel.counters()
         events, watermark_ns = kernel.drain()
-        tracker.observe(events)
-        lost.extend(tracker.settle(now, watermark_ns, 0, drained=True))
+        tracker.arrive(events)
+        lost.extend(tracker.settle(now, watermark_ns, 0))
 
     for step in steps:
         if play(kernel, step):
@@ -54,8 +54,8 @@ def test_a_stated_kind_is_right(steps: Steps) -> None:
         if play(kernel, step):
             now = kernel.counters()
             events, watermark_ns = kernel.drain()
-            tracker.observe(events)
-            for loss in tracker.settle(now, watermark_ns, 0, drained=True):
+            tracker.arrive(events)
+            for loss in tracker.settle(now, watermark_ns, 0):
                 stated[loss.kind, loss.cpu] += loss.missing
     for (kind, cpu), count in stated.items():
         if kind is not None:
@@ -82,7 +82,7 @@ def test_every_attempt_comes_out_as_event_or_loss(steps: Steps, slack: int, capa
     resume_all(kernel)
     read()
     read()
-    entries += pipeline.flush(kernel.counters())
+    entries += pipeline.flush()
     lost = sum(entry.missing for entry in entries if isinstance(entry, Lost))
     assert lost == kernel.counters().failures_total
     emitted = Counter(entry.event.kind for entry in entries if isinstance(entry, Applied))

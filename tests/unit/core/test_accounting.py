@@ -9,7 +9,7 @@ from tests.records import CPUS, EXEC, EXIT, FORK, counters, fork
 
 def _tracker(*seqs: int, cpu: int = 0) -> LossTracker:
     tracker = LossTracker(CPUS, 3)
-    tracker.observe(_events(*seqs, cpu=cpu))
+    tracker.arrive(_events(*seqs, cpu=cpu))
     return tracker
 
 
@@ -17,8 +17,8 @@ def _events(*seqs: int, cpu: int = 0) -> list[Event]:
     return [fork(seq=seq, cpu=cpu, boottime_ns=100 + seq) for seq in seqs]
 
 
-def _settle(tracker: LossTracker, now: KernelCounters, *, drained: bool = True) -> list[Lost]:
-    return tracker.settle(now, 500, 0, drained=drained)
+def _settle(tracker: LossTracker, now: KernelCounters) -> list[Lost]:
+    return tracker.settle(now, 500, 0)
 
 
 def test_a_gap_that_a_failure_explains_is_a_loss() -> None:
@@ -35,16 +35,15 @@ def test_a_gap_without_a_failure_waits() -> None:
     now = counters({(FORK, 0): 3})
     assert _settle(tracker, now) == []
     assert tracker.unreported(now)
-    tracker.observe(_events(1))
+    tracker.arrive(_events(1))
     assert not tracker.unreported(now)
     assert tracker.repeated_total == 0
 
 
 def test_failures_after_the_last_event_are_a_loss() -> None:
-    """Where no later event shows the gap, the attempt counter does, once all is drained."""
+    """Where no later event shows the gap, the attempt counter does."""
     tracker = _tracker(0)
     now = counters({(EXIT, 0): 3}, {(EXIT, 0): 2})
-    assert _settle(tracker, now, drained=False) == []
     (lost,) = _settle(tracker, now)
     assert (lost.seq, lost.missing, lost.to_boottime_ns, lost.kind) == (1, 2, 500, EXIT)
 
@@ -59,7 +58,7 @@ def test_a_kind_is_known_again_after_a_mixed_loss() -> None:
     """Once all failures have been told, the next one's kind is known."""
     tracker = _tracker(2)
     _settle(tracker, counters({(FORK, 0): 3}, {(FORK, 0): 1, (EXEC, 0): 1}))
-    tracker.observe(_events(4))
+    tracker.arrive(_events(4))
     (lost,) = _settle(tracker, counters({(FORK, 0): 5}, {(FORK, 0): 1, (EXEC, 0): 2}))
     assert lost.kind == EXEC
 
@@ -69,15 +68,24 @@ def test_an_attempt_on_its_way_is_not_taken_for_the_failure() -> None:
     tracker = _tracker(0, 2, 4)
     now = counters({(FORK, 0): 5}, {(FORK, 0): 1})
     assert _settle(tracker, now) == []
-    tracker.observe(_events(1))
+    tracker.arrive(_events(1))
     (lost,) = _settle(tracker, now)
     assert (lost.seq, lost.missing) == (3, 1)
+
+
+def test_failures_of_attempts_after_the_reading_wait() -> None:
+    """A gap of numbers that were taken after the counters were read is left for a later round."""
+    tracker = _tracker(0, 1, 5)
+    (lost,) = _settle(tracker, counters({(FORK, 0): 3}, {(FORK, 0): 1}))
+    assert (lost.seq, lost.missing) == (2, 1)
+    (lost,) = _settle(tracker, counters({(FORK, 0): 6}, {(FORK, 0): 3}))
+    assert (lost.seq, lost.missing) == (3, 2)
 
 
 def test_a_record_that_was_not_believed_is_a_loss_of_its_stage() -> None:
     """A gap that a decode error explains is told as such."""
     tracker = _tracker(0, 2)
-    (lost,) = tracker.settle(counters({(FORK, 0): 3}), 500, 1, drained=True)
+    (lost,) = tracker.settle(counters({(FORK, 0): 3}), 500, 1)
     assert (lost.stage, lost.missing, lost.kind) == ("decode", 1, None)
 
 

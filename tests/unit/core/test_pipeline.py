@@ -71,4 +71,4 @@ def test_flush_holds_nothing_back() -> None:
     pipeline = _pipeline(slack_ns=1000)
     now = counters({(FORK, 0): 1})
     pipeline.push(delivery([fork(boottime_ns=20)], safe_ns=30), now, now)
-    assert len(pipeline.flush(now)) == 1
+    assert len(pipeline.flush()) == 1
