@@ -165,6 +165,11 @@ class LossTracker:
             self._settled = counters.failures
         return lost
 
+    @property
+    def first_gap_ns(self) -> int | None:
+        """The stamp of the first event behind an open gap: the place of what may become a loss."""
+        return min((gap.to_boottime_ns for cpu in self._cpus for gap in cpu.gaps), default=None)
+
     def unreported(self, counters: KernelCounters) -> bool:
         """Whether something is missing that no ``lost`` event has told yet."""
         return counters.failures != self._settled or any(cpu.gaps for cpu in self._cpus)

@@ -22,6 +22,9 @@ from agentd.core.wire import Wire
 Entry: TypeAlias = Applied | Lost
 """What leaves the core: an event with its process, or a loss at its place."""
 
+GAP_PATIENCE_NS = 1_000_000_000
+"""How long a gap that neither closes nor is explained may hold up the stream."""
+
 _kind = itemgetter(3)
 
 
@@ -104,7 +107,7 @@ class Pipeline:
         events = self.decoder.decode(delivery.data, delivery.spans)
         self.losses.arrive(events)
         self._lost += self.losses.settle(before, delivery.now_ns, self.decoder.errors)
-        released = self.reorderer.push(events, delivery.safe_ns - self._slack_ns)
+        released = self.reorderer.push(events, self._watermark_ns(delivery))
         entries = self._apply(released, self._lost_until(self.reorderer.watermark_ns))
         if delivery.drained:
             self.imbalance = self._balance.imbalance(before, self.accounted, after)
@@ -115,6 +118,14 @@ class Pipeline:
         released = self.reorderer.flush()
         lost, self._lost = self._lost, []
         return self._apply(released, lost)
+
+    def _watermark_ns(self, delivery: Delivery) -> int:
+        """How far events may leave: not past a gap that is still open, for a loss has its place."""
+        watermark_ns = delivery.safe_ns - self._slack_ns
+        gap_ns = self.losses.first_gap_ns
+        if gap_ns is None or delivery.now_ns - gap_ns > GAP_PATIENCE_NS:
+            return watermark_ns
+        return min(watermark_ns, gap_ns - 1)
 
     def _lost_until(self, watermark_ns: int) -> list[Lost]:
         """The losses whose place has been reached."""

@@ -8,11 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd.core.accounting import Balance, LossTracker
-from agentd.core.event import Lost
+from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Entry, Limits, Pipeline
 from agentd.core.tree import Applied
 from tests.property.simulation import Kernel, actions, play, resume_all
 from tests.records import CPUS, WIRE, delivery
+
+
+def _item(entry: Entry) -> Event | Lost:
+    return entry if isinstance(entry, Lost) else entry.event
+
 
 Steps = list[tuple[str, int, int, bool]]
 
@@ -92,6 +97,8 @@ def test_every_attempt_comes_out_as_event_or_loss(steps: Steps, slack: int, capa
         assert emitted[kind] + failed == sum(kernel.counters().attempts[kind])
     assert pipeline.imbalance == 0
     assert pipeline.reorderer.late_total == 0
+    stamps = [_item(entry).boottime_ns for entry in entries]
+    assert stamps == sorted(stamps)
 
 
 @given(actions(), st.data())

@@ -66,7 +66,7 @@ def test_sorted_if_nothing_is_later_than_the_slack(batches: list[tuple[list[int]
             fork(boottime_ns=base + stamp, seq=number + i) for i, stamp in enumerate(batch)
         ]
         number += len(batch)
-        out += queue.push(events, base + 1 - behind)  # all that comes later is younger
+        out += queue.push(events, base - behind)  # all that comes later is younger
         base += max(batch, default=0) if behind == 0 else 0
     out += queue.flush()
     assert queue.late_total == 0

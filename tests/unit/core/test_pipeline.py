@@ -66,6 +66,26 @@ def test_a_record_that_vanishes_is_an_imbalance() -> None:
     assert pipeline.imbalance == 1
 
 
+def test_an_open_gap_holds_what_is_behind_it() -> None:
+    """Events behind a missing number wait until it comes or is known to be lost, for its place."""
+    pipeline = _pipeline()
+    now = counters({(FORK, 0): 3})
+    events: list[Event] = [fork(boottime_ns=10, seq=0), fork(boottime_ns=20, seq=2)]
+    assert len(pipeline.push(delivery(events, safe_ns=30), now, now)) == 1
+    later = counters({(FORK, 0): 3}, {(FORK, 0): 1})
+    lost, event = pipeline.push(delivery([], safe_ns=40), later, later)
+    assert isinstance(lost, Lost)
+    assert isinstance(event, Applied)
+
+
+def test_a_gap_that_stays_open_does_not_hold_up_the_stream() -> None:
+    """A gap that nothing explains is passed by after a while."""
+    pipeline = _pipeline()
+    now = counters({(FORK, 0): 3})
+    pipeline.push(delivery([fork(boottime_ns=20, seq=2)], safe_ns=30), now, now)
+    assert len(pipeline.push(delivery([], safe_ns=2_000_000_000), now, now)) == 1
+
+
 def test_flush_holds_nothing_back() -> None:
     """At the end everything held goes out."""
     pipeline = _pipeline(slack_ns=1000)
