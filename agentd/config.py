@@ -177,7 +177,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _parse_assignment(assignment: str) -> dict[str, Any]:
     """``section.key=value``; the value is TOML, or plain text where that is not TOML."""
     name, equals, text = assignment.partition("=")
-    section, dot, key = name.strip().partition(".")
+    section, dot, key = map(str.strip, name.partition("."))
     if not (equals and dot and section and key):
         raise ConfigError(f"--set {assignment}: must be section.key=value")
     try:

@@ -1,0 +1,125 @@
+"""agentd.http"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from agentd import http
+from agentd.errors import ConfigError
+from agentd.http import Health
+
+
+async def _metrics(scope: http.Scope, receive: http.Receive, send: http.Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"some 1\n"})
+
+
+def _broken() -> Health:
+    raise ZeroDivisionError
+
+
+def _app(bugs: list[Exception] | None = None) -> http.Asgi:
+    bugs = [] if bugs is None else bugs
+    return http.make_app(
+        _metrics, lambda: Health(True, "ok"), lambda: Health(False, "no"), bugs.append
+    )
+
+
+def _ask(app: http.Asgi, path: str, method: str = "GET") -> tuple[int, bytes]:
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        await app({"type": "http", "path": path, "method": method}, receive, send)
+
+    asyncio.run(ask())
+    return sent[0]["status"], sent[1]["body"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status", "body"),
+    [
+        ("/metrics", "GET", 200, b"some 1\n"),
+        ("/healthz", "GET", 200, b"ok\n"),
+        ("/readyz", "HEAD", 503, b"no\n"),
+        ("/nothing", "GET", 404, b"there is /metrics, /healthz and /readyz\n"),
+        ("/metrics", "POST", 405, b"only GET\n"),
+    ],
+)
+def test_routes(path: str, method: str, status: int, body: bytes) -> None:
+    """Each path answers what it should."""
+    assert _ask(_app(), path, method) == (status, body)
+
+
+def test_a_bug_in_an_answer_is_told() -> None:
+    """An exception while answering reaches the daemon, not only the server's log."""
+    bugs: list[Exception] = []
+    app = http.make_app(_metrics, _broken, _broken, bugs.append)
+    with pytest.raises(ZeroDivisionError):
+        _ask(app, "/healthz")
+    assert isinstance(bugs[0], ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("listen", "parsed"),
+    [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:9", ("::1", 9)), ("host:0", ("host", 0))],
+)
+def test_addresses(listen: str, parsed: tuple[str, int]) -> None:
+    """Address and port are taken apart, IPv6 too."""
+    assert http.parse_listen(listen) == parsed
+
+
+@pytest.mark.parametrize("listen", ["", "9847", "host:", ":80", "h:99999", "h:-1", "h:x"])
+def test_bad_addresses_are_named(listen: str) -> None:
+    """What is no address and port is an error that shows one."""
+    with pytest.raises(ConfigError, match=r"for instance 127\.0\.0\.1:9847"):
+        http.parse_listen(listen)
+
+
+def test_a_taken_port_is_named() -> None:
+    """A port in use is an error with its address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"):
+            http.bind(f"127.0.0.1:{port}")
+
+
+def test_it_serves_and_stops_with_a_connection_open() -> None:
+    """A real server answers, and an idle connection does not keep it from stopping."""
+    listening = http.bind("127.0.0.1:0")
+    port = listening.getsockname()[1]
+
+    def ask() -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            body: bytes = answer.read()
+            return body
+
+    async def main() -> bytes:
+        stop = asyncio.Event()
+        server = asyncio.create_task(http.run(_app(), listening, stop.wait))
+        loop = asyncio.get_running_loop()
+        body = await loop.run_in_executor(None, ask)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readline()
+        stop.set()
+        async with asyncio.timeout(30):
+            await server
+        writer.close()
+        return body
+
+    start = time.monotonic()
+    assert asyncio.run(main()) == b"some 1\n"
+    assert time.monotonic() - start < 30

@@ -1,0 +1,117 @@
+"""agentd.metrics"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from agentd.core.histogram import Histogram
+from agentd.core.pipeline import Limits, Pipeline
+from agentd.metrics import Snapshot, make_registry
+from tests.records import CPUS, WIRE, counters
+from tests.requirements import need_program
+
+DOCS = Path(__file__).resolve().parents[2] / "docs/metrics.md"
+FOREIGN = ("process_", "python_")
+
+GOLDEN = """\
+agentd_accounting_imbalance
+agentd_audit_forks_unaccounted
+agentd_build_info{kernel,python,version}
+agentd_decode_errors_total
+agentd_duplicate_exits_total
+agentd_event_latency_seconds{le}
+agentd_events_total{kind=exec}
+agentd_events_total{kind=exit}
+agentd_events_total{kind=fork}
+agentd_kernel_attempts_total{kind=exec}
+agentd_kernel_attempts_total{kind=exit}
+agentd_kernel_attempts_total{kind=fork}
+agentd_kernel_filtered_total{kind=exec}
+agentd_kernel_filtered_total{kind=exit}
+agentd_kernel_filtered_total{kind=fork}
+agentd_kernel_threads_total
+agentd_lost_events_total{kind=exec,stage=reserve}
+agentd_lost_events_total{kind=exit,stage=reserve}
+agentd_lost_events_total{kind=fork,stage=reserve}
+agentd_lost_events_total{kind=unknown,stage=decode}
+agentd_reorder_capacity
+agentd_reorder_forced_total
+agentd_reorder_held
+agentd_reorder_inversions_total{side=in}
+agentd_reorder_inversions_total{side=out}
+agentd_reorder_late_total
+agentd_ring_bytes{state=size}
+agentd_ring_bytes{state=used}
+agentd_round_duration_seconds{le}
+agentd_rounds_total
+agentd_tree_capacity{state=exited}
+agentd_tree_capacity{state=live}
+agentd_tree_evictions_total{reason=exited_capacity}
+agentd_tree_evictions_total{reason=live_capacity}
+agentd_tree_misses_total{reason=exec_unknown}
+agentd_tree_misses_total{reason=exit_missed}
+agentd_tree_misses_total{reason=exit_unknown}
+agentd_tree_misses_total{reason=fork_after_exit}
+agentd_tree_misses_total{reason=fork_parent_unknown}
+agentd_tree_processes{state=exited}
+agentd_tree_processes{state=live}
+"""
+
+
+def _exposition() -> str:
+    pipeline = Pipeline(WIRE, CPUS, Limits(10, 0, 10, 10), 10_000_000)
+    snapshot = Snapshot(
+        kind_names=("fork", "exec", "exit"),
+        pipeline=pipeline,
+        kernel=counters({}),
+        rounds=0,
+        round_duration=Histogram((1000, 2000)),
+        latency=Histogram((1000, 2000)),
+        ring_used_bytes=0,
+        ring_size_bytes=4096,
+        forks_unaccounted=0,
+    )
+    return generate_latest(make_registry(lambda: snapshot)).decode()
+
+
+def _series(text: str) -> set[str]:
+    """Each series by name and labels, histograms and info by label names alone."""
+    found = set()
+    for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
+        for sample in family.samples:
+            if sample.name.startswith(FOREIGN):
+                continue
+            labels = sorted(sample.labels)
+            if family.type == "histogram":
+                found.add(f"{family.name}{{le}}")
+            elif sample.name == "agentd_build_info":
+                found.add(f"{sample.name}{{{','.join(labels)}}}")
+            else:
+                inside = ",".join(f"{name}={sample.labels[name]}" for name in labels)
+                found.add(f"{sample.name}{{{inside}}}" if inside else sample.name)
+    return found
+
+
+def test_every_series_is_there_from_the_start() -> None:
+    """The names and labels are the golden list, all of them before the first event."""
+    assert _series(_exposition()) == set(GOLDEN.splitlines())
+
+
+def test_the_documented_metrics_are_the_exported_ones() -> None:
+    """docs/metrics.md has a row for each metric, and for no other."""
+    rows = [line.split("`")[1] for line in DOCS.read_text().splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted({series.split("{")[0] for series in GOLDEN.splitlines()})
+
+
+def test_promtool_finds_nothing_to_say() -> None:
+    """The exposition follows Prometheus's conventions."""
+    promtool = need_program("promtool")
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=_exposition(), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

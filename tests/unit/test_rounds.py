@@ -1,0 +1,172 @@
+"""agentd.rounds"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+
+from agentd import host
+from agentd.core.accounting import KernelCounters
+from agentd.core.batch import Batch
+from agentd.core.event import Event
+from agentd.core.pace import Pace
+from agentd.core.pipeline import Delivery, Limits, Pipeline
+from agentd.rounds import Rounds
+from tests.records import CPUS, FORK, WIRE, counters, delivery, fork
+
+
+class FakeTransport:
+    """Deliveries of one event each, behind an fd that is readable while there are any."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK)
+        self.queue: list[Event] = []
+        self.put_total = 0
+        self.commits = 0
+        self.size_bytes = 1000
+        self.used_bytes = 0
+
+    def put(self, count: int = 1) -> None:
+        """The kernel submits."""
+        for _ in range(count):
+            event = fork(
+                boottime_ns=host.boottime_ns(), seq=self.put_total, tgid=self.put_total + 2
+            )
+            self.queue.append(event)
+            self.put_total += 1
+        os.eventfd_write(self.fd, 1)
+
+    def counters(self) -> KernelCounters:
+        """What the kernel has counted."""
+        return counters({(FORK, 0): self.put_total})
+
+    def fileno(self) -> int:
+        """Readable after a put."""
+        return self.fd
+
+    def drain(self, now_ns: int, limit_bytes: int) -> Delivery:
+        """At most one event: any more are left for the next drain."""
+        some, self.queue = self.queue[:1], self.queue[1:]
+        if not self.queue:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self.fd)
+        return delivery(list(some), now_ns, drained=not self.queue)
+
+    def commit(self) -> None:
+        """Counted."""
+        self.commits += 1
+
+
+class Harness:
+    """Rounds over a fake transport, and what came out."""
+
+    def __init__(self, slack_ns: int = 0) -> None:
+        self.transport = FakeTransport()
+        self.batches: list[Batch] = []
+        self.blocked = asyncio.Event()
+        self.blocked.set()
+        self.pipeline = Pipeline(WIRE, CPUS, Limits(1000, slack_ns, 1000, 1000), 10_000_000)
+        self.rounds = Rounds(
+            self.transport,
+            self.transport.counters,
+            self.pipeline,
+            self.write,
+            pace=Pace(0.001, 0.001),
+            round_bytes=100,
+        )
+
+    async def write(self, batch: Batch) -> None:
+        """Take a batch, and wait if the reader is slow."""
+        self.batches.append(batch)
+        await self.blocked.wait()
+
+    def out(self) -> list[int]:
+        """The sequence numbers that came out."""
+        return [b.first_sequence + i for b in self.batches for i in range(len(b.entries))]
+
+    async def until(self, count: int) -> None:
+        """Wait for so many entries."""
+        async with asyncio.timeout(30):
+            while len(self.out()) < count:
+                await asyncio.sleep(0.001)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def test_events_come_out_in_sequence() -> None:
+    """What the kernel submits goes out, in rounds, numbered without a gap, and is committed."""
+
+    async def main() -> None:
+        harness = Harness()
+        task = asyncio.create_task(harness.rounds.run())
+        for count in (1, 3, 2):
+            harness.transport.put(count)
+            await asyncio.sleep(0.005)
+        await harness.until(6)
+        await _stop(task)
+        assert harness.out() == list(range(6))
+        assert harness.rounds.total >= 6
+        assert harness.transport.commits == harness.rounds.total
+        assert harness.rounds.latency.count == 6
+
+    asyncio.run(main())
+
+
+def test_held_events_need_no_other_to_leave() -> None:
+    """An event within the slack goes out in a later round of its own."""
+
+    async def main() -> None:
+        harness = Harness(slack_ns=5_000_000)
+        task = asyncio.create_task(harness.rounds.run())
+        harness.transport.put()
+        await harness.until(1)
+        await _stop(task)
+
+    asyncio.run(main())
+
+
+def test_an_idle_transport_has_no_rounds() -> None:
+    """While nothing is submitted, nothing runs."""
+
+    async def main() -> None:
+        harness = Harness()
+        task = asyncio.create_task(harness.rounds.run())
+        await asyncio.sleep(0.02)
+        await _stop(task)
+        assert harness.rounds.total == 0
+
+    asyncio.run(main())
+
+
+def test_finish_takes_all_there_is() -> None:
+    """The last rounds drain the transport and hold nothing back."""
+
+    async def main() -> None:
+        harness = Harness(slack_ns=10**18)
+        harness.transport.put(5)
+        await harness.rounds.finish()
+        assert harness.out() == list(range(5))
+
+    asyncio.run(main())
+
+
+def test_a_round_that_is_cancelled_loses_nothing() -> None:
+    """When a slow write is cancelled, the last rounds hand on the rest, once."""
+
+    async def main() -> None:
+        harness = Harness()
+        harness.blocked.clear()
+        task = asyncio.create_task(harness.rounds.run())
+        harness.transport.put(4)
+        await harness.until(1)
+        await _stop(task)
+        harness.blocked.set()
+        await harness.rounds.finish()
+        assert harness.out() == list(range(4))
+        assert harness.rounds.entries_total == 4
+
+    asyncio.run(main())
