@@ -14,7 +14,7 @@ from json.encoder import encode_basestring_ascii as _quote
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code, scale_cpu_times
 from agentd.core.event import Exit, Lost, kind_names
-from agentd.core.tree import Applied, Image
+from agentd.core.tree import Image
 from agentd.core.wire import Wire
 
 _SECOND_NS = 1_000_000_000
@@ -52,37 +52,38 @@ class EcsRenderer:
 
     def render(self, batch: Batch) -> bytes:
         """One line for each entry."""
+        # one loop without calls for what is rendered already: this is where the time goes
         offset_ns = batch.wall_offset_ns
-        lines = [
-            self._lost(entry, sequence, offset_ns)
-            if isinstance(entry, Lost)
-            else self._event(entry, sequence, offset_ns)
-            for sequence, entry in enumerate(batch.entries, batch.first_sequence)
-        ]
+        actions, change = self._actions, self._change
+        known_process, known_image = self._processes.get, self._images.get
+        known_parent = self._parents.get
+        lines = []
+        for sequence, entry in enumerate(batch.entries, batch.first_sequence):
+            if isinstance(entry, Lost):
+                lines.append(self._lost(entry, sequence, offset_ns))
+                continue
+            event, image, parent_image, changed = entry
+            ns, seq, cpu, kind, flags, _, tgid, parent, start_ns, parent_start_ns, uid, gid = event[
+                :12
+            ]
+            when = self._time(ns + offset_ns)
+            ended = details = ""
+            if isinstance(event, Exit):
+                ended, details = self._ending(event, when)
+            key = (tgid, start_ns)
+            process, start = known_process(key) or self._add_process(key, offset_ns)
+            what, raw = known_image(image) or self._add_image(image)
+            parent_key = (parent, parent_start_ns, parent_image)
+            whose = known_parent(parent_key) or self._add_parent(parent_key)
+            lines.append(
+                f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
+                f'{change if changed else actions[kind]},"sequence":{sequence}}},'
+                f'"process":{{{process}{what}{start}{ended},'
+                f'"user":{{"id":"{uid}"}},"group":{{"id":"{gid}"}}{whose}}},'
+                f'"agentd":{{"cpu":{cpu},"seq":{seq},"boottime_ns":{ns}{details}{raw},'
+                f'"flags":{self._flag_list(flags) if flags else "[]"}}}}}\n'
+            )
         return "".join(lines).encode("ascii")
-
-    def _event(self, applied: Applied, sequence: int, offset_ns: int) -> str:
-        event, image, parent_image, changed = applied
-        boottime_ns, seq, cpu, kind, flags, _, tgid, parent, start_ns, parent_start_ns, uid, gid = (
-            event[:12]
-        )
-        when = self._time(boottime_ns + offset_ns)
-        ended = details = ""
-        if isinstance(event, Exit):
-            ended, details = self._ending(event, when)
-        key = (tgid, start_ns)
-        process_text, start = self._processes.get(key) or self._add_process(key, offset_ns)
-        image_text, raw = self._images.get(image) or self._add_image(image)
-        parent_key = (parent, parent_start_ns, parent_image)
-        parent_text = self._parents.get(parent_key) or self._add_parent(parent_key)
-        return (
-            f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
-            f'{self._change if changed else self._actions[kind]},"sequence":{sequence}}},'
-            f'"process":{{{process_text}{image_text}{start}{ended},'
-            f'"user":{{"id":"{uid}"}},"group":{{"id":"{gid}"}}{parent_text}}},'
-            f'"agentd":{{"cpu":{cpu},"seq":{seq},"boottime_ns":{boottime_ns}{details}{raw},'
-            f'"flags":{self._flag_list(flags) if flags else "[]"}}}}}\n'
-        )
 
     def _ending(self, event: Exit, when: str) -> tuple[str, str]:
         status, signal, core_dumped = read_exit_code(event.exit_code)

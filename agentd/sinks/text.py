@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 
 from agentd.core.batch import Batch
@@ -88,8 +89,7 @@ def _command(image: Image) -> str:
 
 
 def _word(value: bytes) -> str:
-    text = printable(value)
-    return f"'{text}'" if not text or " " in text else text
+    return shlex.quote(printable(value))
 
 
 def _time_of_day(wall_ns: int) -> str:
