@@ -89,7 +89,7 @@ class Tree:
     """The process tree."""
 
     live_capacity: int = _key(131072, "live processes kept at most", low=16, high=10_000_000)
-    exited_capacity: int = _key(8192, "exited processes remembered at most", low=0, high=10_000_000)
+    exited_capacity: int = _key(4096, "exited processes remembered at most", low=0, high=10_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,7 +221,8 @@ static __always_inline enum submission submit_exec_class(struct exec_source *s,
 	if (!e)
 		return NO_ROOM;
 	if (!fill_exec(e, s, filename_max, args_max) && !may_cut) {
-		events.ringbuf_discard(e, BPF_RB_NO_WAKEUP);
+		/* with a wake-up: only the first record after an empty ring has one */
+		events.ringbuf_discard(e, 0);
 		return TOO_LONG;
 	}
 	events.ringbuf_submit(e, 0);
@@ -239,7 +240,7 @@ static __always_inline enum submission submit_exec(struct exec_source *s)
 
 	if (s->args_total_bytes <= AGENTD_SMALL_ARGS)
 		done = submit_exec_class(s, SMALL, false);
-	else if (s->args_total_bytes <= AGENTD_MEDIUM_ARGS)
+	if (done == TOO_LONG && s->args_total_bytes <= AGENTD_MEDIUM_ARGS)
 		done = submit_exec_class(s, MEDIUM, false);
 	if (done == TOO_LONG)
 		done = submit_exec_class(s, LARGE, true);

@@ -31,8 +31,8 @@
  * What an exec record can hold of its text, by size class, in bytes. Filenames
  * by powers of two; the largest is more than PATH_MAX and so always enough.
  */
-#define AGENTD_SMALL_FILENAME 256
-#define AGENTD_SMALL_ARGS 256
+#define AGENTD_SMALL_FILENAME 64
+#define AGENTD_SMALL_ARGS 128
 #define AGENTD_MEDIUM_FILENAME 256
 #define AGENTD_MEDIUM_ARGS 2048
 #define AGENTD_LARGE_FILENAME 8192

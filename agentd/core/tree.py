@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
 
-from cachetools import LRUCache
-
 from agentd.core.event import Event, Exec, Exit, Fork
+from agentd.core.exited import Exited
 
 Key = tuple[int, int]
 """(tgid, start_boottime_ns): one process of one boot."""
@@ -92,16 +91,6 @@ class Misses:
     ALL = (FORK_PARENT_UNKNOWN, FORK_AFTER_EXIT, EXEC_UNKNOWN, EXIT_UNKNOWN, EXIT_MISSED)
 
 
-class _Exited(LRUCache[Key, Process]):
-    """An LRU that counts what it evicts."""
-
-    evicted = 0
-
-    def popitem(self) -> tuple[Key, Process]:
-        self.evicted += 1
-        return super().popitem()
-
-
 _IMAGES_KEPT = 1024
 """Images looked up for sharing; the same commands recur soon or not at all."""
 
@@ -117,7 +106,8 @@ class Tree:
         """Exits of a process that had exited: two last threads on kernels that do not tell."""
         self._live: dict[int, Process] = {}
         self._images: dict[Image, Image] = {}
-        self._exited = _Exited(exited_capacity)
+        self._exited: Exited[Key, Process] = Exited(exited_capacity)
+        self._last_exit_ns = 0
         self._live_evicted = 0
         self._tick_ns = tick_ns
 
@@ -170,7 +160,8 @@ class Tree:
             self.misses[Misses.FORK_PARENT_UNKNOWN] += 1
         image = _inherited(parent, event.comm)
         live = self._live.get(key[0])
-        if key in self._exited:
+        # in order, no process is forked before one that has exited already
+        if event.boottime_ns <= self._last_exit_ns and self._exited.get(key) is not None:
             self.misses[Misses.FORK_AFTER_EXIT] += 1
         elif live is None or live.key != key:  # else it came late, and more is known by now
             self._insert(Process(key, parent_key, image, executed=False))
@@ -203,10 +194,11 @@ class Tree:
             self.duplicate_exits_total += 1
             return None
         process.exit_code = event.exit_code
+        self._last_exit_ns = max(self._last_exit_ns, event.boottime_ns)
         process.parent = parent_key
         if self._live.get(key[0]) is process:
             del self._live[key[0]]
-        self._remember(process)
+        self._exited.remember(key, process)
         return _make(Applied, (event, process.image, parent and parent.image, False))
 
     def _parent(self, event: Event) -> tuple[Key, Process | None]:
@@ -241,18 +233,14 @@ class Tree:
                 del self._live[next(iter(self._live))]
                 self._live_evicted += 1
         elif self._started_later(previous, process):
-            self._remember(process)  # the scan already saw who came after it
+            self._exited.remember(process.key, process)  # the scan already saw who came after it
             return
         else:
             del self._live[tgid]
             if not self._adopt(previous, process.key):
                 self.misses[Misses.EXIT_MISSED] += 1
-                self._remember(previous)
+                self._exited.remember(previous.key, previous)
         self._live[tgid] = process
-
-    def _remember(self, process: Process) -> None:
-        if self.exited_capacity:
-            self._exited[process.key] = process
 
 
 def _text(comm: bytes) -> bytes:

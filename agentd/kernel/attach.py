@@ -6,6 +6,7 @@ The loader is started first of all, so that BCC compiles while the rest of the d
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -56,7 +57,8 @@ class Loader:
                 stdout=self._log_fd,
                 stderr=self._log_fd,
             )
-        ours.send(handover.encode_settings(settings))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # attached() will tell
+            ours.send(handover.encode_settings(settings))
         ours.setblocking(False)
 
     async def attached(self) -> Attached:

@@ -77,7 +77,10 @@ def send_failure(sock: socket.socket, failure: Failure) -> None:
 
 def receive(sock: socket.socket) -> Handover | Failure | None:
     """The loader's answer; None when it ended without one."""
-    message, fds, _flags, _address = socket.recv_fds(sock, MESSAGE_BYTES_MAX, _FDS_MAX)
+    try:
+        message, fds, _flags, _address = socket.recv_fds(sock, MESSAGE_BYTES_MAX, _FDS_MAX)
+    except ConnectionResetError:  # it ended before it had read its orders
+        return None
     if not message:
         return None
     body: dict[str, Any] = json.loads(message)

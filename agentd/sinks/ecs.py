@@ -19,7 +19,7 @@ from agentd.core.wire import Wire
 
 _SECOND_NS = 1_000_000_000
 
-_PARTS_KEPT = 2048
+_PARTS_KEPT = 512
 """Of each sort; recurring parts recur soon, so all are dropped when there are more."""
 
 _FLAG_NAMES = {

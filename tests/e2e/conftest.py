@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cgroup import Cgroup, own_cgroup
-from tests.requirements import need_bpf
+from tests.kernel.available import need_tracing
 
 
 @pytest.fixture
 def cgroup() -> Iterator[Cgroup]:
     """The cgroup that agentd watches."""
-    need_bpf()
+    need_tracing()
     with own_cgroup("e2e") as cgroup:
         yield cgroup

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.cgroup import Cgroup, own_cgroup
+from tests.kernel.altered import LoaderSwap
+from tests.kernel.available import need_tracing
 from tests.kernel.tracer import Tracer, attached
-from tests.requirements import need_bpf
 
 
 @pytest.fixture(scope="session")
 def cgroup() -> Iterator[Cgroup]:
     """The cgroup of all kernel tests of a session."""
-    need_bpf()
+    need_tracing()
     with own_cgroup("kernel") as cgroup:
         yield cgroup
 
@@ -38,3 +39,9 @@ def tracer(session_tracer: Tracer) -> Tracer:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the C programs of the tests are compiled to."""
     return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def swap_loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LoaderSwap:
+    """A way to have a changed copy of agentd load the programs."""
+    return LoaderSwap(tmp_path, monkeypatch)

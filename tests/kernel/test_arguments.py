@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import select
 from pathlib import Path
 
 import pytest
 
 from agentd.core.event import Exec
 from tests.cgroup import Cgroup
-from tests.kernel.tracer import Tracer, events, read_wire
+from tests.kernel.c_programs import EMPTY_ARGV, EXEC_AT
+from tests.kernel.tracer import Tracer, attached, events, read_wire
 from tests.programs import compile_c
 
 LARGEST = read_wire().constant("AGENTD_LARGE_ARGS")
+PATH_BYTES_MAX = 4096
 TRUNCATED = read_wire().constant("AGENTD_ARGS_TRUNCATED")
 
 
@@ -23,11 +26,13 @@ def _exec_of(cgroup: Cgroup, tracer: Tracer, command: list[str]) -> Exec:
     return event
 
 
-@pytest.mark.parametrize("length", [1, 200, 256, 257, 2000, 2048, 2049, 10000, LARGEST - 11])
-def test_arguments_of_any_size_class(cgroup: Cgroup, tracer: Tracer, length: int) -> None:
-    """Arguments up to the largest class are whole."""
-    event = _exec_of(cgroup, tracer, ["/bin/true", "x" * length])
-    assert event.args == b"/bin/true\0" + b"x" * length + b"\0"
+@pytest.mark.parametrize("total", [12, 255, 256, 257, 2047, 2048, 2049, 10000, LARGEST])
+def test_arguments_of_any_size_class(cgroup: Cgroup, tracer: Tracer, total: int) -> None:
+    """Arguments up to the largest class are whole, at the edges of the classes too."""
+    argument = "x" * (total - len("/bin/true") - 2)
+    event = _exec_of(cgroup, tracer, ["/bin/true", argument])
+    assert event.args == b"/bin/true\0" + argument.encode() + b"\0"
+    assert event.args_total_bytes == event.args_bytes == total
     assert event.flags == 0
 
 
@@ -54,17 +59,6 @@ def test_arguments_of_any_bytes(cgroup: Cgroup, tracer: Tracer, value: bytes) ->
     assert event.args == b"/bin/true\0" + value + b"\0"
 
 
-EMPTY_ARGV = r"""
-#include <unistd.h>
-int main(void)
-{
-	char *const none[] = { NULL };
-	execve("/bin/true", none, none);
-	return 1;
-}
-"""
-
-
 def test_empty_argv(cgroup: Cgroup, tracer: Tracer, compiled: Path) -> None:
     """An empty argument vector is what the kernel makes of it: one empty argument."""
     cgroup.run([compile_c(compiled, "empty_argv", EMPTY_ARGV)])
@@ -73,14 +67,80 @@ def test_empty_argv(cgroup: Cgroup, tracer: Tracer, compiled: Path) -> None:
     assert (event.args, event.args_count) == (b"\0", 1)
 
 
-@pytest.mark.parametrize("depth", [2, 20])
-def test_long_executable_name(cgroup: Cgroup, tracer: Tracer, tmp_path: Path, depth: int) -> None:
-    """A name longer than the small classes hold is whole, and so are the arguments."""
-    folder = tmp_path.joinpath(*["d" * 150] * depth)
-    folder.mkdir(parents=True)
-    program = folder / "true"
+def _program_named(folder: Path, length: int) -> str:
+    """A program whose path has that length, below a folder with a short one."""
+    path = folder
+    while len(str(path)) + 205 < length:
+        path /= "d" * 200
+    path.mkdir(parents=True, exist_ok=True)
+    program = path / ("p" * (length - len(str(path)) - 1))
     program.symlink_to("/bin/true")
-    event = _exec_of(cgroup, tracer, [str(program), "z"])
-    assert event.filename == os.fsencode(program)
-    assert event.args == os.fsencode(program) + b"\0z\0"
+    assert len(str(program)) == length
+    return str(program)
+
+
+@pytest.mark.parametrize("length", [254, 255, 256, 257, 3000, PATH_BYTES_MAX - 1])
+def test_long_executable_name(cgroup: Cgroup, tracer: Tracer, tmp_path: Path, length: int) -> None:
+    """A name longer than the small classes hold is whole, and so are the arguments."""
+    program = _program_named(tmp_path, length)
+    event = _exec_of(cgroup, tracer, [program, "z"])
+    assert event.filename == program.encode()
+    assert event.args == program.encode() + b"\0z\0"
     assert event.flags == 0
+
+
+def test_long_name_in_an_open_folder(
+    cgroup: Cgroup, tracer: Tracer, tmp_path: Path, compiled: Path
+) -> None:
+    """execveat(2) gives the kernel names longer than any path may be; they are whole as well."""
+    program = _program_named(tmp_path, PATH_BYTES_MAX - 1)
+    (tmp_path / "here").symlink_to("/")
+    cgroup.run([compile_c(compiled, "exec_at", EXEC_AT), "/", program.removeprefix("/")])
+    event = events(tracer.collect())[1]
+    assert isinstance(event, Exec)
+    prefix, _, name = event.filename.partition(tmp_path.name.encode())
+    assert prefix.startswith(b"/dev/fd/")
+    assert len(event.filename) > PATH_BYTES_MAX
+    assert (tmp_path.name.encode() + name).endswith(program.removeprefix(str(tmp_path)).encode())
+    assert event.args == b"short\0"
+    assert event.flags == 0
+
+
+def test_long_name_and_long_arguments(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None:
+    """The longest name takes nothing away from the longest arguments."""
+    program = _program_named(tmp_path, PATH_BYTES_MAX - 1)
+    argument = "x" * (LARGEST - PATH_BYTES_MAX - 1)
+    event = _exec_of(cgroup, tracer, [program, argument])
+    assert event.filename == program.encode()
+    assert event.args == f"{program}\0{argument}\0".encode()
+    assert event.flags == 0
+
+
+def test_name_by_way_of_the_working_folder(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None:
+    """A relative name is reported as given."""
+    (tmp_path / "program").symlink_to("/bin/true")
+    cgroup.run(["./program"], cwd=tmp_path)
+    event = events(tracer.collect())[0]
+    assert isinstance(event, Exec)
+    assert event.filename == b"./program"
+
+
+def test_name_that_is_no_text(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None:
+    """A name holds whatever a file's name may hold; the short one is cut at 15 bytes."""
+    name = b"\xff\n\x1b" + "ü".encode() * 10
+    program = os.fsencode(tmp_path) + b"/" + name
+    os.symlink(b"/bin/true", program)
+    event = _exec_of(cgroup, tracer, [os.fsdecode(program)])
+    assert event.filename == program
+    assert event.comm == name[:15] + b"\0"
+
+
+@pytest.mark.parametrize("length", [255, 256])
+def test_reader_is_woken(cgroup: Cgroup, tmp_path: Path, length: int) -> None:
+    """Whatever class a record is of, it wakes a reader that had seen all before it."""
+    program = _program_named(tmp_path, length)
+    with attached(cgroup.path) as tracer, select.epoll() as epoll:
+        tracer.collect()
+        epoll.register(tracer.ring.fileno(), select.EPOLLIN)
+        cgroup.run([program])
+        assert epoll.poll(3.0) == [(tracer.ring.fileno(), select.EPOLLIN)]

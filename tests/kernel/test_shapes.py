@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from agentd import procfs
 from agentd.core.ending import read_exit_code
 from agentd.core.event import Exec, Exit, Fork
-from tests.cgroup import Cgroup, own_cgroup
+from agentd.core.pipeline import Entry
+from tests.cgroup import Cgroup
+from tests.kernel.c_programs import EXEC_FROM_THREAD
 from tests.kernel.tracer import Tracer, applied, events, of, shape
 from tests.programs import compile_c
 
@@ -25,6 +26,12 @@ def _python(cgroup: Cgroup, code: str) -> dict[str, int]:
     done = cgroup.run([PYTHON, "-S", "-c", code])
     result: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def _last_exit(entries: list[Entry]) -> Exit:
+    exited = events(entries)[-1]
+    assert isinstance(exited, Exit)
+    return exited
 
 
 def test_exec_and_exit_of_one_command(cgroup: Cgroup, tracer: Tracer) -> None:
@@ -45,19 +52,6 @@ def test_exec_and_exit_of_one_command(cgroup: Cgroup, tracer: Tracer) -> None:
     assert exited.exit_code == 0
     assert exited.max_rss_pages > 0
     assert executed.start_boottime_ns == exited.start_boottime_ns < executed.boottime_ns
-
-
-def test_start_is_that_of_proc(cgroup: Cgroup, tracer: Tracer) -> None:
-    """start_boottime_ns, rounded to a tick, is the start in /proc, for process and parent."""
-    with cgroup.popen(["/bin/cat"], stdin=-1) as process:
-        entries = tracer.collect()
-        _, _, start_ns = procfs.parse_stat(Path(f"/proc/{process.pid}/stat").read_bytes())
-        _, _, own_start_ns = procfs.parse_stat(Path("/proc/self/stat").read_bytes())
-    (executed,) = events(entries)
-    tick_ns = procfs.TICK_NS
-    assert executed.start_boottime_ns // tick_ns * tick_ns == start_ns
-    assert executed.parent_start_boottime_ns // tick_ns * tick_ns == own_start_ns
-    tracer.collect()
 
 
 def test_fork_without_exec(cgroup: Cgroup, tracer: Tracer) -> None:
@@ -115,6 +109,56 @@ def test_first_exec_after_fork_is_no_change(cgroup: Cgroup, tracer: Tracer) -> N
     assert [a.changed for a in execs if isinstance(a.event, Exec)] == [False, True]
 
 
+def test_exec_that_fails(cgroup: Cgroup, tracer: Tracer) -> None:
+    """An exec that fails is no event."""
+    cgroup.run(["/bin/sh", "-c", "/no/such/program"], stderr=subprocess.DEVNULL)
+    entries = tracer.collect()
+    assert "exec" not in shape(events(entries))[1:]
+    assert read_exit_code(_last_exit(entries).exit_code).status == 127
+
+
+def test_pipeline(cgroup: Cgroup, tracer: Tracer) -> None:
+    """A shell's pipeline: every part is a child of the shell, and nothing has another's name."""
+    cgroup.run(["/bin/sh", "-c", "/bin/echo a | /bin/cat | /usr/bin/wc -c"])
+    entries = tracer.collect()
+    shell = events(entries)[0].tgid
+    children = {event.tgid: event for event in events(entries) if isinstance(event, Fork)}
+    assert {event.parent_tgid for event in children.values()} == {shell}
+    ends = [a for a in applied(entries) if isinstance(a.event, Exit) and a.event.tgid in children]
+    assert sorted(a.image.name for a in ends) == [b"cat", b"echo", b"wc"]
+    assert all(a.parent_image and a.parent_image.name == b"sh" for a in ends)
+
+
+def test_generations(cgroup: Cgroup, tracer: Tracer) -> None:
+    """A hundred generations of forks are a chain: the parent of each is the one before."""
+    told = _python(
+        cgroup,
+        "import os, json\nfor i in range(100):\n    child = os.fork()\n"
+        "    if child: os.waitpid(child, 0); break\n"
+        "if i == 0: print(json.dumps({'first': os.getpid()}))\nos._exit(0)".replace(
+            "os._exit(0)", "import sys; sys.stdout.flush(); os._exit(0)"
+        ),
+    )
+    forks = [event for event in events(tracer.collect()) if isinstance(event, Fork)]
+    assert len(forks) == 100
+    chain = [told["first"], *(event.tgid for event in forks)]
+    assert [event.parent_tgid for event in forks] == chain[:-1]
+
+
+def test_name_that_a_process_gives_itself(cgroup: Cgroup, tracer: Tracer) -> None:
+    """A process that renames itself (prctl) gives its children the new name."""
+    told = _python(
+        cgroup,
+        "import ctypes, json, os\nctypes.CDLL(None).prctl(15, b'renamed', 0, 0, 0)\n"
+        "child = os.fork()\nif not child: os._exit(0)\n"
+        "os.waitpid(child, 0); print(json.dumps({'child': child}))",
+    )
+    entries = tracer.collect()
+    images = [a.image for a in applied(entries) if a.event.tgid == told["child"]]
+    assert [image.name for image in images] == [b"renamed"] * 2
+    assert [image.executable for image in images] == [PYTHON.encode()] * 2
+
+
 def test_script_is_named_as_given(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None:
     """Of a #! script the event has the script's name and the interpreter's arguments."""
     script = tmp_path / "script"
@@ -134,25 +178,6 @@ def test_credentials_are_those_of_the_process(cgroup: Cgroup, tracer: Tracer) ->
     assert (last.uid, last.gid) == (1234, 2345)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
-def test_death_by_signal(cgroup: Cgroup, tracer: Tracer, number: signal.Signals) -> None:
-    """The exit code says which signal ended a process."""
-    cgroup.run(["/bin/sh", "-c", f"kill -{number.value} $$"])
-    exited = events(tracer.collect())[-1]
-    assert isinstance(exited, Exit)
-    ending = read_exit_code(exited.exit_code)
-    assert (ending.status, ending.signal) == (None, number.value)
-
-
-@pytest.mark.parametrize("status", [0, 1, 127, 255])
-def test_exit_status(cgroup: Cgroup, tracer: Tracer, status: int) -> None:
-    """The exit code holds the status."""
-    cgroup.run(["/bin/sh", "-c", f"exit {status}"])
-    exited = events(tracer.collect())[-1]
-    assert isinstance(exited, Exit)
-    assert read_exit_code(exited.exit_code) == (status, None, False)
-
-
 def test_threads_are_no_processes(cgroup: Cgroup, tracer: Tracer) -> None:
     """A hundred threads are counted, and are no events."""
     before = sum(tracer.counters().threads)
@@ -167,53 +192,6 @@ def test_threads_are_no_processes(cgroup: Cgroup, tracer: Tracer) -> None:
     )
     assert shape(events(tracer.collect())) == ["exec", "exit"]
     assert sum(tracer.counters().threads) - before >= 100
-
-
-LEADER_LEAVES = r"""
-#include <pthread.h>
-#include <stdlib.h>
-#include <unistd.h>
-static void *other(void *unused)
-{
-	usleep(50000);
-	exit(5);
-}
-int main(void)
-{
-	pthread_t thread;
-	pthread_create(&thread, NULL, other, NULL);
-	pthread_exit(NULL);
-}
-"""
-
-
-def test_leader_leaves_before_the_last_thread(
-    cgroup: Cgroup, tracer: Tracer, compiled: Path
-) -> None:
-    """A process ends once, with its last thread, though its leader left before."""
-    cgroup.run([compile_c(compiled, "leader_leaves", LEADER_LEAVES)])
-    found = events(tracer.collect())
-    assert shape(found) == ["exec", "exit"]
-    assert isinstance(found[1], Exit)
-    assert read_exit_code(found[1].exit_code).status == 5
-    assert found[1].boottime_ns - found[0].boottime_ns > 40_000_000
-
-
-EXEC_FROM_THREAD = r"""
-#include <pthread.h>
-#include <unistd.h>
-static void *other(void *unused)
-{
-	execl("/bin/true", "true", "from-thread", NULL);
-	return NULL;
-}
-int main(void)
-{
-	pthread_t thread;
-	pthread_create(&thread, NULL, other, NULL);
-	pause();
-}
-"""
 
 
 def test_exec_from_another_thread(cgroup: Cgroup, tracer: Tracer, compiled: Path) -> None:
@@ -245,16 +223,3 @@ def test_orphan_is_adopted(cgroup: Cgroup, tracer: Tracer) -> None:
     forked, exited = of(tracer.collect(), told["grandchild"])
     assert forked.parent_tgid == told["creator"]
     assert exited.parent_tgid == told["reaper"]
-
-
-def test_subtree_is_kept_and_siblings_are_filtered(cgroup: Cgroup, tracer: Tracer) -> None:
-    """A cgroup below the filtered one belongs to it, one beside it does not and is counted."""
-    below = Cgroup(f"{cgroup.path.strip('/')}/below")
-    below.folder.mkdir()
-    below.run(["/bin/true", "below"])
-    assert shape(events(tracer.collect())) == ["exec", "exit"]
-    filtered = [sum(kind) for kind in tracer.counters().filtered]
-    with own_cgroup("beside") as beside:
-        beside.run(["/bin/true", "beside"])
-    assert events(tracer.collect()) == []
-    assert [sum(kind) for kind in tracer.counters().filtered] > filtered

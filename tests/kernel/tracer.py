@@ -21,6 +21,9 @@ from agentd.kernel.program import Settings
 from agentd.kernel.ringbuf import Ringbuf
 from agentd.paths import bpf_dir
 
+ENOUGH_SECONDS = 60.0
+"""A safety net for what should be over at once."""
+
 LIMITS = Limits(reorder_capacity=65536, slack_ns=0, live_capacity=65536, exited_capacity=65536)
 
 
@@ -61,7 +64,9 @@ class Tracer:
         """Rounds until all is told: nothing came, nothing is held, nothing is missing."""
         entries: list[Entry] = []
         quiet = 0
+        deadline = time.monotonic() + ENOUGH_SECONDS
         while quiet < 3:
+            assert time.monotonic() < deadline, "events keep coming, or something stays missing"
             some = self.round()
             entries += some
             waiting = self.pipeline.waiting(self.counters())

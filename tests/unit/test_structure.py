@@ -20,7 +20,7 @@ CORE_STDLIB = {
 THIRD_PARTY = {
     "bcc": "kernel/loader.py",
     "uvloop": "cli.py",
-    "cachetools": "core/tree.py",
+    "cachetools": "core/exited.py",
     "structlog": "log.py",
     "prometheus_client": "metrics.py",
     "hypercorn": "http.py",

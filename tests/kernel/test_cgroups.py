@@ -1,0 +1,112 @@
+"""The filter keeps to one cgroup and all below it, whichever way a process got there."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agentd.core.event import Fork
+from tests.cgroup import Cgroup, own_cgroup
+from tests.kernel.c_programs import CLONE3
+from tests.kernel.tracer import Tracer, applied, events, of, shape
+from tests.programs import compile_c
+
+ENOSYS = 38
+
+
+@pytest.fixture
+def beside(cgroup: Cgroup) -> Iterator[Cgroup]:
+    """A cgroup that is not filtered for."""
+    with own_cgroup("beside") as beside:
+        yield beside
+
+
+@pytest.fixture
+def below(cgroup: Cgroup) -> Iterator[Cgroup]:
+    """A cgroup two levels below the one that is filtered for."""
+    top = Cgroup(f"{cgroup.path.strip('/')}/below")
+    deep = Cgroup(f"{cgroup.path.strip('/')}/below/deeper")
+    deep.folder.mkdir(parents=True)
+    yield deep
+    top.end()
+
+
+@pytest.fixture
+def clone3(compiled: Path) -> str:
+    """The program that forks by clone3(2)."""
+    return compile_c(compiled, "clone3", CLONE3)
+
+
+def _child_of(done: subprocess.CompletedProcess[str]) -> int:
+    if done.returncode == ENOSYS:
+        pytest.skip("needs clone3(2)")
+    assert done.returncode == 0
+    return int(done.stdout)
+
+
+def _filtered(tracer: Tracer) -> list[int]:
+    return [sum(kind) for kind in tracer.counters().filtered]
+
+
+def test_below_belongs_to_it(below: Cgroup, tracer: Tracer) -> None:
+    """What runs in a cgroup below the filtered one is reported."""
+    below.run(["/bin/true"])
+    assert shape(events(tracer.collect())) == ["exec", "exit"]
+
+
+def test_beside_is_filtered_and_counted(beside: Cgroup, tracer: Tracer) -> None:
+    """What runs in a sibling is not reported, and counted as filtered."""
+    attempts, filtered = tracer.counters().attempts, _filtered(tracer)
+    beside.run(["/bin/sh", "-c", "/bin/true; :"])
+    assert tracer.collect() == []
+    assert tracer.counters().attempts == attempts
+    more = [now - before for now, before in zip(_filtered(tracer), filtered, strict=True)]
+    assert more >= [1, 2, 2]  # other processes of the host are filtered as well
+
+
+def test_fork_into_the_cgroup(cgroup: Cgroup, tracer: Tracer, clone3: str) -> None:
+    """A fork counts for the child's cgroup: CLONE_INTO_CGROUP from outside is reported."""
+    with subprocess.Popen(
+        [clone3, "-c", str(cgroup.folder)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        output, _ = process.communicate(timeout=60)
+    child = _child_of(subprocess.CompletedProcess([], process.returncode, output))
+    entries = tracer.collect()
+    assert shape(events(entries)) == ["fork", "exit"]
+    forked, exited = of(entries, child)
+    assert forked.parent_tgid == exited.parent_tgid == process.pid
+
+
+def test_fork_out_of_the_cgroup(
+    cgroup: Cgroup, beside: Cgroup, tracer: Tracer, clone3: str
+) -> None:
+    """A child that is forked into another cgroup is not reported, its parent is."""
+    filtered = _filtered(tracer)
+    child = _child_of(cgroup.run([clone3, "-c", str(beside.folder)]))
+    entries = tracer.collect()
+    assert shape(events(entries)) == ["exec", "exit"]
+    assert of(entries, child) == []
+    assert _filtered(tracer)[0] > filtered[0]
+
+
+def test_process_that_moves_out(cgroup: Cgroup, beside: Cgroup, tracer: Tracer) -> None:
+    """A process that leaves the cgroup is reported no more, its later children neither."""
+    cgroup.run(["/bin/sh", "-c", f"/bin/true; echo $$ >{beside.folder}/cgroup.procs; /bin/true; :"])
+    assert shape(events(tracer.collect())) == ["exec", "fork", "exec", "exit"]
+
+
+def test_process_that_moves_in(cgroup: Cgroup, beside: Cgroup, tracer: Tracer) -> None:
+    """A process that enters the cgroup is reported from then on, its children with a parent."""
+    with beside.popen(
+        ["/bin/sh", "-c", f"/bin/true; echo $$ >{cgroup.folder}/cgroup.procs; /bin/true; :"]
+    ) as process:
+        process.wait()
+    entries = tracer.collect()
+    assert shape(events(entries)) == ["fork", "exec", "exit", "exit"]
+    forked = applied(entries)[0].event
+    assert isinstance(forked, Fork)
+    assert forked.parent_tgid == process.pid
+    assert events(entries)[-1].tgid == process.pid

@@ -1,0 +1,124 @@
+"""A process ends once, with its last thread, and the event says how, as wait(2) does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from agentd.core.ending import read_exit_code, scale_cpu_times
+from agentd.core.event import Exit
+from agentd.host import PAGE_BYTES
+from tests.cgroup import Cgroup
+from tests.kernel.c_programs import (
+    ALL_THREADS_LEAVE,
+    BURN_CPU,
+    LEADER_LEAVES,
+    LEADER_LEAVES_THEN_EXIT,
+)
+from tests.kernel.tracer import Tracer, events, of, shape
+from tests.programs import compile_c
+
+PARENT = """
+import json, os, resource, sys
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(child, 0)
+cpu_seconds = usage.ru_utime + usage.ru_stime
+print(json.dumps([child, status, cpu_seconds, usage.ru_maxrss]))
+"""
+
+
+class Waited:
+    """What the parent of a process was told, and the event of its end."""
+
+    def __init__(self, cgroup: Cgroup, tracer: Tracer, *command: str, **options: object) -> None:
+        done = cgroup.run([sys.executable, "-S", "-c", PARENT, *command], **options)
+        self.pid, self.status, self.cpu_seconds, self.max_rss_kib = json.loads(done.stdout)
+        self.events = of(tracer.collect(), self.pid)
+        assert isinstance(self.events[-1], Exit)
+        self.exit: Exit = self.events[-1]
+
+
+@pytest.mark.parametrize("status", [0, 1, 127, 255])
+def test_exit_status(cgroup: Cgroup, tracer: Tracer, status: int) -> None:
+    """The exit code is the one that wait(2) gives, and holds the status."""
+    waited = Waited(cgroup, tracer, "/bin/sh", "-c", f"exit {status}")
+    assert waited.exit.exit_code == waited.status
+    assert read_exit_code(waited.exit.exit_code) == (status, None, False)
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1, signal.SIGRTMIN, signal.SIGRTMAX]
+)
+def test_death_by_signal(cgroup: Cgroup, tracer: Tracer, number: int) -> None:
+    """The exit code says which signal ended a process."""
+    waited = Waited(cgroup, tracer, "/bin/bash", "-c", f"kill -{int(number)} $$")
+    assert waited.exit.exit_code == waited.status
+    assert read_exit_code(waited.exit.exit_code) == (None, number, False)
+
+
+def test_core_dump(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None:
+    """A process that dumped core says so."""
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text()
+    if pattern.startswith(("|", "/")):
+        pytest.skip(f"core dumps would leave this test's folder: core_pattern is {pattern}")
+    waited = Waited(
+        cgroup, tracer, "/bin/bash", "-c", "ulimit -c unlimited; kill -ABRT $$", cwd=tmp_path
+    )
+    if not os.WCOREDUMP(waited.status):
+        pytest.skip("this kernel dumped no core")
+    assert waited.exit.exit_code == waited.status
+    assert read_exit_code(waited.exit.exit_code) == (None, signal.SIGABRT, True)
+
+
+def test_leader_leaves_before_the_last_thread(
+    cgroup: Cgroup, tracer: Tracer, compiled: Path
+) -> None:
+    """A process ends once, with its last thread; the status is its leader's, as for wait(2)."""
+    waited = Waited(cgroup, tracer, compile_c(compiled, "leader_leaves", LEADER_LEAVES))
+    assert shape(waited.events) == ["fork", "exec", "exit"]
+    assert waited.exit.exit_code == waited.status
+    assert waited.exit.boottime_ns - waited.events[1].boottime_ns > 40_000_000
+
+
+def test_another_thread_ends_the_process(cgroup: Cgroup, tracer: Tracer, compiled: Path) -> None:
+    """When a thread calls exit(3) after the leader has gone, its status is the process's."""
+    program = compile_c(compiled, "leader_leaves_then_exit", LEADER_LEAVES_THEN_EXIT)
+    waited = Waited(cgroup, tracer, program)
+    assert shape(waited.events) == ["fork", "exec", "exit"]
+    assert waited.exit.exit_code == waited.status == 5 << 8
+
+
+def test_threads_that_end_together(cgroup: Cgroup, tracer: Tracer, compiled: Path) -> None:
+    """However many threads end at the same moment, the process ends once."""
+    cgroup.run([compile_c(compiled, "all_threads_leave", ALL_THREADS_LEAVE), "300"])
+    found = shape(events(tracer.collect()))
+    assert [found.count(kind) for kind in ("fork", "exec", "exit")] == [300, 1, 301]
+
+
+def test_killed_threads(cgroup: Cgroup, tracer: Tracer) -> None:
+    """A process of many threads that is killed ends once, by that signal."""
+    code = (
+        "import os, threading, time\n"
+        "for _ in range(20): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    waited = Waited(cgroup, tracer, sys.executable, "-S", "-c", code)
+    assert shape(waited.events) == ["fork", "exec", "exit"]
+    assert waited.exit.exit_code == waited.status == signal.SIGKILL
+
+
+def test_time_and_memory(cgroup: Cgroup, tracer: Tracer, compiled: Path) -> None:
+    """CPU time and peak memory are those of getrusage(2), but for the last slice of CPU time."""
+    waited = Waited(cgroup, tracer, compile_c(compiled, "burn_cpu", BURN_CPU), "200", "30")
+    exited = waited.exit
+    user_ns, system_ns = scale_cpu_times(exited.utime_ns, exited.stime_ns, exited.runtime_ns)
+    assert user_ns + system_ns == exited.runtime_ns
+    slice_seconds = 0.05
+    assert 0 <= waited.cpu_seconds - exited.runtime_ns / 1e9 < slice_seconds
+    assert exited.max_rss_pages * PAGE_BYTES == waited.max_rss_kib * 1024
+    assert exited.max_rss_pages * PAGE_BYTES > 30 << 20
