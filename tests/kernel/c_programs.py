@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 LEADER_LEAVES = r"""
-/* The leader's thread ends with status 3, the last thread with status 9. */
+/* The leader's thread ends with status 3, the last with 9; which counts is the kernel's choice. */
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -78,7 +78,7 @@ def test_core_dump(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None:
 def test_leader_leaves_before_the_last_thread(
     cgroup: Cgroup, tracer: Tracer, compiled: Path
 ) -> None:
-    """A process ends once, with its last thread; the status is its leader's, as for wait(2)."""
+    """A process ends once, with its last thread; the status is what wait(2) says."""
     waited = Waited(cgroup, tracer, compile_c(compiled, "leader_leaves", LEADER_LEAVES))
     assert shape(waited.events) == ["fork", "exec", "exit"]
     assert waited.exit.exit_code == waited.status

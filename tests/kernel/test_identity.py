@@ -17,6 +17,8 @@ from tests.kernel.c_programs import CLONE3, DO_NOTHING, SHARES_MEMORY
 from tests.kernel.tracer import Tracer, applied, attached, events, of, shape
 from tests.programs import compile_c
 
+PYTHON = sys.executable
+
 
 @pytest.fixture
 def clone3(compiled: Path) -> str:
@@ -100,6 +102,29 @@ def test_pids_are_those_of_the_host(cgroup: Cgroup, tracer: Tracer) -> None:
     assert len({1, 2, outside.tgid, init.tgid, inside.tgid}) == 5
 
 
+ORPHAN = """
+import os
+middle = os.fork()
+if not middle:
+    parent = os.getpid()
+    if not os.fork():
+        while os.getppid() == parent:
+            pass
+        print(parent, os.getpid(), os.getppid(), flush=True)
+    os._exit(0)
+os.waitpid(middle, 0)
+"""
+
+
+def test_orphan_is_adopted(cgroup: Cgroup, tracer: Tracer) -> None:
+    """After its parent's death a process exits as the child of whoever adopted it."""
+    # the output ends when the orphan does, not with its grandparent
+    middle, orphan, reaper = map(int, cgroup.run([PYTHON, "-S", "-c", ORPHAN]).stdout.split())
+    forked, exited = of(tracer.collect(), orphan)
+    assert (forked.parent_tgid, exited.parent_tgid) == (middle, reaper)
+    assert reaper != middle
+
+
 ADOPTION = """
 import ctypes, os
 PR_SET_CHILD_SUBREAPER = 36
@@ -119,14 +144,14 @@ print(reaper, middle, orphan)
 
 def test_subreaper_adopts(cgroup: Cgroup, tracer: Tracer) -> None:
     """An orphan exits as the child of the nearest subreaper, here its grandparent."""
-    done = cgroup.run([sys.executable, "-S", "-c", ADOPTION])
+    done = cgroup.run([PYTHON, "-S", "-c", ADOPTION])
     reaper, middle, orphan = map(int, done.stdout.split())
     entries = tracer.collect()
     forked, exited = of(entries, orphan)
     assert (forked.parent_tgid, exited.parent_tgid) == (middle, reaper)
     last = next(a for a in applied(entries) if a.event is exited)
     assert last.parent_image is not None
-    assert last.parent_image.executable == os.fsencode(sys.executable)
+    assert last.parent_image.executable == os.fsencode(PYTHON)
 
 
 def test_set_user_id_program(cgroup: Cgroup, tracer: Tracer, compiled: Path) -> None:
@@ -143,7 +168,7 @@ def test_ids_of_a_child_that_changes_them(cgroup: Cgroup, tracer: Tracer) -> Non
     """A fork has its parent's ids, the exit those that the child has set since."""
     done = cgroup.run(
         [
-            sys.executable,
+            PYTHON,
             "-S",
             "-c",
             "import os\nchild = os.fork()\n"
