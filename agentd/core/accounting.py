@@ -79,8 +79,10 @@ class _Cpu:
         if seq < self.next_seq:
             return self._fill(seq)
         if seq > self.next_seq:
+            # the number before the gap may have been stamped after the one behind it
+            from_ns = min(self.last_boottime_ns, boottime_ns)
             count = seq - self.next_seq
-            self.gaps.append(_Gap(self.next_seq, count, self.last_boottime_ns, boottime_ns))
+            self.gaps.append(_Gap(self.next_seq, count, from_ns, boottime_ns))
         self.next_seq = seq + 1
         return True
 

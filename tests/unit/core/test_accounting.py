@@ -107,3 +107,12 @@ def test_balance_sees_what_was_never_attempted() -> None:
     """More events than attempts are an imbalance at once."""
     ten = counters({(FORK, 0): 10}, {(FORK, 0): 1})
     assert Balance().imbalance(ten, 11, ten) == 2
+
+
+def test_a_loss_does_not_end_before_it_began() -> None:
+    """Number 0 was preempted before it was stamped; 1 failed and 2 was stamped meanwhile."""
+    tracker = LossTracker(CPUS, 3)
+    tracker.arrive([fork(seq=0, boottime_ns=150), fork(seq=2, boottime_ns=120)])
+    (loss,) = tracker.settle(counters({(FORK, 0): 3}, {(FORK, 0): 1}), 500, 0)
+    assert (loss.seq, loss.missing) == (1, 1)
+    assert loss.from_boottime_ns <= loss.to_boottime_ns == 120
