@@ -6,7 +6,6 @@ that carries the file descriptors (SCM_RIGHTS), or says what went wrong, and exi
 
 from __future__ import annotations
 
-import array
 import json
 import socket
 from dataclasses import asdict, dataclass
@@ -17,7 +16,6 @@ from agentd.kernel.program import CgroupFilter, Settings
 MESSAGE_BYTES_MAX = 1 << 16
 _FDS_MAX = 64
 
-MAPS = ("events", "counters")
 TRACEPOINTS = ("sched_process_fork", "sched_process_exec", "sched_process_exit")
 
 
@@ -86,5 +84,5 @@ def receive(sock: socket.socket) -> Handover | Failure | None:
     body: dict[str, Any] = json.loads(message)
     if "failure" in body:
         return Failure(**body["failure"])
-    events_fd, counters_fd, *link_fds = array.array("i", fds)
+    events_fd, counters_fd, *link_fds = fds
     return Handover(events_fd, counters_fd, tuple(link_fds), **body)

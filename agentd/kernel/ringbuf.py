@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import select
 import threading
 from typing import Protocol
 
@@ -146,10 +145,6 @@ class Ringbuf(RingReader):
     def fileno(self) -> int:
         """The fd to poll."""
         return self._map_fd
-
-    def readable(self) -> bool:
-        """Whether the kernel has something that was not committed yet."""
-        return bool(select.select([self._map_fd], [], [], 0)[0])
 
     def close(self) -> None:
         """Unmap and let go of the map."""
