@@ -35,6 +35,8 @@ def main() -> None:
     except AgentdError as error:
         print(f"agentd: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # Ctrl-C before the event loop listens for it
+        sys.exit(os.EX_OK)
 
 
 def _parser() -> _Parser:

@@ -8,7 +8,8 @@ import gc
 import os
 import signal
 import sys
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from agentd import host, http, metrics, procfs
 from agentd.audit import ForkAudit
@@ -27,6 +28,8 @@ from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.stdout import SinkClosedError, SinkFailedError, Stdout
 from agentd.sinks.text import HEADING, TextRenderer
 
+T = TypeVar("T")
+
 STALLED_AFTER_NS = 5_000_000_000
 LAST_ROUND_SECONDS = 1.0
 """How long a sink that does not take anything may delay the end."""
@@ -36,10 +39,13 @@ async def run(config: Config, loader: Loader, duration_seconds: float | None, lo
     """Run until a signal, the duration's end, or the end of standard output's reader."""
     listening = http.bind(config.metrics.listen) if config.metrics.listen else None
     sink = _make_sink(config)
-    attached = await loader.attached()
+    stopping = _stop_on_signals()
+    attached = await _unless(stopping, loader.attached())
+    if attached is None:
+        return
     if attached.log:
         log.debug("the loader said", text=attached.log)
-    daemon = Daemon(config, attached, sink, log)
+    daemon = Daemon(config, attached, sink, log, stopping)
     daemon.seed()
     gc.collect()
     gc.freeze()
@@ -60,11 +66,18 @@ async def run(config: Config, loader: Loader, duration_seconds: float | None, lo
 class Daemon:
     """The parts, and what happens to them over time."""
 
-    def __init__(self, config: Config, attached: Attached, sink: Stdout | None, log: Any) -> None:
+    def __init__(
+        self,
+        config: Config,
+        attached: Attached,
+        sink: Stdout | None,
+        log: Any,
+        stopping: asyncio.Event,
+    ) -> None:
         wire = _read_wire()
         cpus = host.possible_cpus()
         handover = attached.handover
-        self.stopping = asyncio.Event()
+        self.stopping = stopping
         self.failure: Exception | None = None
         self._log = log
         self._sink = sink
@@ -107,8 +120,6 @@ class Daemon:
         """Until it is time to stop."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop_error)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stopping.set)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(duration_seconds):
                 await self.stopping.wait()
@@ -203,6 +214,27 @@ class Daemon:
             ring_size_bytes=self._ring.size_bytes,
             forks_unaccounted=0 if self._filtered else self._audit.unaccounted(),
         )
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What the work gives; None if it is time to stop before that."""
+    task = asyncio.create_task(work)
+    stop = asyncio.create_task(stopping.wait())
+    await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.wait((task,))
+    return None
 
 
 def _make_sink(config: Config) -> Stdout | None:

@@ -51,7 +51,8 @@ class Loader:
         self._log_fd = os.memfd_create("agentd-loader-log")
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "agentd.kernel.loader", str(theirs.fileno())],
+                # -P: not a line from the folder where somebody happens to start us, as root
+                [sys.executable, "-P", "-m", "agentd.kernel.loader", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log_fd,
