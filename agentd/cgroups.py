@@ -8,6 +8,9 @@ from pathlib import Path
 from agentd.errors import ConfigError
 from agentd.kernel.program import CgroupFilter
 
+_ROOT_INODE = 1
+"""Of the root of a whole kernfs hierarchy (fs/kernfs/dir.c, kernfs_create_root)."""
+
 
 def cgroup2_mount(mountinfo: str = "/proc/self/mountinfo") -> Path:
     """Where cgroup v2 is mounted. Raises ConfigError if it is not."""
@@ -30,6 +33,11 @@ def find_filter(path: str) -> CgroupFilter | None:
     if not path.strip("/"):
         return None
     mount = cgroup2_mount()
+    if mount.stat().st_ino != _ROOT_INODE:
+        raise ConfigError(
+            f'filter.cgroup = "{path}": {mount} is only a part of the hierarchy',
+            "run agentd in the host's cgroup namespace (nsenter -C -t 1; docker's --cgroupns=host)",
+        )
     folder = Path(os.path.normpath(mount / path.strip("/")))
     if not folder.is_relative_to(mount) or not (folder / "cgroup.procs").is_file():
         raise ConfigError(

@@ -29,6 +29,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main() -> None:
     """The entry point of ``agentd``."""
+    _fill_standard_fds()
     arguments = _parser().parse_args()
     try:
         sys.exit(arguments.command(arguments))
@@ -37,6 +38,17 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:  # Ctrl-C before the event loop listens for it
         sys.exit(os.EX_OK)
+
+
+def _fill_standard_fds() -> None:
+    """Open what is closed, or the next file or socket would take its number, and our log."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for good)
 
 
 def _parser() -> _Parser:
@@ -71,9 +83,12 @@ def _parser() -> _Parser:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError("must be more than 0")
+        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds, more than 0")
     return seconds
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import tomllib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from agentd import rules
 from agentd.errors import ConfigError
 
 _MIB = 1 << 20
@@ -26,15 +27,18 @@ def _key(
     low: int | None = None,
     high: int | None = None,
     choices: tuple[str, ...] = (),
-    power_of_two: bool = False,
+    rule: Callable[[Any], str] | None = None,
 ) -> Any:
-    """Declare one key: its default, its line of comment, and what it may be."""
+    """Declare one key: its default, its line of comment, and what it may be.
+
+    A rule gives what is wrong with a value; nothing if it is good.
+    """
     metadata = {
         "meaning": meaning,
         "low": low,
         "high": high,
         "choices": choices,
-        "power_of_two": power_of_two,
+        "rule": rule,
     }
     return field(default=default, metadata=metadata)
 
@@ -58,7 +62,7 @@ class Transport:
         "size of the ring buffer; a page or more, a power of two",
         low=4096,
         high=1024 * _MIB,
-        power_of_two=True,
+        rule=rules.buffer_bytes,
     )
     batch_delay_ms: int = _key(
         20, "how long events gather before a round reads them", low=0, high=1000
@@ -107,7 +111,9 @@ class Output:
 class Metrics:
     """Metrics and health over HTTP."""
 
-    listen: str = _key("127.0.0.1:9847", "address and port; off if empty")
+    listen: str = _key(
+        "127.0.0.1:9847", "address and port; off if empty", rule=rules.address_or_empty
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +170,17 @@ def default_toml() -> str:
     return "\n".join(lines)
 
 
+_NOT_TOML = (ValueError, RecursionError)
+"""What tomllib raises: of its own, for bytes that are no text, for endless numbers and nests."""
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except _NOT_TOML as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from None
 
 
@@ -182,7 +192,7 @@ def _parse_assignment(assignment: str) -> dict[str, Any]:
         raise ConfigError(f"--set {assignment}: must be section.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except _NOT_TOML:
         value = text.strip()
     return {section: {key: value}}
 
@@ -215,16 +225,12 @@ def _problem(key: Field[Any], kind: type[Any], value: Any) -> str:
     """Why a key cannot have that value; empty when it can."""
     if type(value) is not kind:  # a bool is an int to isinstance()
         return f"must be {_TYPE_WORDS[kind]}"
-    rule = types.SimpleNamespace(**key.metadata)
-    if rule.choices and value not in rule.choices:
-        return f"must be one of {', '.join(rule.choices)}"
-    if rule.low is not None and not rule.low <= value <= rule.high:
-        return f"must be from {rule.low} to {rule.high}"
-    if rule.power_of_two and value & (value - 1):
-        lower = 1 << (value.bit_length() - 1)
-        nearest = min(lower, 2 * lower, key=lambda size: abs(size - value))
-        return f"must be a power of two; the nearest is {nearest}"
-    return ""
+    allowed = types.SimpleNamespace(**key.metadata)
+    if allowed.choices and value not in allowed.choices:
+        return f"must be one of {', '.join(allowed.choices)}"
+    if allowed.low is not None and not allowed.low <= value <= allowed.high:
+        return f"must be from {allowed.low} to {allowed.high}"
+    return allowed.rule(value) if allowed.rule else ""
 
 
 _TYPE_WORDS = {int: "a whole number", str: "a text", bool: "true or false"}

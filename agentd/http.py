@@ -12,6 +12,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config as HypercornConfig
 
 from agentd.errors import ConfigError
+from agentd.rules import split_address
 
 GRACEFUL_SECONDS = 0.2
 
@@ -79,23 +80,13 @@ async def _text(send: Send, status: int, text: str) -> None:
     await send({"type": "http.response.body", "body": text.encode()})
 
 
-def parse_listen(listen: str) -> tuple[str, int]:
-    """``address:port``, an IPv6 address in brackets. Raises ConfigError."""
-    host, colon, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isdigit() and int(port) < 1 << 16):
-        raise ConfigError(
-            f'metrics.listen = "{listen}": must be address:port', "for instance 127.0.0.1:9847"
-        )
-    return host, int(port)
-
-
 def bind(listen: str) -> socket.socket:
-    """A listening socket. Raises ConfigError if the address cannot be had."""
-    host, port = parse_listen(listen)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """A listening socket at a checked ``address:port``. Raises ConfigError if it cannot be had."""
+    address = split_address(listen)
+    assert address is not None
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        return socket.create_server(address, family=family)
     except OSError as error:
         raise ConfigError(
             f'metrics.listen = "{listen}": cannot listen there: {error.strerror}',

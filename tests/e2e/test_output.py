@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 import os
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ import jsonschema
 import pytest
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import running
+from tests.e2e.agent import ENOUGH_SECONDS, running
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs/events.schema.json").read_text())
 
@@ -43,6 +46,32 @@ def test_json_follows_the_schema(cgroup: Cgroup, tmp_path: Path) -> None:
     assert lines[-2]["event"]["type"] == ["change"]
 
 
+def test_the_schema_is_strict(cgroup: Cgroup, tmp_path: Path) -> None:
+    """A line with a field too much, too few, or of another action is not valid."""
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        cgroup.run(["/bin/sh", "-c", "/bin/true; kill -9 $$"])
+        agent.wait_for_events(5)
+        agent.stop()
+        execed, fork, _, true, killed = agent.lines()
+    _validate([execed, fork, true, killed])
+    wrong: list[dict[str, Any]] = [
+        fork | {"more": 1},
+        fork | {"process": fork["process"] | {"exit_code": 0}},
+        fork | {"process": fork["process"] | {"start": None}},
+        fork | {"event": fork["event"] | {"type": ["change"]}},
+        fork | {"event": fork["event"] | {"action": "exit", "type": ["end"]}},
+        {key: value for key, value in fork.items() if key != "process"},
+        execed | {"agentd": execed["agentd"] | {"flags": ["unheard-of"]}},
+        true | {"process": true["process"] | {"exit_code": 256}},
+        true | {"agentd": true["agentd"] | {"signal": 9}},
+        killed | {"process": killed["process"] | {"exit_code": 0}},
+        killed | {"agentd": {k: v for k, v in killed["agentd"].items() if k != "signal"}},
+    ]
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert [line for line in wrong if validator.is_valid(line)] == []
+
+
 def test_parents_are_named_by_their_own_entity_id(cgroup: Cgroup, tmp_path: Path) -> None:
     """A child's parent has the entity_id, name and executable that the parent itself has."""
     with running(tmp_path, cgroup.path, "--output", "json") as agent:
@@ -54,6 +83,120 @@ def test_parents_are_named_by_their_own_entity_id(cgroup: Cgroup, tmp_path: Path
     assert fork["parent"]["name"] == "bash"
     assert execed["parent"]["executable"] == "/bin/bash"
     assert execed["entity_id"] == fork["entity_id"] != bash["entity_id"]
+
+
+def test_parent_that_ran_before(cgroup: Cgroup, tmp_path: Path) -> None:
+    """A process that agentd found running has one entity_id, with what /proc knew of it."""
+    command = ["/bin/sh", "-c", "read go; /bin/true; exit 4"]
+    with (
+        cgroup.popen(command, stdin=subprocess.PIPE) as shell,
+        running(tmp_path, cgroup.path, "--output", "json") as agent,
+    ):
+        shell.communicate("go\n", ENOUGH_SECONDS)
+        agent.wait_for_events(4)
+        agent.stop()
+        fork, execed, true, end = (line["process"] for line in agent.lines())
+    assert end["exit_code"] == 4
+    assert end["args"] == command
+    assert end["executable"] == str(Path("/bin/sh").resolve())
+    parents = [child["parent"] for child in (fork, execed, true)]
+    expected = {key: end[key] for key in ("pid", "entity_id", "name", "executable")}
+    assert parents == [expected] * 3
+    assert {child["entity_id"] for child in (fork, execed, true)} == {fork["entity_id"]}
+
+
+def test_times_are_those_of_the_wall_clock(cgroup: Cgroup, tmp_path: Path) -> None:
+    """@timestamp, start and end are times of day in UTC, in their order, to the nanosecond."""
+    slack_ns = 100_000_000  # the clocks may be slewed against each other meanwhile
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        before_ns = time.time_ns()
+        cgroup.run(["/bin/sh", "-c", "/bin/sleep 0.05; :"])
+        after_ns = time.time_ns()
+        agent.wait_for_events(5)
+        agent.stop()
+        lines = agent.lines()
+    _, fork, execed, end, last = (line["process"] | {"@": line["@timestamp"]} for line in lines)
+    assert before_ns - slack_ns < _ns(fork["start"]) <= _ns(fork["@"]) <= _ns(execed["@"])
+    assert _ns(execed["@"]) + 50_000_000 - slack_ns <= _ns(end["@"]) == _ns(end["end"])
+    assert _ns(last["@"]) == _ns(last["end"]) < after_ns + slack_ns
+    assert fork["start"] == execed["start"] == end["start"]
+    stamps = [line["agentd"]["boottime_ns"] for line in lines]
+    assert abs(_ns(last["end"]) - _ns(fork["@"]) - (stamps[4] - stamps[1])) < slack_ns
+
+
+def _ns(when: str) -> int:
+    seconds, _, fraction = when.removesuffix("Z").partition(".")
+    whole = datetime.datetime.fromisoformat(f"{seconds}+00:00")
+    return int(whole.timestamp()) * 1_000_000_000 + int(fraction)
+
+
+def test_what_a_process_used(cgroup: Cgroup, tmp_path: Path) -> None:
+    """CPU time and memory of an exit are those that its parent is told, in seconds and bytes."""
+    code = "sum(range(3_000_000)); x = bytearray(20 << 20)"
+    parent = (
+        "import json, os, sys\nchild = os.posix_spawn(sys.executable, sys.argv, os.environ)\n"
+        "_, _, usage = os.wait4(child, 0)\n"
+        "print(json.dumps([child, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024]))"
+    )
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        done = cgroup.run([sys.executable, "-S", "-c", parent, "-S", "-c", code])
+        agent.wait_for_events(5)
+        agent.stop()
+        lines = agent.lines()
+    child, cpu_seconds, max_rss_bytes = json.loads(done.stdout)
+    (used,) = (
+        line["agentd"]
+        for line in lines
+        if line["event"]["action"] == "exit" and line["process"]["pid"] == child
+    )
+    told_seconds = used["cpu_user_seconds"] + used["cpu_system_seconds"]
+    assert 0 <= cpu_seconds - told_seconds + 1e-6 < 0.05
+    assert used["max_rss_bytes"] == max_rss_bytes
+
+
+def test_arguments_too_long_are_flagged(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Arguments beyond what a record holds are cut, flagged, and their number is told."""
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        cgroup.run(["/bin/true", "x" * 20_000, "y"])
+        agent.wait_for_events(2)
+        agent.stop()
+        execed, exited = agent.lines()
+    _validate([execed, exited])
+    assert execed["agentd"]["flags"] == ["args_truncated"]
+    assert exited["agentd"]["flags"] == []
+    assert execed["process"]["args_count"] == 3
+    assert execed["process"]["args"][0] == "/bin/true"
+    assert set(execed["process"]["args"][1]) == {"x"}
+    assert len(execed["process"]["args"]) == 2
+
+
+def test_long_name_comes_without_delay(cgroup: Cgroup, tmp_path: Path) -> None:
+    """A record that did not fit the first size class wakes the daemon like any other."""
+    folder = tmp_path / ("d" * 200) / ("e" * 200)
+    folder.mkdir(parents=True)
+    (folder / "program").symlink_to("/bin/true")
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        cgroup.run([str(folder / "program")])
+        agent.wait_for_events(2)
+        assert agent.lines()[0]["process"]["executable"] == str(folder / "program")
+
+
+def test_name_that_is_cut_inside_a_character(cgroup: Cgroup, tmp_path: Path) -> None:
+    """The kernel cuts short names at 15 bytes; what is left of a character is recoverable."""
+    name = "aaaaaaaaaaaaaaü-and-more"
+    (tmp_path / name).symlink_to("/bin/true")
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        cgroup.run([str(tmp_path / name)])
+        agent.wait_for_events(2)
+        agent.stop()
+        lines = agent.lines()
+    _validate(lines)
+    assert [line["process"]["name"] for line in lines] == ["a" * 14 + "\ufffd"] * 2
+    assert {line["agentd"]["raw"]["name"] for line in lines} == {
+        base64.b64encode(name.encode()[:15]).decode()
+    }
+    assert lines[0]["process"]["executable"].endswith(name)
+    assert list(lines[0]["agentd"]["raw"]) == ["name"]
 
 
 def test_bytes_that_are_no_text_are_recoverable(cgroup: Cgroup, tmp_path: Path) -> None:
@@ -90,6 +233,27 @@ def test_losses_are_events_of_the_stream(cgroup: Cgroup, tmp_path: Path) -> None
     assert missing + sum("process" in line for line in lines) == 802
     stamps = [line["agentd"]["boottime_ns"] for line in lines]
     assert stamps == sorted(stamps)
+    assert [line["event"]["sequence"] for line in lines] == list(range(len(lines)))
+    numbers = [
+        (line["agentd"]["cpu"], line["agentd"]["seq"] + n)
+        for line in lines
+        for n in range(line["agentd"].get("lost", {"count": 1})["count"])
+    ]
+    assert len(set(numbers)) == len(numbers) == 802
+
+
+def test_losses_in_text(cgroup: Cgroup, tmp_path: Path) -> None:
+    """A person reads of losses too, in the same columns."""
+    with running(tmp_path, cgroup.path, "--set", "transport.ring_bytes=4096") as agent:
+        cgroup.run(["/bin/bash", "-c", "for i in {1..400}; do (:); done"])
+        agent.wait_for_events(3)
+        assert agent.stop() == 0
+        heading, *lines = agent.text().splitlines()
+    column = heading.index("WHAT")
+    told = [line for line in lines if line[heading.index("EVENT") :].startswith("lost ")]
+    assert told
+    assert all(" missed on cpu " in line for line in told)
+    assert sum(int(line[column:].split()[0]) for line in told) == 802 - (len(lines) - len(told))
 
 
 @pytest.mark.parametrize("output", ["text", "json"])

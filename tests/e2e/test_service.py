@@ -14,6 +14,7 @@ import pytest
 
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, free_port, running
+from tests.kernel.loadgen import loadgen_command
 from tests.requirements import need_bpf, need_program
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +42,32 @@ def test_metrics_agree_with_the_output(cgroup: Cgroup, tmp_path: Path) -> None:
     assert metrics["agentd_accounting_imbalance", ()] == 0
     assert metrics["agentd_event_latency_seconds_count", ()] == len(lines)
     assert metrics["agentd_ring_bytes", (("state", "size"),)] == 4 << 20
+
+
+def test_metrics_agree_with_losses(cgroup: Cgroup, tmp_path: Path) -> None:
+    """With a ring too small, events and losses of each kind together are the attempts."""
+    options = ("--output", "json", "--set", "transport.ring_bytes=4096")
+    with running(tmp_path, cgroup.path, *options) as agent:
+        cgroup.run(["/bin/bash", "-c", "for i in {1..400}; do (:); done"])
+        while (metrics := agent.metrics())["agentd_ring_bytes", (("state", "used"),)]:
+            pass
+        cgroup.run(["/bin/true"])
+        agent.wait_for_events(int(_sum(metrics, "agentd_events_total")) + 2)
+        metrics = agent.metrics()
+        assert agent.stop() == 0
+        lines = agent.lines()
+    for kind, expected in (("fork", 400), ("exec", 2), ("exit", 402)):
+        out = sum(line["event"]["action"] == kind for line in lines)
+        lost = metrics["agentd_lost_events_total", (("kind", kind), ("stage", "reserve"))]
+        assert metrics["agentd_events_total", (("kind", kind),)] == out
+        assert metrics["agentd_kernel_attempts_total", (("kind", kind),)] == expected == out + lost
+    told = sum(line["agentd"]["lost"]["count"] for line in lines if "process" not in line)
+    assert told == _sum(metrics, "agentd_lost_events_total") > 0
+    assert metrics["agentd_accounting_imbalance", ()] == 0
+
+
+def _sum(metrics: dict[tuple[str, tuple[tuple[str, str], ...]], float], family: str) -> float:
+    return sum(value for (name, _), value in metrics.items() if name == family)
 
 
 def test_promtool_finds_nothing_to_say(cgroup: Cgroup, tmp_path: Path) -> None:
@@ -74,6 +101,75 @@ def test_a_signal_ends_it_with_an_account(
         account = json.loads(agent.log().splitlines()[-1])
     assert account["event"] == "stopped"
     assert (account["exec"], account["exit"], account["lost"], account["imbalance"]) == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [b"", b"GET /met", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ids=["silent", "half a request", "kept alive"],
+)
+def test_a_client_cannot_hold_up_the_end(
+    cgroup: Cgroup, tmp_path: Path, request_bytes: bytes
+) -> None:
+    """SIGTERM ends it though somebody keeps a connection open."""
+    with (
+        running(tmp_path, cgroup.path) as agent,
+        socket.create_connection(("127.0.0.1", agent.port), ENOUGH_SECONDS) as client,
+    ):
+        client.sendall(request_bytes)
+        if request_bytes.endswith(b"\r\n\r\n"):
+            assert client.recv(64).startswith(b"HTTP/1.1 200")
+        agent.process.send_signal(signal.SIGTERM)
+        assert agent.process.wait(5.0) == 0
+        assert "Traceback" not in agent.log()
+
+
+def test_stopped_in_a_storm(cgroup: Cgroup, tmp_path: Path, loadgen: Path) -> None:
+    """SIGTERM while both CPUs are flat out: all that the final account names has been written."""
+    command = loadgen_command(loadgen, cgroup.folder, "--seconds", "60")
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as storm:
+            agent.wait_for_events(5000)
+            agent.process.send_signal(signal.SIGTERM)
+            assert agent.process.wait(5.0) == 0
+            storm.send_signal(signal.SIGTERM)
+        account = json.loads(agent.log().splitlines()[-1])
+        lines = agent.lines()
+    assert agent.text().endswith("}\n")
+    assert [line["event"]["sequence"] for line in lines] == list(range(len(lines)))
+    for kind in ("fork", "exec", "exit"):
+        assert sum(line["event"]["action"] == kind for line in lines) == account[kind]
+    assert (account["lost"], account["not_written"], account["imbalance"]) == (0, 0, 0)
+    numbers = [(line["agentd"]["cpu"], line["agentd"]["seq"]) for line in lines]
+    for cpu in {cpu for cpu, _ in numbers}:
+        own = sorted(seq for number, seq in numbers if number == cpu)
+        assert own == list(range(len(own)))
+
+
+def test_two_signals(cgroup: Cgroup, tmp_path: Path) -> None:
+    """A second signal while it ends changes nothing."""
+    with running(tmp_path, cgroup.path) as agent:
+        agent.process.send_signal(signal.SIGINT)
+        agent.process.send_signal(signal.SIGTERM)
+        assert agent.stop(signal.SIGINT) == 0
+        assert "Traceback" not in agent.log()
+
+
+def test_two_at_once(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Two agentd on one host do not disturb each other."""
+    (tmp_path / "other").mkdir()
+    with (
+        running(tmp_path, cgroup.path, "--output", "json") as one,
+        running(tmp_path / "other", cgroup.path, "--output", "json") as other,
+    ):
+        cgroup.run(["/bin/true"])
+        for agent in (one, other):
+            agent.wait_for_events(2)
+            assert agent.stop() == 0
+    first, second = one.lines(), other.lines()
+    ids = [[line["process"]["entity_id"] for line in lines] for lines in (first, second)]
+    assert ids[0] == ids[1]
+    assert [line["event"]["action"] for line in first] == ["exec", "exit"]
 
 
 def test_duration_ends_it(cgroup: Cgroup) -> None:

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentd.config import Config, default_toml, load_config
 from agentd.errors import ConfigError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config/agentd.toml"
+BOUNDS = [
+    (f"{section.name}.{key.name}", key.metadata["low"], key.metadata["high"])
+    for section in dataclasses.fields(Config)
+    for key in dataclasses.fields(section.default)  # type: ignore[arg-type]
+    if key.metadata["low"] is not None
+]
+CHOICES = [
+    (f"{section.name}.{key.name}", choice)
+    for section in dataclasses.fields(Config)
+    for key in dataclasses.fields(section.default)  # type: ignore[arg-type]
+    for choice in key.metadata["choices"]
+]
+
+
+def _value(config: Config, name: str) -> Any:
+    section, key = name.split(".")
+    return getattr(getattr(config, section), key)
 
 
 def test_the_shipped_file_is_made_from_the_code() -> None:
@@ -41,20 +63,73 @@ def test_assignments_are_toml_or_plain_text(assignment: str, value: str) -> None
     assert load_config(None, ["metrics.listen=x:1", assignment]).metrics.listen == value
 
 
+def test_assignments_go_over_the_file(tmp_path: Path) -> None:
+    """What a file says gives way to --set, key by key."""
+    file = tmp_path / "a.toml"
+    file.write_text("[tree]\nlive_capacity = 50\nexited_capacity = 60\n")
+    tree = load_config(file, ["tree.live_capacity=70"]).tree
+    assert (tree.live_capacity, tree.exited_capacity) == (70, 60)
+
+
+@pytest.mark.parametrize(("name", "low", "high"), BOUNDS)
+def test_bounds_are_inclusive(name: str, low: int, high: int) -> None:
+    """Each number may be its bounds, and nothing beyond, and the message says so."""
+    for bound in (low, high):
+        assert _value(load_config(None, [f"{name}={bound}"]), name) == bound
+    for beyond in (low - 1, high + 1):
+        with pytest.raises(ConfigError, match=f"{name} = {beyond}: must be from {low} to {high}"):
+            load_config(None, [f"{name}={beyond}"])
+
+
+@pytest.mark.parametrize(("name", "choice"), CHOICES)
+def test_each_choice_can_be_made(name: str, choice: str) -> None:
+    """Each word that an error would offer is accepted."""
+    assert _value(load_config(None, [f"{name}={choice}"]), name) == choice
+
+
+def test_the_default_file_says_what_is_allowed() -> None:
+    """Each key stands there once, below its meaning and its bounds."""
+    lines = default_toml().splitlines()
+    for name, low, high in BOUNDS:
+        (line,) = (i for i, line in enumerate(lines) if line.startswith(f"{name.split('.')[1]} ="))
+        assert lines[line - 1].endswith(f"({low} to {high})")
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    """What was checked once stays as it was."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().tree.live_capacity = 1  # type: ignore[misc]
+
+
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
         ("nosuch.key=1", ["[nosuch]", "known: filter"]),
+        ("metric.listen=", ["[metric]", "did you mean metrics?"]),
         ("transport.ring_byte=1", ["transport.ring_byte", "did you mean ring_bytes?"]),
         ("transport.ring_bytes=abc", ["ring_bytes", "a whole number"]),
-        ("transport.ring_bytes=true", ["ring_bytes", "a whole number"]),
+        ("transport.zzz=1", ["transport.zzz", "known: batch_delay_max_ms"]),
+        ("transport.ring.bytes=1", ["transport.ring.bytes", "did you mean ring_bytes?"]),
+        ("transport.ring_bytes=true", ["ring_bytes = true", "a whole number"]),
+        ("transport.ring_bytes=4096.0", ["ring_bytes = 4096.0", "a whole number"]),
+        ("transport.ring_bytes=[4096]", ["ring_bytes", "a whole number"]),
+        ('transport.ring_bytes="4096"', ['ring_bytes = "4096"', "a whole number"]),
+        ("transport.ring_bytes=", ["ring_bytes", "a whole number"]),
         ("transport.ring_bytes=1024", ["ring_bytes", "from 4096 to"]),
         ("transport.ring_bytes=12289", ["ring_bytes", "power of two", "16384"]),
         ("transport.ring_bytes=12287", ["ring_bytes", "power of two", "8192"]),
         ("output.format=xml", ["output.format", "text, json, none"]),
+        ("output.format=true", ["output.format = true", "a text"]),
+        ("output.format=", ["output.format", "text, json, none"]),
+        ("output.format=JSON", ["output.format", "text, json, none"]),
         ("filter.cgroup=3", ["filter.cgroup", "a text"]),
         ("log.level=loud", ["log.level", "debug, info, warning, error"]),
         ("justakey", ["section.key=value"]),
+        ("", ["section.key=value"]),
+        ("=1", ["section.key=value"]),
+        ("key=1", ["section.key=value"]),
+        ("a.b", ["section.key=value"]),
+        (".a=1", ["section.key=value"]),
         ("a.=1", ["section.key=value"]),
     ],
 )
@@ -69,6 +144,13 @@ def test_bad_values_say_what_is_allowed(assignment: str, words: list[str]) -> No
     ("text", "words"),
     [
         ("[transport]\nring_bytes = 5000", ["ring_bytes = 5000", "4096"]),
+        ("[transport]\nring_bytes = true", ["transport.ring_bytes = true", "a whole number"]),
+        ("[output]\nformat = 'xml'", ['output.format = "xml"', "text, json, none"]),
+        ("[reorder]\ncapacity = 0", ["reorder.capacity = 0", "from 1 to"]),
+        ("[reorder]\ncapacit = 1", ["reorder.capacit", "did you mean capacity?"]),
+        ("[reorder.capacity]\nx = 1", ["reorder.capacity", "a whole number"]),
+        ("[[reorder]]\ncapacity = 1", ["reorder must be a section"]),
+        ("[reorder]\n[reorder]", ["not valid TOML"]),
         ("x = 1", ["unknown section [x]"]),
         ("filter = 1", ["filter must be a section"]),
         ("[filter", ["not valid TOML"]),
@@ -84,7 +166,43 @@ def test_bad_files_are_named(tmp_path: Path, text: str, words: list[str]) -> Non
     assert all(word in str(caught.value) for word in [*words, str(file)])
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "reason"), [("none", "No such file"), ("", "Is a directory")])
+def test_an_unreadable_file_is_named(tmp_path: Path, name: str, reason: str) -> None:
     """A file that cannot be read is an error with the reason."""
-    with pytest.raises(ConfigError, match="No such file"):
-        load_config(tmp_path / "none")
+    with pytest.raises(ConfigError, match=f"{tmp_path / name}: cannot be read: {reason}"):
+        load_config(tmp_path / name)
+
+
+def _accept_or_refuse(source: str, path: Path | None, assignments: list[str]) -> None:
+    try:
+        load_config(path, assignments)
+    except ConfigError as error:
+        message = str(error)
+    else:
+        return
+    assert source in message
+
+
+def _load_or_refuse(content: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        _accept_or_refuse(file.name, Path(file.name), [])
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_any_file_is_good_or_refused(content: bytes) -> None:
+    """Whatever a file holds is a configuration or a ConfigError that names it."""
+    _load_or_refuse(content)
+
+
+@pytest.mark.parametrize("content", [b"x = " + b"9" * 5000, b"x = " + b"[" * 5000])
+def test_extreme_files_are_refused(content: bytes) -> None:
+    """A number of 5000 digits and 5000 nested arrays are bad input like any other."""
+    _load_or_refuse(content)
+
+
+@given(st.text(max_size=40) | st.text(max_size=20).map("tree.live_capacity={}".format))
+def test_any_assignment_is_good_or_refused(assignment: str) -> None:
+    """Whatever stands behind --set is a configuration or a ConfigError that shows it."""
+    _accept_or_refuse(f"--set {assignment}", None, [assignment])

@@ -72,22 +72,6 @@ def test_a_bug_in_an_answer_is_told() -> None:
     assert isinstance(bugs[0], ZeroDivisionError)
 
 
-@pytest.mark.parametrize(
-    ("listen", "parsed"),
-    [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:9", ("::1", 9)), ("host:0", ("host", 0))],
-)
-def test_addresses(listen: str, parsed: tuple[str, int]) -> None:
-    """Address and port are taken apart, IPv6 too."""
-    assert http.parse_listen(listen) == parsed
-
-
-@pytest.mark.parametrize("listen", ["", "9847", "host:", ":80", "h:99999", "h:-1", "h:x"])
-def test_bad_addresses_are_named(listen: str) -> None:
-    """What is no address and port is an error that shows one."""
-    with pytest.raises(ConfigError, match=r"for instance 127\.0\.0\.1:9847"):
-        http.parse_listen(listen)
-
-
 def test_a_taken_port_is_named() -> None:
     """A port in use is an error with its address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

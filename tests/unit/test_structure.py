@@ -25,7 +25,7 @@ THIRD_PARTY = {
     "prometheus_client": "metrics.py",
     "hypercorn": "http.py",
 }
-LEAVES = {"agentd", "errors", "paths", "host"}
+LEAVES = {"agentd", "errors", "paths", "host", "rules"}
 """Rooms that every edge may use."""
 ABOVE_EDGES = {"rounds": {"rounds"}, "daemon": {"daemon", "rounds"}}
 """Who may use which rooms beside core, leaves and edges."""

@@ -1,0 +1,30 @@
+"""What a value of the configuration must be, where a type and bounds do not say it."""
+
+from __future__ import annotations
+
+import mmap
+
+
+def buffer_bytes(value: int) -> str:
+    """A size that the kernel takes for a buffer: a power of two, a page or more."""
+    if value >= mmap.PAGESIZE and not value & (value - 1):
+        return ""
+    lower = max(mmap.PAGESIZE, 1 << (value.bit_length() - 1))
+    nearest = min(lower, 2 * lower, key=lambda size: abs(size - value))
+    return f"must be a power of two, of {mmap.PAGESIZE} or more; the nearest is {nearest}"
+
+
+def address_or_empty(value: str) -> str:
+    """An address and port to listen at, or nothing."""
+    if not value or split_address(value):
+        return ""
+    return "must be address:port, for instance 127.0.0.1:9847, or empty"
+
+
+def split_address(text: str) -> tuple[str, int] | None:
+    """``address:port``, an IPv6 address in brackets, taken apart; None if it is not that."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        return None
+    return host, int(port)

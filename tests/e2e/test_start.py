@@ -1,0 +1,140 @@
+"""How agentd starts, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agentd.cgroups import cgroup2_mount
+from tests.cgroup import Cgroup
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
+from tests.kernel.altered import altered_copy, before
+from tests.requirements import need_program
+
+
+def _command(cgroup: Cgroup, *options: str) -> list[str]:
+    return [
+        AGENTD,
+        "run",
+        "--set",
+        "metrics.listen=",
+        "--set",
+        f"filter.cgroup={cgroup.path}",
+        *options,
+    ]
+
+
+def _run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        command, capture_output=True, text=True, timeout=ENOUGH_SECONDS, check=False, **options
+    )
+
+
+def test_two_capabilities_are_enough(cgroup: Cgroup) -> None:
+    """Not root, but CAP_BPF and CAP_PERFMON, will do."""
+    setpriv = [need_program("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups"]
+    setpriv += ["--inh-caps=+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon"]
+    done = _run([*setpriv, *_command(cgroup, "--duration", "0.2")])
+    assert done.returncode == 0, done.stderr
+    assert '"event": "stopped"' in done.stderr
+
+
+def test_programs_that_do_not_compile(cgroup: Cgroup, tmp_path: Path) -> None:
+    """A failure of the loader is one sentence with the compiler's words; the log has the rest."""
+    copy = altered_copy(
+        tmp_path, "bpf/agentd.bpf.c", before("RAW_TRACEPOINT_PROBE", "static int x = nonsense;\n")
+    )
+    options = {"env": os.environ | {"PYTHONPATH": str(copy)}, "cwd": copy}
+    command = [sys.executable, "-c", "from agentd.cli import main; main()"]
+    command += _command(cgroup)[1:]
+
+    done = _run(command, **options)
+    assert done.returncode == os.EX_UNAVAILABLE
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "use of undeclared identifier 'nonsense'" in done.stderr
+
+    done = _run([*command, "--set", "log.level=debug"], **options)
+    log, *_, last = done.stderr.splitlines()
+    assert "static int x = nonsense;" in json.loads(log)["text"]
+    assert last.startswith("agentd: the BPF programs could not be loaded")
+
+
+def test_the_working_folder_is_not_trusted(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Python files that lie where agentd is started are not run: it is root's process."""
+    here = tmp_path / "started-here"
+    here.mkdir()
+    for module in ("json", "bcc", "agentd", "sitecustomize"):
+        (here / f"{module}.py").write_text(f"open({str(here / 'ran')!r}, 'a').write('{module} ')")
+    done = _run(_command(cgroup, "--duration", "0.2"), cwd=here)
+    assert not (here / "ran").exists()
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts(cgroup: Cgroup, number: signal.Signals) -> None:
+    """Stopped while the loader still compiles, it ends quietly and takes the loader with it."""
+    with subprocess.Popen(
+        _command(cgroup), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        loader = _first_child(process.pid)
+        # its own signal handling is in place once the event loop runs
+        _wait_for_event_loop(process.pid)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=ENOUGH_SECONDS)
+    assert "Traceback" not in errors
+    assert process.returncode in (0, -number)
+    deadline = time.monotonic() + ENOUGH_SECONDS
+    while Path(f"/proc/{loader}/exe").exists():  # a zombie has none
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _first_child(pid: int) -> int:
+    deadline = time.monotonic() + ENOUGH_SECONDS
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.001)
+    raise AssertionError("agentd started no loader")
+
+
+def _wait_for_event_loop(pid: int) -> None:
+    """Until it has an epoll instance."""
+    deadline = time.monotonic() + ENOUGH_SECONDS
+    while time.monotonic() < deadline:
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                if os.readlink(fd) == "anon_inode:[eventpoll]":
+                    return
+            except FileNotFoundError:
+                continue
+        time.sleep(0.001)
+    raise AssertionError("agentd started no event loop")
+
+
+IN_A_NAMESPACE = """
+echo $$ >"$1/cgroup.procs"
+exec unshare --cgroup --mount sh -c '
+    umount "$0" && mount -t cgroup2 none "$0" && exec "$@"
+' "$2" "$3" run --set metrics.listen= --set filter.cgroup=/inside
+"""
+
+
+def test_cgroup_namespace(cgroup: Cgroup) -> None:
+    """In a cgroup namespace, as in a container, it says that it cannot filter."""
+    container = Cgroup(f"{cgroup.path.strip('/')}/container")
+    inside = Cgroup(f"{cgroup.path.strip('/')}/container/inside")
+    inside.folder.mkdir(parents=True)
+    script = ["/bin/sh", "-c", IN_A_NAMESPACE, "sh"]
+    done = _run([*script, str(container.folder), str(cgroup2_mount()), AGENTD])
+    assert done.returncode == os.EX_CONFIG
+    assert "cgroup namespace" in done.stderr

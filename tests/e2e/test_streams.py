@@ -1,0 +1,167 @@
+"""Standard output and standard error, whatever is at their other end."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cgroup import Cgroup
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, free_port
+
+QUIET = ["--set", "metrics.listen="]
+ESCAPE = b"\x1b["
+
+
+def _command(cgroup: Cgroup, *options: str) -> list[str]:
+    return [AGENTD, "run", "--set", f"filter.cgroup={cgroup.path}", *options]
+
+
+def _run_until_gone(cgroup: Cgroup, process: subprocess.Popen[bytes]) -> None:
+    """Give it events until it has ended."""
+    deadline = time.monotonic() + ENOUGH_SECONDS
+    while process.poll() is None:
+        assert time.monotonic() < deadline, "agentd did not end"
+        cgroup.run(["/bin/true"])
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "redirection",
+    [
+        "",
+        "2>&1",
+    ],
+)
+def test_head(cgroup: Cgroup, tmp_path: Path, redirection: str) -> None:
+    """``agentd run | head -1`` ends quietly, with exit code 0, also with the log in the pipe."""
+    command = " ".join(f"'{word}'" for word in _command(cgroup, *QUIET))
+    script = f"set -o pipefail; {command} {redirection} | head -1"
+    with subprocess.Popen(
+        ["/bin/bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        _run_until_gone(cgroup, process)
+        output, errors = process.communicate(timeout=ENOUGH_SECONDS)
+    assert len(output.splitlines()) == 1
+    assert b"Traceback" not in errors
+    assert process.returncode == 0
+
+
+def test_standard_error_is_closed(cgroup: Cgroup) -> None:
+    """Without a standard error it does its work and says nothing."""
+    script = " ".join([*_command(cgroup, *QUIET, "--duration", "0.2"), "2>&-"])
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], stdout=subprocess.PIPE, timeout=ENOUGH_SECONDS, check=False
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"TIME")
+
+
+def test_standard_output_is_closed(cgroup: Cgroup) -> None:
+    """Without a standard output it says so, and what to do."""
+    script = " ".join([*_command(cgroup, *QUIET), ">&-"])
+    done = subprocess.run(
+        ["/bin/sh", "-c", script], capture_output=True, timeout=ENOUGH_SECONDS, check=False
+    )
+    assert done.returncode == os.EX_CONFIG
+    assert b"--output none" in done.stderr
+
+
+def test_colours_on_a_terminal_only(cgroup: Cgroup) -> None:
+    """A terminal gets colours and the log for people; its keys keep working as they were."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        _command(cgroup, *QUIET), stdin=follower, stdout=follower, stderr=follower
+    ) as process:
+        seen = b""
+        while b"ready" not in seen:
+            seen += os.read(leader, 65536)
+        assert os.get_blocking(follower)
+        cgroup.run(["/bin/true"])
+        while b"after" not in seen:
+            seen += os.read(leader, 65536)
+        process.send_signal(signal.SIGTERM)
+        while b"stopped" not in seen:
+            seen += os.read(leader, 65536)
+        assert process.wait(ENOUGH_SECONDS) == 0
+    os.close(follower)
+    os.close(leader)
+    heading, execed, *_ = (line for line in seen.splitlines() if b"2026" not in line)
+    assert heading.split() == [b"TIME", b"EVENT", b"PID", b"PARENT", b"UID", b"WHAT"]
+    assert ESCAPE in execed
+    assert b"/bin/true" in execed
+
+
+def test_socket(cgroup: Cgroup) -> None:
+    """Standard output may be a socket, as journald's is; when its other end goes, that is all."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(
+            _command(cgroup, *QUIET, "--output", "json"),
+            stdout=theirs.fileno(),
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            theirs.close()
+            assert process.stderr is not None
+            while b'"ready"' not in process.stderr.readline():
+                assert process.poll() is None
+            cgroup.run(["/bin/true"])
+            with ours.makefile() as lines:
+                actions = [json.loads(next(lines))["event"]["action"] for _ in range(2)]
+            ours.close()
+            _run_until_gone(cgroup, process)
+            assert b"Traceback" not in process.stderr.read()
+    assert actions == ["exec", "exit"]
+    assert process.returncode == 0
+
+
+def test_what_a_stuck_reader_missed(cgroup: Cgroup) -> None:
+    """While nobody reads, the ring fills up; the reader finds all that was lost in the stream."""
+    port = free_port()
+    command = _command(cgroup, "--output", "json", "--set", "transport.ring_bytes=4096")
+    command += ["--set", f"metrics.listen=127.0.0.1:{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        agent = Agent(process, port, Path(os.devnull))
+        agent.wait_until_ready()
+        while not _is_stuck(agent):
+            cgroup.run(["/bin/bash", "-c", "for i in {1..200}; do (:); done"])
+        received: list[bytes] = []
+        assert process.stdout is not None
+        reader = threading.Thread(target=received.extend, args=(process.stdout,))
+        reader.start()
+        while _is_stuck(agent):
+            time.sleep(0.05)
+        cgroup.run(["/bin/true", "after"])
+        metrics = agent.metrics()
+        process.send_signal(signal.SIGTERM)
+        reader.join(ENOUGH_SECONDS)
+        assert process.wait(ENOUGH_SECONDS) == 0
+        assert process.stderr is not None
+        account = json.loads(process.stderr.read().splitlines()[-1])
+    lines = [json.loads(line) for line in received]
+    assert [line["event"]["sequence"] for line in lines] == list(range(len(lines)))
+    attempts = sum(v for (name, _), v in metrics.items() if name == "agentd_kernel_attempts_total")
+    missing = sum(line["agentd"]["lost"]["count"] for line in lines if "process" not in line)
+    assert sum("process" in line for line in lines) + missing == attempts
+    assert (account["lost"], account["not_written"], account["imbalance"]) == (missing, 0, 0)
+    assert lines[-2]["process"]["args"] == ["/bin/true", "after"]
+    assert [line["event"]["action"] for line in lines[-2:]] == ["exec", "exit"]
+
+
+def _is_stuck(agent: Agent) -> bool:
+    """Whether something is in the ring, and no round has ended for a while."""
+    before = agent.metrics()
+    time.sleep(0.3)
+    after = agent.metrics()
+    used = ("agentd_ring_bytes", (("state", "used"),))
+    rounds = ("agentd_rounds_total", ())
+    return after[used] > 0 and after[rounds] == before[rounds]

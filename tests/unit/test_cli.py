@@ -1,0 +1,192 @@
+"""agentd.cli"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from agentd import __version__, cli
+from agentd.errors import PermissionMissingError, UnavailableError
+from agentd.kernel.attach import Attached
+from agentd.kernel.program import Settings
+
+SHIPPED = str(Path(__file__).resolve().parents[2] / "config/agentd.toml")
+QUIET = ("run", "--output", "none", "--set", "metrics.listen=")
+
+
+class FakeLoader:
+    """A loader that brings an error in place of programs, as soon as somebody waits for it."""
+
+    error: Exception
+    made: list[FakeLoader]
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.closed = 0
+        self.made.append(self)
+
+    async def attached(self) -> Attached:
+        """Never brings anything."""
+        raise self.error
+
+    def close(self) -> None:
+        """Counted."""
+        self.closed += 1
+
+
+@pytest.fixture
+def loader(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeLoader]]:
+    """The fake in the place of the loader, and the log put back afterwards."""
+    FakeLoader.made = []
+    FakeLoader.error = UnavailableError("not today", "try tomorrow")
+    monkeypatch.setattr(cli, "Loader", FakeLoader)
+    yield FakeLoader
+    structlog.reset_defaults()
+
+
+def _exit_code(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """What ``agentd ARGUMENTS`` exits with."""
+    monkeypatch.setattr(sys, "argv", ["agentd", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_the_program_runs() -> None:
+    """The entry point works in a process of its own and says that a good file is good."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from agentd.cli import main; main()", "check-config", SHIPPED],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{SHIPPED}: good\n", "")
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("run", "--help")])
+def test_questions_about_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """--version and --help answer on standard output and exit with 0."""
+    assert _exit_code(monkeypatch, *arguments) == os.EX_OK
+    out, err = capsys.readouterr()
+    assert (f"agentd {__version__}" if arguments == ("--version",) else "usage: agentd") in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ((), "COMMAND"),
+        (("bogus",), "bogus"),
+        (("check-config",), "FILE"),
+        (("check-config", "a", "b"), "b"),
+        (("run", "extra"), "extra"),
+        (("run", "--bogus"), "--bogus"),
+        (("run", "--set"), "--set"),
+        (("run", "--output", "xml"), "'text', 'json', 'none'"),
+        (("run", "--duration", "0"), "more than 0"),
+        (("run", "--duration=-1"), "more than 0"),
+        (("run", "--duration", "nan"), "more than 0"),
+        (("run", "--duration", "inf"), "more than 0"),
+        (("run", "--duration", "soon"), "soon"),
+    ],
+)
+def test_usage_errors(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    word: str,
+) -> None:
+    """A command line that is none exits with 64, shows the usage and says what is wrong."""
+    assert _exit_code(monkeypatch, *arguments) == os.EX_USAGE
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("usage: agentd")
+    assert word in err.splitlines()[-1]
+
+
+def test_a_duration_that_is_no_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message speaks of seconds, not of a function of ours."""
+    _exit_code(monkeypatch, "run", "--duration", "soon")
+    assert "_seconds" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[transport]\nring_bytes = 5000\n", ["transport.ring_bytes = 5000", "nearest is 4096"]),
+        ("[transprot]\n", ["[transprot]", "did you mean transport?"]),
+        ("nonsense", ["not valid TOML"]),
+        ('[metrics]\nlisten = "nonsense"\n', ["metrics.listen", "address:port"]),
+    ],
+)
+def test_a_bad_file(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    text: str,
+    words: list[str],
+) -> None:
+    """check-config exits with 78 and one line that names the file, the key and what it may be."""
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    assert _exit_code(monkeypatch, "check-config", str(file)) == os.EX_CONFIG
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"agentd: {file}: ")
+    assert all(word in err for word in words)
+    assert err.count("\n") == 1
+
+
+def test_bad_settings_load_nothing(
+    monkeypatch: pytest.MonkeyPatch, loader: type[FakeLoader]
+) -> None:
+    """A bad --set exits with 78 before anything privileged begins."""
+    assert _exit_code(monkeypatch, *QUIET, "--set", "log.level=loud") == os.EX_CONFIG
+    assert loader.made == []
+
+
+def test_settings_of_the_command_line_win(
+    monkeypatch: pytest.MonkeyPatch, loader: type[FakeLoader], tmp_path: Path
+) -> None:
+    """--set goes over --config, and a later --set over an earlier one."""
+    file = tmp_path / "a.toml"
+    file.write_text("[transport]\nring_bytes = 8192\n")
+    sizes = [f"--set=transport.ring_bytes={size}" for size in (16384, 32768)]
+    for count in range(3):
+        _exit_code(monkeypatch, *QUIET, "--config", str(file), *sizes[:count])
+    assert [made.settings.ring_bytes for made in loader.made] == [8192, 16384, 32768]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "word"),
+    [
+        (UnavailableError("not today", "try tomorrow"), 69, "agentd: not today (try tomorrow)\n"),
+        (PermissionMissingError("no", "as root"), 77, "agentd: no (as root)\n"),
+        (ZeroDivisionError("a bug"), 1, "ZeroDivisionError: a bug\n"),
+    ],
+)
+def test_exit_codes(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    loader: type[FakeLoader],
+    *,
+    error: Exception,
+    code: int,
+    word: str,
+) -> None:
+    """Each error has its exit code and its line; a bug has 1 and a traceback."""
+    loader.error = error
+    assert _exit_code(monkeypatch, *QUIET) == code
+    err = capsys.readouterr().err
+    assert err.endswith(word)
+    assert ("Traceback" in err) == (code == 1)
+    assert loader.made[0].closed == 1

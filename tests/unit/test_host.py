@@ -1,0 +1,37 @@
+"""agentd/host.py: CPUs, the boot and the clocks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentd import host
+
+
+@pytest.mark.parametrize(("text", "cpus"), [("0\n", 1), ("0-3\n", 4), ("0-1,8-11", 12), ("0,5", 6)])
+def test_possible_cpus(tmp_path: Path, text: str, cpus: int) -> None:
+    """The highest number counts, in any form of the kernel's list."""
+    file = tmp_path / "possible"
+    file.write_text(text)
+    assert host.parse_cpu_count(text) == host.possible_cpus(str(file)) == cpus
+
+
+@pytest.mark.parametrize("text", ["", "\n", "x", "0-", "0,"])
+def test_a_list_of_cpus_that_is_none(text: str) -> None:
+    """Other text is a ValueError."""
+    with pytest.raises(ValueError, match="int"):
+        host.parse_cpu_count(text)
+
+
+def test_boot_id_has_32_digits(tmp_path: Path) -> None:
+    """The boot id is hexadecimal without dashes."""
+    file = tmp_path / "boot_id"
+    file.write_text("01234567-89ab-cdef-0123-456789abcdef\n")
+    assert host.boot_id(str(file)) == "0123456789abcdef0123456789abcdef"
+    assert len(host.boot_id()) == 32
+
+
+def test_wall_clock_is_boottime_and_offset() -> None:
+    """Boot time and the offset add up to the present."""
+    assert host.boottime_ns() + host.wall_offset_ns() > 1_700_000_000_000_000_000
