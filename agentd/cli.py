@@ -135,7 +135,9 @@ def _run_daemon(config: Config, loader: Loader, duration_seconds: float | None) 
 def _settings(config: Config) -> Settings:
     return Settings(
         cpus=host.possible_cpus(),
-        ring_bytes=config.transport.ring_bytes,
         page_bytes=host.PAGE_BYTES,
         cgroup=cgroups.find_filter(config.filter.cgroup),
+        transport=config.transport.kind,
+        ring_bytes=config.transport.ring_bytes,
+        perf_bytes_per_cpu=config.transport.perf_bytes_per_cpu,
     )

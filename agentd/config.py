@@ -57,9 +57,21 @@ class Filter:
 class Transport:
     """The buffer between the kernel and agentd."""
 
+    kind: str = _key(
+        "auto",
+        "ringbuf, perfbuf for kernels before 5.8, or auto: the first if it can be had",
+        choices=("auto", "ringbuf", "perfbuf"),
+    )
     ring_bytes: int = _key(
         4 * _MIB,
-        "size of the ring buffer; a page or more, a power of two",
+        "size of the ring buffer, one for all CPUs; a page or more, a power of two",
+        low=4096,
+        high=1024 * _MIB,
+        rule=rules.buffer_bytes,
+    )
+    perf_bytes_per_cpu: int = _key(
+        _MIB // 2,
+        "size of each CPU's perf buffer; a page or more, a power of two",
         low=4096,
         high=1024 * _MIB,
         rule=rules.buffer_bytes,

@@ -21,7 +21,7 @@ from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.wire import Wire, parse_wire
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.counters import Counters
-from agentd.kernel.ringbuf import Ringbuf
+from agentd.kernel.transport import open_transport
 from agentd.paths import bpf_dir
 from agentd.rounds import Rounds
 from agentd.sinks.ecs import EcsRenderer
@@ -46,6 +46,7 @@ async def run(config: Config, loader: Loader, duration_seconds: float | None, lo
     if attached.log:
         log.debug("the loader said", text=attached.log)
     daemon = Daemon(config, attached, sink, log, stopping)
+    loader.dismiss()
     daemon.seed()
     gc.collect()
     gc.freeze()
@@ -84,20 +85,23 @@ class Daemon:
         self._seeded = False
         self._kind_names = kind_names(wire)
         self._link_fds = handover.link_fds
+        self._transport_kind = handover.transport
         self._filtered = bool(config.filter.cgroup.strip("/"))
         self._counters = Counters(
             handover.counters_fd, wire.layout("agentd_counters"), cpus, len(self._kind_names)
         )
-        self._ring = Ringbuf(handover.events_fd, config.transport.ring_bytes)
-        self._pipeline = Pipeline(wire, cpus, _limits(config), procfs.TICK_NS)
+        self._transport = open_transport(
+            handover, config.transport.ring_bytes, config.transport.perf_bytes_per_cpu
+        )
+        self._pipeline = Pipeline(
+            wire, cpus, _limits(config), procfs.TICK_NS, self._transport.room_stage
+        )
         self._rounds = Rounds(
-            self._ring,
+            self._transport,
             self._counters.read,
             self._pipeline,
             self._write,
-            pace=Pace(
-                config.transport.batch_delay_ms / 1e3, config.transport.batch_delay_max_ms / 1e3
-            ),
+            pace=_pace(config),
             round_bytes=config.transport.round_bytes,
         )
         self._audit = ForkAudit(self._forks_seen, procfs.forks_total)
@@ -105,7 +109,9 @@ class Daemon:
             "attached",
             bcc=handover.bcc_version,
             offsets="btf" if handover.from_btf else "kernel headers",
-            ring_bytes=config.transport.ring_bytes,
+            transport=handover.transport,
+            transport_reason=handover.transport_reason,
+            buffer_bytes=self._transport.size_bytes,
             cpus=cpus,
             cgroup=config.filter.cgroup or None,
         )
@@ -156,7 +162,7 @@ class Daemon:
     def close(self) -> None:
         """Let go of everything."""
         self._detach()
-        self._ring.close()
+        self._transport.close()
         self._counters.close()
         if self._sink is not None:
             self._sink.close()
@@ -178,7 +184,7 @@ class Daemon:
 
     def _healthz(self) -> http.Health:
         idle_ns = host.boottime_ns() - self._rounds.last_ns
-        if self._ring.used_bytes and idle_ns > STALLED_AFTER_NS:
+        if self._transport.used_bytes and idle_ns > STALLED_AFTER_NS:
             return http.Health(False, f"stalled: no round for {idle_ns / 1e9:.1f} s")
         return http.Health(True, "ok")
 
@@ -210,8 +216,10 @@ class Daemon:
             rounds=self._rounds.total,
             round_duration=self._rounds.duration,
             latency=self._rounds.latency,
-            ring_used_bytes=self._ring.used_bytes,
-            ring_size_bytes=self._ring.size_bytes,
+            transport=self._transport_kind,
+            ring_used_bytes=self._transport.used_bytes,
+            ring_size_bytes=self._transport.size_bytes,
+            lost_samples=self._transport.lost_samples,
             forks_unaccounted=0 if self._filtered else self._audit.unaccounted(),
         )
 
@@ -245,6 +253,11 @@ def _make_sink(config: Config) -> Stdout | None:
     if config.output.format == "text":
         return Stdout(TextRenderer(kind_names(wire), colour=sys.stdout.isatty()), heading=HEADING)
     return None
+
+
+def _pace(config: Config) -> Pace:
+    transport = config.transport
+    return Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3)
 
 
 def _limits(config: Config) -> Limits:

@@ -11,13 +11,19 @@ PAGE_BYTES = mmap.PAGESIZE
 def possible_cpus(path: str = "/sys/devices/system/cpu/possible") -> int:
     """How many CPUs there can ever be, one more than the highest number (``0-3`` gives 4)."""
     with open(path) as file:
-        return parse_cpu_count(file.read())
+        return max(parse_cpus(file.read())) + 1
 
 
-def parse_cpu_count(text: str) -> int:
-    """The same, from the kernel's list format (``0,2-5``). Raises ValueError on other text."""
-    last = text.strip().split(",")[-1]
-    return int(last.split("-")[-1]) + 1
+def online_cpus(path: str = "/sys/devices/system/cpu/online") -> list[int]:
+    """The numbers of the CPUs that run now."""
+    with open(path) as file:
+        return parse_cpus(file.read())
+
+
+def parse_cpus(text: str) -> list[int]:
+    """The kernel's list format (``0,2-5``) as numbers. Raises ValueError on other text."""
+    ranges = [part.split("-") for part in text.strip().split(",")]
+    return [cpu for bounds in ranges for cpu in range(int(bounds[0]), int(bounds[-1]) + 1)]
 
 
 def boot_id(path: str = "/proc/sys/kernel/random/boot_id") -> str:

@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from agentd import __version__
-from agentd.core.accounting import STAGE_DECODE, STAGE_RESERVE, KernelCounters
+from agentd.core.accounting import STAGE_DECODE, KernelCounters
 from agentd.core.histogram import Histogram
 from agentd.core.pipeline import Pipeline
 
@@ -38,8 +38,10 @@ class Snapshot:
     rounds: int
     round_duration: Histogram
     latency: Histogram
+    transport: str
     ring_used_bytes: int
     ring_size_bytes: int
+    lost_samples: int
     forks_unaccounted: int
 
 
@@ -57,7 +59,7 @@ class AgentdCollector(Collector):
         yield from _reorder(now)
         yield from _tree(now)
         yield from _rounds(now)
-        yield from _ring(now)
+        yield from _transport(now)
         yield from _audit(now)
         yield _build_info()
 
@@ -125,8 +127,8 @@ def _losses(now: Snapshot) -> Iterator[Metric]:
         "Events that were missed, by the stage that lost them.",
         labels=["stage", "kind"],
     )
-    for name, failures in zip(now.kind_names, now.kernel.failures, strict=True):
-        family.add_metric([STAGE_RESERVE, name], sum(failures))
+    for cause, failures in zip(now.pipeline.causes, now.kernel.failures, strict=True):
+        family.add_metric([cause.stage, now.kind_names[cause.kind]], sum(failures))
     family.add_metric([STAGE_DECODE, UNKNOWN_KIND], now.pipeline.decoder.errors)
     yield family
     yield GaugeMetricFamily(
@@ -202,10 +204,22 @@ def _rounds(now: Snapshot) -> Iterator[Metric]:
     )
 
 
-def _ring(now: Snapshot) -> Iterator[Metric]:
+def _transport(now: Snapshot) -> Iterator[Metric]:
+    info = GaugeMetricFamily(
+        "agentd_transport_info", "What carries events out of the kernel.", labels=["kind"]
+    )
+    info.add_metric([now.transport], 1)
+    yield info
     yield _labelled(
-        GaugeMetricFamily("agentd_ring_bytes", "The ring buffer.", labels=["state"]),
+        GaugeMetricFamily(
+            "agentd_ring_bytes", "The ring buffer, or all perf buffers.", labels=["state"]
+        ),
         (("used", now.ring_used_bytes), ("size", now.ring_size_bytes)),
+    )
+    yield CounterMetricFamily(
+        "agentd_transport_lost_samples",
+        "What the kernel says it could not write to perf buffers; an exec is tried twice.",
+        value=now.lost_samples,
     )
 
 

@@ -7,6 +7,7 @@ each other at a pace of their own and the loop does not poll at all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -46,7 +47,15 @@ class Transport(Protocol):
     def fileno(self) -> int:
         """An fd that is readable when there is something to drain."""
 
-    def drain(self, now_ns: int, limit_bytes: int) -> Delivery:
+    @property
+    def filled(self) -> float:
+        """How full the fullest part of it is, from 0 to 1."""
+
+    @property
+    def poll_seconds(self) -> float | None:
+        """How often to look without being woken; None if the fd tells of everything."""
+
+    def drain(self, limit_bytes: int) -> Delivery:
         """What the kernel has submitted."""
 
     def commit(self) -> None:
@@ -104,23 +113,29 @@ class Rounds:
         await self._hand_on(self._pipeline.flush())
 
     async def _readable(self) -> None:
-        """Wait for the kernel's notification."""
+        """Wait for the kernel's notification, or find that it left something without one."""
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
         fd = self._transport.fileno()
         loop.add_reader(fd, ready.set)
         try:
-            await ready.wait()
+            while not ready.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._transport.poll_seconds):
+                        await ready.wait()
+                if self._transport.used_bytes:
+                    break
         finally:
             loop.remove_reader(fd)
 
     async def _round(self) -> Delivery:
         start_ns = host.boottime_ns()
         before = self._read_counters()
-        filled = self._transport.used_bytes / self._transport.size_bytes
-        delivery = self._transport.drain(start_ns, self._round_bytes)
+        filled = self._transport.filled
+        delivery = self._transport.drain(self._round_bytes)
         self._pace.after(len(delivery.spans), filled)
-        await self._hand_on(self._pipeline.push(delivery, before, self._read_counters()))
+        after = self._read_counters()
+        await self._hand_on(self._pipeline.push(start_ns, before, delivery, after))
         self._transport.commit()
         self.total += 1
         self.last_ns = host.boottime_ns()

@@ -2,25 +2,25 @@
 /*
  * Reports every fork, exec and exit of a process. BCC dialect of C.
  *
- * Each probe: filter, number the attempt, reserve, stamp, fill, submit.
- * The clock is read after the reservation: whatever user space has not seen
- * when it reads the producer position cannot carry an older stamp than that.
- * Records are written straight into the ring, because a per-CPU scratch area
- * is shared with any program that preempts this one.
+ * Each probe: filter, number the attempt, find room, stamp, fill, hand over.
+ * The number is taken before the clock is read: all that is stamped before a
+ * moment has a number below the counters as user space reads them after it.
  *
  * Given by the loader as macros: OFF_<STRUCT>_<MEMBER>, the offsets in the
- * running kernel; AGENTD_CPUS, AGENTD_RING_PAGES; and, where they apply,
- * FILTER_CGROUP_ID with FILTER_CGROUP_LEVEL, HAVE_GROUP_DEAD (the exit
- * tracepoint's third argument), HAVE_ATOMIC_FETCH, and CGROUP_ANCESTOR_IDS
- * (struct cgroup holds ids where newer kernels hold pointers).
+ * running kernel; AGENTD_CPUS; AGENTD_RING_PAGES, or AGENTD_PERFBUF for perf
+ * buffers instead of a ring buffer; and, where they apply, FILTER_CGROUP_ID
+ * with FILTER_CGROUP_LEVEL, HAVE_GROUP_DEAD (the exit tracepoint's third
+ * argument), HAVE_ATOMIC_FETCH, CGROUP_ANCESTOR_IDS (struct cgroup holds ids
+ * where newer kernels hold pointers) and BOOTTIME_SINCE_MONOTONIC_NS (kernels
+ * that give BPF no boot time: by how much it is ahead of the monotonic time).
  */
 #include "agentd.h"
 
 #define SIGNAL_GROUP_EXIT 0x00000004	/* include/linux/sched/signal.h */
+#define NO_SPACE 28			/* ENOSPC, uapi/asm-generic/errno-base.h */
 
 BPF_F_TABLE("array", u32, struct agentd_counters, counters, AGENTD_CPUS,
 	    BPF_F_MMAPABLE);
-BPF_RINGBUF_OUTPUT(events, AGENTD_RING_PAGES);
 
 /* Read the member at OFF_<member> of a kernel object, zero when unreadable. */
 #define READ(dst, object, member)					\
@@ -109,13 +109,21 @@ static __always_inline int fail(struct agentd_counters *c, u32 kind)
 	return 0;
 }
 
-/* The clock first: see the top. */
+static __always_inline u64 boottime_ns(void)
+{
+#ifdef BOOTTIME_SINCE_MONOTONIC_NS
+	return bpf_ktime_get_ns() + BOOTTIME_SINCE_MONOTONIC_NS;
+#else
+	return bpf_ktime_get_boot_ns();
+#endif
+}
+
 static __always_inline void fill_header(struct agentd_header *h, void *task, u32 kind,
 					u64 seq, u32 record_bytes)
 {
 	void *leader = NULL, *parent = NULL, *cred = NULL;
 
-	h->boottime_ns = bpf_ktime_get_boot_ns();
+	h->boottime_ns = boottime_ns();
 	h->seq = seq;
 	h->cpu = bpf_get_smp_processor_id();
 	h->kind = kind;
@@ -137,32 +145,6 @@ static __always_inline void fill_header(struct agentd_header *h, void *task, u32
 	READ(h->gid, cred, CRED_EGID);
 }
 
-RAW_TRACEPOINT_PROBE(sched_process_fork)
-{
-	void *child = (void *)ctx->args[1];
-	struct agentd_counters *c = cpu_counters();
-	struct agentd_fork *e;
-	u32 tid = 0, tgid = 0;
-	u64 seq = 0;
-
-	if (!c)
-		return 0;
-	READ(tid, child, TASK_PID);
-	READ(tgid, child, TASK_TGID);
-	if (tid != tgid) {
-		__sync_fetch_and_add(&c->threads, 1);
-		return 0;
-	}
-	if (!begin(c, child, AGENTD_FORK, &seq))
-		return 0;
-	e = events.ringbuf_reserve(sizeof(struct agentd_fork));
-	if (!e)
-		return fail(c, AGENTD_FORK);
-	fill_header(&e->header, child, AGENTD_FORK, seq, sizeof(*e));
-	events.ringbuf_submit(e, 0);
-	return 0;
-}
-
 /* What an exec record is made from, whatever its size class. */
 struct exec_source {
 	void *task;
@@ -172,8 +154,6 @@ struct exec_source {
 	u32 args_total_bytes;
 	u64 seq;
 };
-
-enum submission { NO_ROOM, TOO_LONG, SUBMITTED };
 
 /*
  * Fill a reserved record that has room for filename_max (a power of two) and
@@ -210,66 +190,9 @@ static __always_inline bool fill_exec(struct agentd_exec *e, struct exec_source 
 	return fits;
 }
 
-/* Try one size class. What is too long for it is cut if it may be. */
-static __always_inline enum submission submit_exec_class(struct exec_source *s,
-							 u32 filename_max, u32 args_max,
-							 bool may_cut)
-{
-	struct agentd_exec *e = events.ringbuf_reserve(sizeof(struct agentd_exec) +
-						       filename_max + args_max);
-
-	if (!e)
-		return NO_ROOM;
-	if (!fill_exec(e, s, filename_max, args_max) && !may_cut) {
-		/* with a wake-up: only the first record after an empty ring has one */
-		events.ringbuf_discard(e, 0);
-		return TOO_LONG;
-	}
-	events.ringbuf_submit(e, 0);
-	return SUBMITTED;
-}
-
 #define SMALL AGENTD_SMALL_FILENAME, AGENTD_SMALL_ARGS
 #define MEDIUM AGENTD_MEDIUM_FILENAME, AGENTD_MEDIUM_ARGS
 #define LARGE AGENTD_LARGE_FILENAME, AGENTD_LARGE_ARGS
-
-/* The smallest class that holds all of it; without room for that, less of it. */
-static __always_inline enum submission submit_exec(struct exec_source *s)
-{
-	enum submission done = TOO_LONG;
-
-	if (s->args_total_bytes <= AGENTD_SMALL_ARGS)
-		done = submit_exec_class(s, SMALL, false);
-	if (done == TOO_LONG && s->args_total_bytes <= AGENTD_MEDIUM_ARGS)
-		done = submit_exec_class(s, MEDIUM, false);
-	if (done == TOO_LONG)
-		done = submit_exec_class(s, LARGE, true);
-	if (done == NO_ROOM)
-		done = submit_exec_class(s, SMALL, true);
-	return done;
-}
-
-RAW_TRACEPOINT_PROBE(sched_process_exec)
-{
-	void *bprm = (void *)ctx->args[2];
-	struct exec_source s = { .task = (void *)ctx->args[0] };
-	struct agentd_counters *c = cpu_counters();
-	u64 start = 0, end = 0;
-	void *mm = NULL;
-
-	if (!c || !begin(c, s.task, AGENTD_EXEC, &s.seq))
-		return 0;
-	READ(s.filename, bprm, LINUX_BINPRM_FILENAME);
-	READ(s.args_count, bprm, LINUX_BINPRM_ARGC);
-	READ(mm, s.task, TASK_MM);
-	READ(start, mm, MM_ARG_START);
-	READ(end, mm, MM_ARG_END);
-	s.args = (void *)start;
-	s.args_total_bytes = end - start;
-	if (submit_exec(&s) != SUBMITTED)
-		return fail(c, AGENTD_EXEC);
-	return 0;
-}
 
 /* Whether this thread's exit ends the process. */
 static __always_inline bool is_last_thread(struct bpf_raw_tracepoint_args *ctx, void *signal)
@@ -322,25 +245,253 @@ static __always_inline u32 exit_status(void *leader, void *signal)
 	return status;
 }
 
-RAW_TRACEPOINT_PROBE(sched_process_exit)
+static __always_inline void fill_exit(struct agentd_exit *e, void *task, u64 seq)
 {
-	void *task = (void *)ctx->args[0];
-	struct agentd_counters *c = cpu_counters();
 	void *signal = NULL, *leader = NULL;
-	struct agentd_exit *e;
-	u64 seq = 0;
 
 	READ(signal, task, TASK_SIGNAL);
-	if (!c || !is_last_thread(ctx, signal) || !begin(c, task, AGENTD_EXIT, &seq))
-		return 0;
-	e = events.ringbuf_reserve(sizeof(struct agentd_exit));
-	if (!e)
-		return fail(c, AGENTD_EXIT);
 	READ(leader, task, TASK_GROUP_LEADER);
 	fill_header(&e->header, task, AGENTD_EXIT, seq, sizeof(*e));
 	e->exit_code = exit_status(leader, signal);
 	fill_times(e, task, leader, signal);
 	READ(e->max_rss_pages, signal, SIGNAL_MAXRSS);
+}
+
+#ifndef AGENTD_PERFBUF
+
+/*
+ * One ring for all CPUs. Records are written straight into it. A record that
+ * is reserved but not yet submitted stops the reader.
+ */
+BPF_RINGBUF_OUTPUT(events, AGENTD_RING_PAGES);
+
+static __always_inline int report_fork(void *ctx, struct agentd_counters *c, void *child,
+				       u64 seq)
+{
+	struct agentd_fork *e = events.ringbuf_reserve(sizeof(struct agentd_fork));
+
+	if (!e)
+		return fail(c, AGENTD_FORK);
+	fill_header(&e->header, child, AGENTD_FORK, seq, sizeof(*e));
 	events.ringbuf_submit(e, 0);
 	return 0;
+}
+
+static __always_inline int report_exit(void *ctx, struct agentd_counters *c, void *task,
+				       u64 seq)
+{
+	struct agentd_exit *e = events.ringbuf_reserve(sizeof(struct agentd_exit));
+
+	if (!e)
+		return fail(c, AGENTD_EXIT);
+	fill_exit(e, task, seq);
+	events.ringbuf_submit(e, 0);
+	return 0;
+}
+
+enum submission { NO_ROOM, TOO_LONG, SUBMITTED };
+
+/* Try one size class. What is too long for it is cut if it may be. */
+static __always_inline enum submission submit_exec_class(struct exec_source *s,
+							 u32 filename_max, u32 args_max,
+							 bool may_cut)
+{
+	struct agentd_exec *e = events.ringbuf_reserve(sizeof(struct agentd_exec) +
+						       filename_max + args_max);
+
+	if (!e)
+		return NO_ROOM;
+	if (!fill_exec(e, s, filename_max, args_max) && !may_cut) {
+		/* with a wake-up: only the first record after an empty ring has one */
+		events.ringbuf_discard(e, 0);
+		return TOO_LONG;
+	}
+	events.ringbuf_submit(e, 0);
+	return SUBMITTED;
+}
+
+/* The smallest class that holds all of it; without room for that, less of it. */
+static __always_inline int report_exec(void *ctx, struct agentd_counters *c,
+				       struct exec_source *s)
+{
+	enum submission done = TOO_LONG;
+
+	if (s->args_total_bytes <= AGENTD_SMALL_ARGS)
+		done = submit_exec_class(s, SMALL, false);
+	if (done == TOO_LONG && s->args_total_bytes <= AGENTD_MEDIUM_ARGS)
+		done = submit_exec_class(s, MEDIUM, false);
+	if (done == TOO_LONG)
+		done = submit_exec_class(s, LARGE, true);
+	if (done == NO_ROOM)
+		done = submit_exec_class(s, SMALL, true);
+	return done == SUBMITTED ? 0 : fail(c, AGENTD_EXEC);
+}
+
+#else /* AGENTD_PERFBUF */
+
+/*
+ * One buffer for each CPU. A record is made elsewhere and copied, or, without
+ * room, made in vain.
+ */
+BPF_PERF_OUTPUT(events);
+
+static __always_inline int output_error(struct agentd_counters *c, u32 kind, int error)
+{
+	if (error == -NO_SPACE)
+		return fail(c, kind);
+	__sync_fetch_and_add(&c->errors[kind], 1);
+	return 0;
+}
+
+static __always_inline int report_fork(void *ctx, struct agentd_counters *c, void *child,
+				       u64 seq)
+{
+	struct agentd_fork e = {};
+	int error;
+
+	fill_header(&e.header, child, AGENTD_FORK, seq, sizeof(e));
+	error = events.perf_submit(ctx, &e, sizeof(e));
+	return error ? output_error(c, AGENTD_FORK, error) : 0;
+}
+
+static __always_inline int report_exit(void *ctx, struct agentd_counters *c, void *task,
+				       u64 seq)
+{
+	struct agentd_exit e = {};
+	int error;
+
+	fill_exit(&e, task, seq);
+	error = events.perf_submit(ctx, &e, sizeof(e));
+	return error ? output_error(c, AGENTD_EXIT, error) : 0;
+}
+
+/*
+ * An exec does not fit on the stack. Programs that preempt each other on one
+ * CPU each claim an area of their own; a torn record cannot be.
+ */
+struct exec_scratch {
+	u64 claims;
+	struct agentd_exec exec;
+	char text[AGENTD_LARGE_FILENAME + AGENTD_LARGE_ARGS];
+};
+
+#define SCRATCHES 2
+BPF_PERCPU_ARRAY(scratches, struct exec_scratch, SCRATCHES);
+
+static __always_inline bool claim(struct exec_scratch *scratch)
+{
+#ifdef HAVE_ATOMIC_FETCH
+	if (__sync_fetch_and_add(&scratch->claims, 1) == 0)
+		return true;
+	__sync_fetch_and_add(&scratch->claims, -1);
+	return false;
+#else
+	/* such kernels do not let one tracing program preempt another */
+	return true;
+#endif
+}
+
+static __always_inline void release(struct exec_scratch *scratch)
+{
+#ifdef HAVE_ATOMIC_FETCH
+	__sync_fetch_and_add(&scratch->claims, -1);
+#endif
+}
+
+static __always_inline struct exec_scratch *claim_scratch(void)
+{
+	struct exec_scratch *scratch;
+	u32 first = 0, second = 1;
+
+	scratch = scratches.lookup(&first);
+	if (scratch && claim(scratch))
+		return scratch;
+	scratch = scratches.lookup(&second);
+	if (scratch && claim(scratch))
+		return scratch;
+	return NULL;
+}
+
+static __always_inline int output_exec(void *ctx, struct exec_scratch *scratch)
+{
+	u32 bytes = scratch->exec.header.record_bytes;
+
+	KEEP(bytes);
+	if (bytes > sizeof(scratch->exec) + sizeof(scratch->text))
+		return -1;
+	return events.perf_submit(ctx, &scratch->exec, bytes);
+}
+
+/* All of it; without room for that, less of it. */
+static __always_inline int report_exec(void *ctx, struct agentd_counters *c,
+				       struct exec_source *s)
+{
+	struct exec_scratch *scratch = claim_scratch();
+	int error;
+
+	if (!scratch)
+		return output_error(c, AGENTD_EXEC, -1);
+	fill_exec(&scratch->exec, s, LARGE);
+	error = output_exec(ctx, scratch);
+	if (error == -NO_SPACE) {
+		fill_exec(&scratch->exec, s, SMALL);
+		error = output_exec(ctx, scratch);
+	}
+	release(scratch);
+	return error ? output_error(c, AGENTD_EXEC, error) : 0;
+}
+
+#endif /* AGENTD_PERFBUF */
+
+int on_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *child = (void *)ctx->args[1];
+	struct agentd_counters *c = cpu_counters();
+	u32 tid = 0, tgid = 0;
+	u64 seq = 0;
+
+	if (!c)
+		return 0;
+	READ(tid, child, TASK_PID);
+	READ(tgid, child, TASK_TGID);
+	if (tid != tgid) {
+		__sync_fetch_and_add(&c->threads, 1);
+		return 0;
+	}
+	if (!begin(c, child, AGENTD_FORK, &seq))
+		return 0;
+	return report_fork(ctx, c, child, seq);
+}
+
+int on_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *bprm = (void *)ctx->args[2];
+	struct exec_source s = { .task = (void *)ctx->args[0] };
+	struct agentd_counters *c = cpu_counters();
+	u64 start = 0, end = 0;
+	void *mm = NULL;
+
+	if (!c || !begin(c, s.task, AGENTD_EXEC, &s.seq))
+		return 0;
+	READ(s.filename, bprm, LINUX_BINPRM_FILENAME);
+	READ(s.args_count, bprm, LINUX_BINPRM_ARGC);
+	READ(mm, s.task, TASK_MM);
+	READ(start, mm, MM_ARG_START);
+	READ(end, mm, MM_ARG_END);
+	s.args = (void *)start;
+	s.args_total_bytes = end - start;
+	return report_exec(ctx, c, &s);
+}
+
+int on_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *task = (void *)ctx->args[0];
+	struct agentd_counters *c = cpu_counters();
+	void *signal = NULL;
+	u64 seq = 0;
+
+	READ(signal, task, TASK_SIGNAL);
+	if (!c || !is_last_thread(ctx, signal) || !begin(c, task, AGENTD_EXIT, &seq))
+		return 0;
+	return report_exit(ctx, c, task, seq);
 }

@@ -40,7 +40,7 @@
 
 /* What every record begins with. Processes are named by thread-group leader. */
 struct agentd_header {
-	__u64 boottime_ns;		/* CLOCK_BOOTTIME, read after the reservation */
+	__u64 boottime_ns;		/* CLOCK_BOOTTIME, read after seq was taken */
 	__u64 seq;			/* attempt number on this CPU, over all kinds, from 0 */
 	__u32 cpu;
 	__u32 kind;
@@ -84,9 +84,10 @@ struct agentd_counters {
 	__u64 seq;			/* attempts of all kinds; the next seq */
 	__u64 attempts[AGENTD_KINDS];
 	__u64 failures[AGENTD_KINDS];	/* attempts that found no room */
+	__u64 errors[AGENTD_KINDS];	/* attempts that failed in another way */
 	__u64 filtered[AGENTD_KINDS];	/* left out by the filter, never attempts */
 	__u64 threads;			/* forks that made a thread, not a process */
-	__u64 reserved[5];		/* to two cache lines: no false sharing */
+	__u64 reserved[2];		/* to two cache lines: no false sharing */
 };
 
 #endif /* AGENTD_H */

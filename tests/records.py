@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentd.core.accounting import KernelCounters
+from agentd.core.accounting import STAGE_RESERVE, KernelCounters, causes
 from agentd.core.event import Exec, Exit, Fork
 from agentd.core.pipeline import Delivery
 from agentd.core.wire import Wire, parse_wire
@@ -17,6 +17,8 @@ EXIT = WIRE.constant("AGENTD_EXIT")
 LATE = WIRE.constant("AGENTD_LATE")
 FORCED = WIRE.constant("AGENTD_FORCED")
 CPUS = 4
+CAUSES = causes(3, STAGE_RESERVE)
+"""The rows of failures: first those of the three kinds that found no room."""
 
 _DEFAULTS: dict[str, Any] = {
     "boottime_ns": 1000,
@@ -70,9 +72,7 @@ def record(event: Fork | Exec | Exit) -> bytes:
     return WIRE.layout(name).compile().pack(*event)
 
 
-def delivery(
-    events: list[Fork | Exec | Exit], safe_ns: int = 0, *, drained: bool = True
-) -> Delivery:
+def delivery(events: list[Fork | Exec | Exit], *, drained: bool = True) -> Delivery:
     """One drain that brought these events."""
     data = b""
     spans = []
@@ -80,19 +80,19 @@ def delivery(
         raw = record(event)
         spans.append((len(data), len(raw)))
         data += raw
-    return Delivery(data, spans, safe_ns, safe_ns, drained)
+    return Delivery(data, spans, drained)
 
 
 def counters(
     attempts: dict[tuple[int, int], int], failures: dict[tuple[int, int], int] | None = None
 ) -> KernelCounters:
-    """Counters of ``CPUS`` CPUs, given by (kind, cpu)."""
+    """Counters of ``CPUS`` CPUs, given by (kind, cpu), failures by (row, cpu)."""
     failures = failures or {}
     zero = (0,) * CPUS
 
-    def table(values: dict[tuple[int, int], int]) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(values.get((kind, cpu), 0) for cpu in range(CPUS)) for kind in range(3))
+    def table(values: dict[tuple[int, int], int], rows: int) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(values.get((row, cpu), 0) for cpu in range(CPUS)) for row in range(rows))
 
-    rows = table(attempts)
+    rows = table(attempts, 3)
     seq = tuple(sum(row[cpu] for row in rows) for cpu in range(CPUS))
-    return KernelCounters(table(failures), seq, rows, (zero,) * 3, zero)
+    return KernelCounters(table(failures, len(CAUSES)), seq, rows, (zero,) * 3, zero)

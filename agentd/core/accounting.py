@@ -11,23 +11,45 @@ one preempts: such a gap closes by itself, and no failure explains it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from agentd.core.event import Event, Lost
 
 STAGE_RESERVE = "reserve"
 """No room in the ring buffer."""
+STAGE_LOST_SAMPLES = "lost_samples"
+"""No room in a CPU's perf buffer."""
+STAGE_OUTPUT = "output"
+"""Refused by the kernel: no perf buffer on that CPU."""
 STAGE_DECODE = "decode"
 """Delivered, but not believed."""
+STAGE_MIXED = "mixed"
+"""Several of these, and which of them hit which event cannot be told."""
 
 PerCpu = tuple[int, ...]
+
+
+class Cause(NamedTuple):
+    """What a row of ``KernelCounters.failures`` counts: a stage, and the kind it befell."""
+
+    stage: str
+    kind: int
+
+
+def causes(kinds: int, room_stage: str) -> tuple[Cause, ...]:
+    """The rows of ``KernelCounters.failures``, in order, for a transport's word for no room."""
+    return tuple(
+        Cause(stage, kind) for stage in (room_stage, STAGE_OUTPUT) for kind in range(kinds)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class KernelCounters:
     """One reading of the kernel's counters: per kind (fork, exec, exit) and possible CPU.
 
-    ``seq`` must be read after ``failures``: then no failure is known before its attempt.
+    ``failures`` has one row a cause. ``seq`` must be read after ``failures``: then no failure is
+    known before its attempt.
     """
 
     failures: tuple[PerCpu, ...]
@@ -43,7 +65,7 @@ class KernelCounters:
 
     @property
     def failures_total(self) -> int:
-        """Attempts of all kinds on all CPUs that found no room."""
+        """Attempts of all kinds on all CPUs that failed, for any cause."""
         return sum(map(sum, self.failures))
 
 
@@ -55,13 +77,12 @@ class _Gap:
     count: int
     from_boottime_ns: int
     to_boottime_ns: int
+    awaited: bool = True
 
     def part(self, first: int, end: int) -> _Gap | None:
         """What lies from ``first`` up to but without ``end``, if anything does."""
         first, end = max(first, self.seq), min(end, self.seq + self.count)
-        if first >= end:
-            return None
-        return _Gap(first, end - first, self.from_boottime_ns, self.to_boottime_ns)
+        return replace(self, seq=first, count=end - first) if first < end else None
 
 
 @dataclass(slots=True)
@@ -86,17 +107,26 @@ class _Cpu:
         self.next_seq = seq + 1
         return True
 
+    @property
+    def first_awaited(self) -> int:
+        """The first number that may still come."""
+        return next((gap.seq for gap in self.gaps if gap.awaited), self.next_seq)
+
     def missing_below(self, seq: int) -> int:
-        """How many numbers below ``seq`` have not arrived."""
-        inside = sum(part.count for gap in self.gaps if (part := gap.part(0, seq)))
+        """How many numbers below ``seq`` have not arrived, but are awaited."""
+        inside = sum(part.count for gap in self.gaps if gap.awaited and (part := gap.part(0, seq)))
         return inside + max(0, seq - self.next_seq)
 
-    def take_below(self, seq: int, now_ns: int) -> list[_Gap]:
-        """Remove and give the gaps below ``seq``; the last may have no event behind it yet."""
+    def close_below(self, seq: int, now_ns: int) -> None:
+        """Make a gap of the numbers below ``seq`` that have no event behind them yet."""
         if seq > self.next_seq:
             count = seq - self.next_seq
             self.gaps.append(_Gap(self.next_seq, count, self.last_boottime_ns, now_ns))
             self.next_seq = seq
+
+    def take_below(self, seq: int, now_ns: int) -> list[_Gap]:
+        """Remove and give the gaps below ``seq``."""
+        self.close_below(seq, now_ns)
         taken = [part for gap in self.gaps if (part := gap.part(0, seq))]
         self.gaps = [part for gap in self.gaps if (part := gap.part(seq, self.next_seq))]
         return taken
@@ -119,11 +149,12 @@ class LossTracker:
     will tell.
     """
 
-    def __init__(self, cpus: int, kinds: int) -> None:
+    def __init__(self, cpus: int, causes: tuple[Cause, ...]) -> None:
         self.repeated_total = 0
         """Attempt numbers that came twice: never, unless there is a bug."""
-        self._cpus = [_Cpu(settled=(0,) * kinds) for _ in range(cpus)]
-        self._settled: tuple[PerCpu, ...] = ((0,) * cpus,) * kinds
+        self._causes = causes
+        self._cpus = [_Cpu(settled=(0,) * len(causes)) for _ in range(cpus)]
+        self._settled: tuple[PerCpu, ...] = ((0,) * cpus,) * len(causes)
         """The failures that have become ``lost`` events, as the counters have them."""
         self._decode_errors_settled = 0
 
@@ -148,33 +179,51 @@ class LossTracker:
         if not self.unreported(counters):
             return lost
         for number, cpu in enumerate(self._cpus):
-            failures = tuple(kind[number] for kind in counters.failures)
+            failures = tuple(row[number] for row in counters.failures)
             missing = cpu.missing_below(counters.seq[number])
             undecoded = missing - (sum(failures) - sum(cpu.settled))
             if not 0 <= undecoded <= decode_errors - self._decode_errors_settled:
                 continue
-            kinds = [k for k, n in enumerate(failures) if n != cpu.settled[k]]
-            kind = kinds[0] if len(kinds) == 1 and not undecoded else None
-            stage = STAGE_DECODE if undecoded else STAGE_RESERVE
+            stage, kind = self._common_cause(cpu.settled, failures, undecoded)
             gaps = cpu.take_below(counters.seq[number], now_ns) if missing else []
             lost += [_lost(gap, number, stage, kind) for gap in gaps]
             cpu.settled = failures
             self._decode_errors_settled += undecoded
         if all(
-            cpu.settled == tuple(kind[number] for kind in counters.failures)
+            cpu.settled == tuple(row[number] for row in counters.failures)
             for number, cpu in enumerate(self._cpus)
         ):
             self._settled = counters.failures
         return lost
 
-    @property
-    def first_gap_ns(self) -> int | None:
-        """The stamp of the first event behind an open gap: the place of what may become a loss."""
-        return min((gap.to_boottime_ns for cpu in self._cpus for gap in cpu.gaps), default=None)
+    def complete_below(self, seq: PerCpu) -> bool:
+        """Whether each CPU's attempts below its number have arrived or been told as lost."""
+        return all(cpu.first_awaited >= end for cpu, end in zip(self._cpus, seq, strict=True))
+
+    def give_up_below(self, seq: PerCpu, now_ns: int) -> None:
+        """Await the missing numbers below these no longer; the imbalance will tell of them."""
+        for cpu, end in zip(self._cpus, seq, strict=True):
+            cpu.close_below(end, now_ns)
+            for gap in cpu.gaps:
+                gap.awaited = gap.awaited and gap.seq >= end
 
     def unreported(self, counters: KernelCounters) -> bool:
         """Whether something is missing that no ``lost`` event has told yet."""
-        return counters.failures != self._settled or any(cpu.gaps for cpu in self._cpus)
+        return counters.failures != self._settled or any(
+            gap.awaited for cpu in self._cpus for gap in cpu.gaps
+        )
+
+    def _common_cause(
+        self, settled: tuple[int, ...], failures: tuple[int, ...], undecoded: int
+    ) -> tuple[str, int | None]:
+        """What all failures since the last settling have in common: their stage, their kind."""
+        found = [c for c, n, m in zip(self._causes, failures, settled, strict=True) if n != m]
+        stages = {cause.stage for cause in found} | ({STAGE_DECODE} if undecoded else set())
+        kinds = {None if undecoded else cause.kind for cause in found}
+        return (
+            stages.pop() if len(stages) == 1 else STAGE_MIXED,
+            kinds.pop() if len(kinds) == 1 else None,
+        )
 
 
 def _lost(gap: _Gap, cpu: int, stage: str, kind: int | None) -> Lost:

@@ -12,18 +12,22 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeAlias
 
-from agentd.core.accounting import Balance, KernelCounters, LossTracker
+from agentd.core.accounting import (
+    STAGE_RESERVE,
+    Balance,
+    KernelCounters,
+    LossTracker,
+    causes,
+)
 from agentd.core.decode import Decoder, Span
 from agentd.core.event import Event, Lost, by_order
 from agentd.core.reorder import Reorderer
 from agentd.core.tree import Applied, Process, Tree
+from agentd.core.watermark import Watermark
 from agentd.core.wire import Wire
 
 Entry: TypeAlias = Applied | Lost
 """What leaves the core: an event with its process, or a loss at its place."""
-
-GAP_PATIENCE_NS = 1_000_000_000
-"""How long a gap that neither closes nor is explained may hold up the stream."""
 
 _kind = itemgetter(3)
 
@@ -42,34 +46,40 @@ class Limits:
 class Delivery:
     """What a transport delivered in one drain.
 
-    ``now_ns``: the clock, as read before the drain. Every record that was stamped at or before
-    ``safe_ns`` is in this delivery or an earlier one. ``drained``: the drain reached everything
-    that had been reserved when it began.
+    ``drained``: the drain reached everything that the kernel had put there when it began.
     """
 
     data: bytes
     spans: list[Span]
-    now_ns: int
-    safe_ns: int
     drained: bool
 
 
 class Pipeline:
     """The stateful chain from delivery to entries, for one wire contract and host."""
 
-    def __init__(self, wire: Wire, cpus: int, limits: Limits, tick_ns: int) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        cpus: int,
+        limits: Limits,
+        tick_ns: int,
+        room_stage: str = STAGE_RESERVE,
+    ) -> None:
         kinds = wire.constant("AGENTD_KINDS")
         self.decoder = Decoder(wire, cpus)
         self.reorderer = Reorderer(
             limits.reorder_capacity, wire.constant("AGENTD_LATE"), wire.constant("AGENTD_FORCED")
         )
         self.tree = Tree(limits.live_capacity, limits.exited_capacity, tick_ns)
-        self.losses = LossTracker(cpus, kinds)
+        self.causes = causes(kinds, room_stage)
+        """What the rows of the counters' failures stand for."""
+        self.losses = LossTracker(cpus, self.causes)
         self.emitted = [0] * kinds
         """Events that left, by kind; ``lost`` events are not among them."""
         self.imbalance = 0
         """Events that the account could not explain at the last round; 0 unless there is a bug."""
         self._balance = Balance()
+        self._watermark = Watermark(self.losses)
         self._lost: list[Lost] = []
         self._exit_kind = wire.constant("AGENTD_EXIT")
         self._slack_ns = limits.slack_ns
@@ -98,16 +108,18 @@ class Pipeline:
         self.tree.seed(processes)
 
     def push(
-        self, delivery: Delivery, before: KernelCounters, after: KernelCounters
+        self, now_ns: int, before: KernelCounters, delivery: Delivery, after: KernelCounters
     ) -> list[Entry]:
         """One round: the entries that leave, in order.
 
-        ``before`` and ``after`` are the kernel's counters as read before and after the drain.
+        The arguments stand as they were read: the clock, the kernel's counters, the drain, and
+        the counters again.
         """
         events = self.decoder.decode(delivery.data, delivery.spans)
         self.losses.arrive(events)
-        self._lost += self.losses.settle(before, delivery.now_ns, self.decoder.errors)
-        released = self.reorderer.push(events, self._watermark_ns(delivery))
+        self._lost += self.losses.settle(before, now_ns, self.decoder.errors)
+        safe_ns = self._watermark.advance(now_ns, before.seq, drained=delivery.drained)
+        released = self.reorderer.push(events, safe_ns - self._slack_ns)
         entries = self._apply(released, self._lost_until(self.reorderer.watermark_ns))
         if delivery.drained:
             self.imbalance = self._balance.imbalance(before, self.accounted, after)
@@ -118,14 +130,6 @@ class Pipeline:
         released = self.reorderer.flush()
         lost, self._lost = self._lost, []
         return self._apply(released, lost)
-
-    def _watermark_ns(self, delivery: Delivery) -> int:
-        """How far events may leave: not past a gap that is still open, for a loss has its place."""
-        watermark_ns = delivery.safe_ns - self._slack_ns
-        gap_ns = self.losses.first_gap_ns
-        if gap_ns is None or delivery.now_ns - gap_ns > GAP_PATIENCE_NS:
-            return watermark_ns
-        return min(watermark_ns, gap_ns - 1)
 
     def _lost_until(self, watermark_ns: int) -> list[Lost]:
         """The losses whose place has been reached."""

@@ -63,7 +63,7 @@ class Loader:
         ours.setblocking(False)
 
     async def attached(self) -> Attached:
-        """Wait for the loader to attach and exit.
+        """Wait for the loader to attach. It stays until it is dismissed.
 
         Raises PermissionMissingError, or UnavailableError when the kernel or the host lacks
         something.
@@ -73,11 +73,17 @@ class Loader:
                 await self._readable()
         except TimeoutError:
             raise LoaderError("the loader did not answer", _DEBUG_HINT, self._log()) from None
+        self._socket.settimeout(LOADER_TIMEOUT_SECONDS)
         answer = handover.receive(self._socket)
-        self._process.wait()
         if isinstance(answer, Handover):
             return Attached(answer, self._log())
+        self._process.wait()
         raise _error(answer, self._log())
+
+    def dismiss(self) -> None:
+        """Let the loader end: what only it kept alive has been taken over."""
+        self._socket.shutdown(socket.SHUT_WR)
+        self._process.wait()
 
     def close(self) -> None:
         """End the loader if it still runs, and let go of what belonged to it."""
@@ -135,6 +141,10 @@ def _error(failure: Failure | None, log: str) -> PermissionMissingError | Loader
             f" or install the headers of this one in {kernel_headers()}"
         ),
         handover.FAILED_COMPILE: f"the compiler says: {_compiler_message(log)}",
+        handover.FAILED_PERF: (
+            "smaller buffers (transport.perf_bytes_per_cpu), or more that may be locked in memory:"
+            " CAP_IPC_LOCK, or sysctl kernel.perf_event_mlock_kb"
+        ),
         handover.FAILED_LOAD: f"the kernel says: {_verifier_message(log)}",
     }[failure.kind]
     return LoaderError(f"the BPF programs could not be loaded: {failure.message}", hint, log)

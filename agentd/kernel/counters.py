@@ -30,7 +30,8 @@ class Counters:
         Each is read for itself while the kernel goes on counting. Two passes keep the promise
         that failures are older than attempts.
         """
-        failures = self._by_kind(self._table.unpack_from(self._map), "failures")
+        early = self._table.unpack_from(self._map)
+        failures = self._by_kind(early, "failures") + self._by_kind(early, "errors")
         values = self._table.unpack_from(self._map)
         return KernelCounters(
             failures=failures,

@@ -14,9 +14,15 @@ from typing import Any
 from agentd.kernel.program import CgroupFilter, Settings
 
 MESSAGE_BYTES_MAX = 1 << 16
-_FDS_MAX = 64
+_FDS_MAX = 200
+"""In one message; the kernel takes 253 (SCM_MAX_FD)."""
 
-TRACEPOINTS = ("sched_process_fork", "sched_process_exec", "sched_process_exit")
+TRACEPOINTS = {
+    "sched_process_fork": "on_fork",
+    "sched_process_exec": "on_exec",
+    "sched_process_exit": "on_exit",
+}
+"""The raw tracepoints, and the function in ``bpf/agentd.bpf.c`` for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,11 @@ class Handover:
     events_fd: int
     counters_fd: int
     link_fds: tuple[int, ...]
+    perf_fds: tuple[int, ...]
+    """One a CPU that was online, for ``perfbuf``. They must be mapped before the loader goes."""
+    transport: str
+    """``ringbuf`` or ``perfbuf``."""
+    transport_reason: str
     bcc_version: str
     from_btf: bool
     """Offsets came from BTF, not from kernel headers."""
@@ -47,6 +58,7 @@ FAILED_NO_BCC = "no_bcc"
 FAILED_NO_BTF = "no_btf"
 FAILED_COMPILE = "compile"
 FAILED_LOAD = "load"
+FAILED_PERF = "perf"
 
 
 def encode_settings(settings: Settings) -> bytes:
@@ -62,10 +74,18 @@ def decode_settings(message: bytes) -> Settings:
 
 
 def send_handover(sock: socket.socket, handover: Handover) -> None:
-    """Send the fds and what goes with them."""
-    fds = [handover.events_fd, handover.counters_fd, *handover.link_fds]
-    body = {"bcc_version": handover.bcc_version, "from_btf": handover.from_btf}
-    socket.send_fds(sock, [json.dumps(body).encode()], fds)
+    """Send the fds and what goes with them, in as many messages as the fds need."""
+    fds = [handover.events_fd, handover.counters_fd, *handover.link_fds, *handover.perf_fds]
+    body = {
+        "fds": len(fds),
+        "links": len(handover.link_fds),
+        "transport": handover.transport,
+        "transport_reason": handover.transport_reason,
+        "bcc_version": handover.bcc_version,
+        "from_btf": handover.from_btf,
+    }
+    for start in range(0, len(fds), _FDS_MAX):
+        socket.send_fds(sock, [json.dumps(body).encode()], fds[start : start + _FDS_MAX])
 
 
 def send_failure(sock: socket.socket, failure: Failure) -> None:
@@ -74,15 +94,26 @@ def send_failure(sock: socket.socket, failure: Failure) -> None:
 
 
 def receive(sock: socket.socket) -> Handover | Failure | None:
-    """The loader's answer; None when it ended without one."""
+    """The loader's answer, once its first message is there; None when it ended without one."""
+    body, fds = _receive_part(sock)
+    if body is None:
+        return None
+    if "failure" in body:
+        return Failure(**body["failure"])
+    while len(fds) < body["fds"]:
+        more, some = _receive_part(sock)
+        if more is None:
+            return None
+        fds += some
+    events_fd, counters_fd, *rest = fds
+    links = body.pop("links")
+    del body["fds"]
+    return Handover(events_fd, counters_fd, tuple(rest[:links]), tuple(rest[links:]), **body)
+
+
+def _receive_part(sock: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     try:
         message, fds, _flags, _address = socket.recv_fds(sock, MESSAGE_BYTES_MAX, _FDS_MAX)
     except ConnectionResetError:  # it ended before it had read its orders
-        return None
-    if not message:
-        return None
-    body: dict[str, Any] = json.loads(message)
-    if "failure" in body:
-        return Failure(**body["failure"])
-    events_fd, counters_fd, *link_fds = fds
-    return Handover(events_fd, counters_fd, tuple(link_fds), **body)
+        return None, []
+    return (json.loads(message) if message else None), list(fds)

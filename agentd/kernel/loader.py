@@ -7,16 +7,30 @@ verifier's own words go to stderr, which the daemon reads.
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import mmap
 import os
 import socket
 import sys
+from dataclasses import replace
 from typing import Any
 
+from agentd import host
 from agentd.kernel import handover
 from agentd.kernel.btf import BtfError
 from agentd.kernel.handover import Failure, Handover
-from agentd.kernel.program import Settings, Source, variants
+from agentd.kernel.perf_events import open_event
+from agentd.kernel.program import AUTO, PERFBUF, RINGBUF, Settings, Source, variants
+from agentd.kernel.syscalls import ringbuf_map
 from agentd.paths import bpf_dir
+
+_KEPT_MAPPED: list[mmap.mmap] = []
+"""Perf buffers, which exist only while somebody has them mapped."""
+
+
+class _PerfError(Exception):
+    """The kernel gives us no perf buffer."""
 
 
 def main() -> int:
@@ -28,19 +42,22 @@ def main() -> int:
             handover.send_failure(sock, answer)
         else:
             handover.send_handover(sock, answer)
+            sock.recv(1)  # perf buffers live here until the daemon has mapped them, or has died
     sys.stderr.flush()
     # bcc would detach what it attached at exit; the links now belong to the daemon
     os._exit(0)
 
 
 def _load(settings: Settings) -> Handover | Failure:
+    kind, reason = _choose(settings.transport)
+    settings = replace(settings, transport=kind)
     try:
         sources = variants(bpf_dir(), settings)
     except BtfError as error:
         return Failure(handover.FAILED_NO_BTF, str(error))
     first_failure: Failure | None = None  # of the best variant: it says most
     for source in sources:
-        answer = _load_source(source)
+        answer = _load_source(source, settings, reason)
         if isinstance(answer, Handover):
             return answer
         first_failure = first_failure or answer
@@ -50,7 +67,20 @@ def _load(settings: Settings) -> Handover | Failure:
     return first_failure
 
 
-def _load_source(source: Source) -> Handover | Failure:
+def _choose(kind: str) -> tuple[str, str]:
+    """The transport, and why: ``auto`` is a ring buffer if one can be made here."""
+    if kind != AUTO:
+        return kind, "as configured"
+    try:
+        os.close(ringbuf_map(host.PAGE_BYTES))
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return PERFBUF, "this kernel has no BPF ring buffer"
+        return RINGBUF, f"a BPF ring buffer could not be tried: {error.strerror}"
+    return RINGBUF, "this kernel has the BPF ring buffer"
+
+
+def _load_source(source: Source, settings: Settings, reason: str) -> Handover | Failure:
     if source.kernel_source is not None:
         os.environ["BCC_KERNEL_SOURCE"] = str(source.kernel_source)
     try:
@@ -59,15 +89,38 @@ def _load_source(source: Source) -> Handover | Failure:
         return Failure(handover.FAILED_NO_BCC, str(error))
     try:
         program = bcc.BPF(text=source.text, cflags=list(source.cflags))
+        # before the programs are attached, or their first records would find no buffer
+        perf_fds = _open_perf(program, settings) if settings.transport == PERFBUF else ()
+        for tracepoint, function in handover.TRACEPOINTS.items():
+            program.attach_raw_tracepoint(tracepoint, function)
+    except _PerfError as error:
+        return Failure(handover.FAILED_PERF, str(error))
     except Exception as error:  # bcc raises nothing more specific
         return _explain(str(error))
     return Handover(
         program["events"].map_fd,
         program["counters"].map_fd,
         tuple(_link_fds(program)),
-        bcc.__version__,
-        source.kernel_source is not None,
+        perf_fds,
+        transport=settings.transport,
+        transport_reason=reason,
+        bcc_version=bcc.__version__,
+        from_btf=source.kernel_source is not None,
     )
+
+
+def _open_perf(program: Any, settings: Settings) -> tuple[int, ...]:
+    """The events of the CPUs that are online, put where the programs find them."""
+    fds = []
+    for cpu in host.online_cpus():
+        try:
+            fd, mapping = open_event(cpu, settings.perf_bytes_per_cpu)
+        except OSError as error:
+            raise _PerfError(f"no perf buffer for CPU {cpu}: {error.strerror}") from None
+        _KEPT_MAPPED.append(mapping)
+        program["events"][ctypes.c_int(cpu)] = ctypes.c_int(fd)
+        fds.append(fd)
+    return tuple(fds)
 
 
 def _link_fds(program: Any) -> list[int]:

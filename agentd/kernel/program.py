@@ -8,11 +8,15 @@ Features are found by looking (BTF) or by trying (variants, best first), never b
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from agentd.core.wire import parse_wire, static_assertions
 from agentd.kernel.btf import Btf, BtfError
+
+AUTO, RINGBUF, PERFBUF = "auto", "ringbuf", "perfbuf"
+"""The values of ``transport.kind``."""
 
 _MEMBERS = {
     "TASK_PID": ("task_struct", "pid"),
@@ -70,9 +74,12 @@ class Settings:
 
     cpus: int
     """Possible CPUs, not only those online."""
-    ring_bytes: int
     page_bytes: int
     cgroup: CgroupFilter | None
+    transport: str
+    """``auto``, ``ringbuf`` or ``perfbuf``; what is chosen stands in the handover."""
+    ring_bytes: int
+    perf_bytes_per_cpu: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,10 @@ class Source:
 
 
 def variants(bpf_dir: Path, settings: Settings) -> list[Source]:
-    """The sources to try, best first. Raises BtfError where neither BTF nor headers are there."""
+    """The sources to try, best first, for a transport that has been chosen.
+
+    Raises BtfError where neither BTF nor headers are there.
+    """
     text = (bpf_dir / "agentd.bpf.c").read_text()
     wire = parse_wire((bpf_dir / "agentd.h").read_text())
     text += static_assertions(wire)
@@ -98,9 +108,18 @@ def variants(bpf_dir: Path, settings: Settings) -> list[Source]:
             raise
         return _header_variants(text, common, settings)
     return [
-        Source(text, (*common, *flags, "-DHAVE_ATOMIC_FETCH"), kernel_source),
-        Source(text, (*common, *flags), kernel_source),
+        Source(text, (*common, *flags, *helpers), kernel_source)
+        for helpers in _helper_flags(settings)
     ]
+
+
+def _helper_flags(settings: Settings) -> list[list[str]]:
+    """What the verifier may know, best first: atomic fetches (5.12), the boot time (5.8)."""
+    choices = [["-DHAVE_ATOMIC_FETCH"], []]
+    if settings.transport == PERFBUF:  # a kernel with the ring buffer knows the boot time
+        ahead_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+        choices.append([f"-DBOOTTIME_SINCE_MONOTONIC_NS={ahead_ns}ULL"])
+    return choices
 
 
 def kernel_headers() -> Path:
@@ -111,7 +130,9 @@ def kernel_headers() -> Path:
 def _settings_flags(settings: Settings) -> list[str]:
     flags = [
         f"-DAGENTD_CPUS={settings.cpus}",
-        f"-DAGENTD_RING_PAGES={settings.ring_bytes // settings.page_bytes}",
+        "-DAGENTD_PERFBUF"
+        if settings.transport == PERFBUF
+        else f"-DAGENTD_RING_PAGES={settings.ring_bytes // settings.page_bytes}",
         f"-DAGENTD_PAGE_SIZE={settings.page_bytes}UL",
     ]
     if settings.cgroup:
@@ -144,9 +165,9 @@ def _header_variants(text: str, common: list[str], settings: Settings) -> list[S
         [_offsetof("CGROUP_ANCESTORS", _ANCESTOR_IDS), "-DCGROUP_ANCESTOR_IDS"],
     ]
     return [
-        Source(includes + text, (*common, *offsets, *cgroup, *fetch), None)
+        Source(includes + text, (*common, *offsets, *cgroup, *helpers), None)
         for cgroup in (cgroup_flags if settings.cgroup else [[]])
-        for fetch in (["-DHAVE_ATOMIC_FETCH"], [])
+        for helpers in _helper_flags(settings)
     ]
 
 

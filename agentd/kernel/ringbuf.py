@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import mmap
 import os
-import threading
 from typing import Protocol
 
+from agentd.core.accounting import STAGE_RESERVE
 from agentd.core.decode import Span
 from agentd.core.pipeline import Delivery
+from agentd.kernel.barrier import Barrier
 
 _BUSY = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not yet submitted
 _DISCARDED = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
@@ -66,9 +67,7 @@ class RingReader:
         self._words = memory.data.cast("I")
         self._size_bytes = len(memory.data)
         self._position = int(memory.consumer[0])
-        self._safe_ns = 0
-        self._fence = threading.Lock()
-        self._fence.acquire()
+        self._barrier = Barrier()
 
     @property
     def size_bytes(self) -> int:
@@ -80,23 +79,20 @@ class RingReader:
         """Bytes between the consumer and the producer position."""
         return int(self._memory.producer[0]) - int(self._memory.consumer[0])
 
-    def drain(self, now_ns: int, limit_bytes: int) -> Delivery:
-        """Copy what has been submitted, up to about ``limit_bytes``, in the ring's order.
+    @property
+    def filled(self) -> float:
+        """Which part of the ring is taken, from 0 to 1."""
+        return self.used_bytes / self._size_bytes
 
-        ``now_ns`` must have been read from CLOCK_BOOTTIME before the call. A record stamped
-        before it was reserved before it, and so lies before the producer position read here:
-        a drain that reaches that position has seen all of them.
-        """
+    def drain(self, limit_bytes: int) -> Delivery:
+        """Copy what has been submitted, up to about ``limit_bytes``, in the ring's order."""
         start = self._position
         end = int(self._memory.producer[0])
         spans, position = self._committed(start, min(end, start + limit_bytes))
-        self._full_barrier()
+        self._barrier.full()
         data = self._copy(start, position)
         self._position = position
-        drained = position >= end
-        if drained:
-            self._safe_ns = now_ns
-        return Delivery(data, spans, now_ns, self._safe_ns, drained)
+        return Delivery(data, spans, drained=position >= end)
 
     def commit(self) -> None:
         """Let the kernel reuse all that has been drained."""
@@ -117,15 +113,6 @@ class RingReader:
             position += (length + _HEADER_BYTES + 7) & ~7
         return spans, position
 
-    def _full_barrier(self) -> None:
-        """Order the loads of the headers before those of what they announce.
-
-        Releasing and taking a lock is a store-release and a load-acquire of one word, which even
-        weakly ordered CPUs (arm64) do not let other loads cross.
-        """
-        self._fence.release()
-        self._fence.acquire()
-
     def _copy(self, start: int, end: int) -> bytes:
         data, mask = self._memory.data, self._size_bytes - 1
         first, last = start & mask, end & mask
@@ -141,6 +128,12 @@ class Ringbuf(RingReader):
         self._map_fd = map_fd
         self._ring = RingMemory(map_fd, size_bytes)
         super().__init__(self._ring)
+
+    room_stage = STAGE_RESERVE
+    lost_samples = 0
+    """The kernel itself tells of none."""
+    poll_seconds = None
+    """The first record after an empty ring makes the fd readable, always."""
 
     def fileno(self) -> int:
         """The fd to poll."""

@@ -124,10 +124,12 @@ def test_a_client_cannot_hold_up_the_end(
         assert "Traceback" not in agent.log()
 
 
-def test_stopped_in_a_storm(cgroup: Cgroup, tmp_path: Path, loadgen: Path) -> None:
+@pytest.mark.parametrize("transport", ["ringbuf", "perfbuf"])
+def test_stopped_in_a_storm(cgroup: Cgroup, tmp_path: Path, loadgen: Path, transport: str) -> None:
     """SIGTERM while both CPUs are flat out: all that the final account names has been written."""
     command = loadgen_command(loadgen, cgroup.folder, "--seconds", "60")
-    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+    options = ("--output", "json", "--set", f"transport.kind={transport}")
+    with running(tmp_path, cgroup.path, *options) as agent:
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as storm:
             agent.wait_for_events(5000)
             agent.process.send_signal(signal.SIGTERM)

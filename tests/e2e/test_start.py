@@ -37,19 +37,34 @@ def _run(command: list[str], **options: object) -> subprocess.CompletedProcess[s
     )
 
 
-def test_two_capabilities_are_enough(cgroup: Cgroup) -> None:
-    """Not root, but CAP_BPF and CAP_PERFMON, will do."""
+def _without_root(command: list[str]) -> list[str]:
     setpriv = [need_program("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups"]
-    setpriv += ["--inh-caps=+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon"]
-    done = _run([*setpriv, *_command(cgroup, "--duration", "0.2")])
+    return [*setpriv, "--inh-caps=+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon", *command]
+
+
+@pytest.mark.parametrize("transport", ["ringbuf", "perfbuf"])
+def test_two_capabilities_are_enough(cgroup: Cgroup, transport: str) -> None:
+    """Not root, but CAP_BPF and CAP_PERFMON, will do, with buffers of the default size."""
+    options = ("--duration", "0.2", "--set", f"transport.kind={transport}")
+    done = _run(_without_root(_command(cgroup, *options)))
     assert done.returncode == 0, done.stderr
     assert '"event": "stopped"' in done.stderr
+
+
+def test_more_memory_than_may_be_locked(cgroup: Cgroup) -> None:
+    """Perf buffers beyond what this user may lock are refused, with the ways out."""
+    options = ("--set", "transport.kind=perfbuf", "--set", "transport.perf_bytes_per_cpu=134217728")
+    done = _run(_without_root(_command(cgroup, *options)))
+    assert done.returncode == os.EX_UNAVAILABLE
+    assert len(done.stderr.splitlines()) == 1
+    for word in ("CPU 0", "transport.perf_bytes_per_cpu", "CAP_IPC_LOCK", "perf_event_mlock_kb"):
+        assert word in done.stderr
 
 
 def test_programs_that_do_not_compile(cgroup: Cgroup, tmp_path: Path) -> None:
     """A failure of the loader is one sentence with the compiler's words; the log has the rest."""
     copy = altered_copy(
-        tmp_path, "bpf/agentd.bpf.c", before("RAW_TRACEPOINT_PROBE", "static int x = nonsense;\n")
+        tmp_path, "bpf/agentd.bpf.c", before("int on_fork(", "static int x = nonsense;\n")
     )
     options = {"env": os.environ | {"PYTHONPATH": str(copy)}, "cwd": copy}
     command = [sys.executable, "-c", "from agentd.cli import main; main()"]

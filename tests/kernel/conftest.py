@@ -10,7 +10,7 @@ import pytest
 from tests.cgroup import Cgroup, own_cgroup
 from tests.kernel.altered import LoaderSwap
 from tests.kernel.available import need_tracing
-from tests.kernel.tracer import Tracer, attached
+from tests.kernel.tracer import Current, Tracer, attached
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +21,15 @@ def cgroup() -> Iterator[Cgroup]:
         yield cgroup
 
 
+@pytest.fixture(scope="session", params=["ringbuf", "perfbuf"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """The transport that the test is about: all that trace events run over each."""
+    Current.transport = request.param
+    return Current.transport
+
+
 @pytest.fixture(scope="session")
-def session_tracer(cgroup: Cgroup) -> Iterator[Tracer]:
+def session_tracer(cgroup: Cgroup, transport: str) -> Iterator[Tracer]:
     """One load for all tests that can share it."""
     with attached(cgroup.path) as tracer:
         yield tracer

@@ -21,7 +21,17 @@ from agentd.core.tree import Applied
 from tests.cgroup import Cgroup, own_cgroup
 from tests.kernel.available import need_tracing
 from tests.kernel.loadgen import built_loadgen, loadgen_command
-from tests.kernel.tracer import Tracer, applied, attached, events, lost, read_wire
+from tests.kernel.tracer import (
+    Tracer,
+    applied,
+    attached,
+    events,
+    failures_by_kind,
+    lost,
+    read_wire,
+)
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +105,9 @@ def test_every_child_has_its_parent(loadgen: Path, storm_cgroup: Cgroup) -> None
         assert tracer.pipeline.tree.misses["exec_unknown"] == 0
 
 
-def test_full_ring_with_a_stopped_reader(loadgen: Path, storm_cgroup: Cgroup) -> None:
-    """A ring of one page loses events; every one is accounted for, in the stream and in sum."""
-    with attached(storm_cgroup.path, ring_bytes=4096) as tracer:
+def test_full_buffer_with_a_stopped_reader(loadgen: Path, storm_cgroup: Cgroup) -> None:
+    """A buffer of one page loses events; every one is accounted for, in the stream and in sum."""
+    with attached(storm_cgroup.path, buffer_bytes=4096) as tracer:
         storm = _storm(loadgen, storm_cgroup, "--count", "2000")
         report, _ = storm.communicate(timeout=60)
         truth = _truth(report)
@@ -107,17 +117,17 @@ def test_full_ring_with_a_stopped_reader(loadgen: Path, storm_cgroup: Cgroup) ->
         assert [sum(kind) for kind in counters.attempts] == truth
         assert missing == counters.failures_total > 0
         by_kind = [
-            emitted + sum(failed)
-            for emitted, failed in zip(_per_kind(entries), counters.failures, strict=True)
+            emitted + failed
+            for emitted, failed in zip(_per_kind(entries), failures_by_kind(counters), strict=True)
         ]
         assert by_kind == truth
         assert tracer.pipeline.imbalance == 0
-        assert {loss.stage for loss in lost(entries)} == {"reserve"}
+        assert {loss.stage for loss in lost(entries)} == {tracer.transport.room_stage}
 
 
 def test_losses_stand_at_their_place(loadgen: Path, storm_cgroup: Cgroup) -> None:
     """A loss stands between the events of its CPU around it, and its numbers fill the gap."""
-    with attached(storm_cgroup.path, ring_bytes=4096) as tracer:
+    with attached(storm_cgroup.path, buffer_bytes=4096) as tracer:
         entries: list[Entry] = []
         for _ in range(4):
             storm = _storm(loadgen, storm_cgroup, "--count", "40")
@@ -153,7 +163,7 @@ def _assert_no_gap(entries: list[Entry]) -> None:
 @pytest.mark.parametrize("shape", ["fork-exec", "fork-exit"])
 def test_reader_that_is_always_too_slow(loadgen: Path, storm_cgroup: Cgroup, shape: str) -> None:
     """While events are lost all the time, what comes out is in order and the account is exact."""
-    with attached(storm_cgroup.path, ring_bytes=4096) as tracer:
+    with attached(storm_cgroup.path, buffer_bytes=4096) as tracer:
         storm = _storm(loadgen, storm_cgroup, "--shape", shape, "--seconds", "1")
         entries: list[Entry] = []
         while storm.poll() is None:
@@ -163,7 +173,7 @@ def test_reader_that_is_always_too_slow(loadgen: Path, storm_cgroup: Cgroup, sha
         assert storm.stdout is not None
         with storm.stdout:
             truth = _truth(storm.stdout.read())
-        failed = [sum(kind) for kind in tracer.counters().failures]
+        failed = failures_by_kind(tracer.counters())
         assert sum(loss.missing for loss in lost(entries)) == sum(failed) > 0
         emitted = _per_kind(entries)
         assert [a + b for a, b in zip(emitted, failed, strict=True)] == truth
@@ -178,7 +188,7 @@ def test_reader_that_is_always_too_slow(loadgen: Path, storm_cgroup: Cgroup, sha
 
 def test_kind_of_a_loss(storm_cgroup: Cgroup) -> None:
     """Where all that was lost is of one kind, the loss says which."""
-    with attached(storm_cgroup.path, ring_bytes=4096) as tracer:
+    with attached(storm_cgroup.path, buffer_bytes=4096) as tracer:
         shell = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (:); done"
         storm_cgroup.run(["/bin/sh", "-c", f"{shell}; {shell}; {shell}"])
         entries = tracer.collect()
@@ -191,7 +201,7 @@ def test_kind_of_a_loss(storm_cgroup: Cgroup) -> None:
 
 def test_reader_goes_on_after_a_loss(loadgen: Path, storm_cgroup: Cgroup) -> None:
     """When the reader comes back, events flow again and nothing more is lost."""
-    with attached(storm_cgroup.path, ring_bytes=4096) as tracer:
+    with attached(storm_cgroup.path, buffer_bytes=4096) as tracer:
         _storm(loadgen, storm_cgroup, "--count", "200").communicate(timeout=60)
         tracer.collect()
         failures = tracer.counters().failures_total
@@ -204,7 +214,7 @@ def test_reader_goes_on_after_a_loss(loadgen: Path, storm_cgroup: Cgroup) -> Non
 
 def test_arguments_give_way_before_events(storm_cgroup: Cgroup) -> None:
     """Where a long record has no room any more, a shorter one is reported, and flagged."""
-    with attached(storm_cgroup.path, ring_bytes=4096) as tracer:
+    with attached(storm_cgroup.path, buffer_bytes=4096) as tracer:
         storm_cgroup.run(["/bin/true", "x" * 5000])
         found = events(tracer.collect())
         assert isinstance(found[0], Exec)

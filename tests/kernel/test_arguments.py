@@ -156,10 +156,12 @@ def test_name_that_is_no_text(cgroup: Cgroup, tracer: Tracer, folder: Path) -> N
 
 
 @pytest.mark.parametrize("length", EDGES_OF_NAMES)
-def test_reader_is_woken(cgroup: Cgroup, tracer: Tracer, folder: Path, length: int) -> None:
-    """Whatever class a record is of, it wakes a reader that had seen all before it."""
+def test_reader_is_told(cgroup: Cgroup, tracer: Tracer, folder: Path, length: int) -> None:
+    """Whatever class a record is of, a reader that had seen all before it is woken, or looks."""
     program = _program_named(folder, length)
     with select.epoll() as epoll:
-        epoll.register(tracer.ring.fileno(), select.EPOLLIN)
+        epoll.register(tracer.transport.fileno(), select.EPOLLIN)
         cgroup.run([program])
-        assert epoll.poll(3.0) == [(tracer.ring.fileno(), select.EPOLLIN)]
+        if tracer.transport.poll_seconds is None:
+            assert epoll.poll(3.0) == [(tracer.transport.fileno(), select.EPOLLIN)]
+        assert tracer.transport.used_bytes > 0

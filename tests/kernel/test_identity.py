@@ -17,6 +17,8 @@ from tests.kernel.c_programs import CLONE3, DO_NOTHING, SHARES_MEMORY
 from tests.kernel.tracer import Tracer, applied, attached, events, of, shape
 from tests.programs import compile_c
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 PYTHON = sys.executable
 
 

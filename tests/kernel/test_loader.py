@@ -16,7 +16,7 @@ from tests.kernel.altered import LoaderSwap, before
 from tests.kernel.tracer import attached, events, shape
 
 PROGRAMS = "bpf/agentd.bpf.c"
-FORK_PROBE = "RAW_TRACEPOINT_PROBE(sched_process_fork)\n"
+FORK_PROBE = "int on_fork("
 FORK_BODY = "void *child = (void *)ctx->args[1];"
 
 
@@ -69,7 +69,7 @@ def test_loader_that_dies_before_it_listens(cgroup: Cgroup, swap_loader: LoaderS
     """A loader that is killed before it has read its orders is a LoaderError with its log."""
     swap_loader(
         "agentd/kernel/loader.py",
-        before("import os\n", "raise SystemExit('died of old age')\n"),
+        before("import ctypes\n", "raise SystemExit('died of old age')\n"),
     )
     error = _failure(cgroup)
     assert "died without an answer" in error.message
@@ -79,7 +79,7 @@ def test_loader_that_dies_before_it_listens(cgroup: Cgroup, swap_loader: LoaderS
 def test_loader_that_dies_at_work(cgroup: Cgroup, swap_loader: LoaderSwap) -> None:
     """A loader that crashes while it compiles is a LoaderError, not a hang."""
     crash = f"os.kill(os.getpid(), {signal.SIGKILL.value})\n    "
-    swap_loader("agentd/kernel/loader.py", before("try:\n        sources", crash))
+    swap_loader("agentd/kernel/loader.py", before("kind, reason = _choose", crash))
     assert "died without an answer" in _failure(cgroup).message
 
 

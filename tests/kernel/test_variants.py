@@ -15,6 +15,8 @@ from tests.kernel.c_programs import ALL_THREADS_LEAVE, LEADER_LEAVES_THEN_EXIT
 from tests.kernel.tracer import Tracer, applied, attached, events, shape
 from tests.programs import compile_c
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 PROGRAMS = "bpf/agentd.bpf.c"
 
 

@@ -18,7 +18,7 @@ from agentd.kernel.attach import Loader
 from agentd.kernel.counters import Counters
 from agentd.kernel.handover import Handover
 from agentd.kernel.program import Settings
-from agentd.kernel.ringbuf import Ringbuf
+from agentd.kernel.transport import open_transport
 from agentd.paths import bpf_dir
 
 ENOUGH_SECONDS = 60.0
@@ -35,15 +35,17 @@ def read_wire() -> Wire:
 class Tracer:
     """The pipeline over the programs of one loader."""
 
-    def __init__(self, handover: Handover, ring_bytes: int, *, seed: bool) -> None:
+    def __init__(self, handover: Handover, settings: Settings, *, seed: bool) -> None:
         wire = read_wire()
         self.wire = wire
         self.handover = handover
-        self.ring = Ringbuf(handover.events_fd, ring_bytes)
+        self.transport = open_transport(handover, settings.ring_bytes, settings.perf_bytes_per_cpu)
         self._counters = Counters(
             handover.counters_fd, wire.layout("agentd_counters"), host.possible_cpus(), 3
         )
-        self.pipeline = Pipeline(wire, host.possible_cpus(), LIMITS, procfs.TICK_NS)
+        self.pipeline = Pipeline(
+            wire, host.possible_cpus(), LIMITS, procfs.TICK_NS, self.transport.room_stage
+        )
         if seed:
             self.pipeline.seed(procfs.scan())
 
@@ -55,9 +57,9 @@ class Tracer:
         """One round."""
         now_ns = host.boottime_ns()
         before = self.counters()
-        delivery = self.ring.drain(now_ns, 1 << 24)
-        entries = self.pipeline.push(delivery, before, self.counters())
-        self.ring.commit()
+        delivery = self.transport.drain(1 << 24)
+        entries = self.pipeline.push(now_ns, before, delivery, self.counters())
+        self.transport.commit()
         return entries
 
     def collect(self) -> list[Entry]:
@@ -78,22 +80,39 @@ class Tracer:
         """Detach and let go."""
         for fd in self.handover.link_fds:
             os.close(fd)
-        self.ring.close()
+        self.transport.close()
         self._counters.close()
 
 
+class Current:
+    """What the running test is about; conftest.py sets it."""
+
+    transport = "ringbuf"
+
+
 @contextmanager
-def attached(cgroup_path: str, ring_bytes: int = 1 << 22, *, seed: bool = True) -> Iterator[Tracer]:
-    """Programs that keep to a cgroup, loaded by agentd's own loader."""
+def attached(
+    cgroup_path: str, buffer_bytes: int = 1 << 20, *, seed: bool = True
+) -> Iterator[Tracer]:
+    """Programs that keep to a cgroup, loaded by agentd's own loader, over the test's transport.
+
+    ``buffer_bytes`` is the size of the ring, or of each CPU's perf buffer.
+    """
     settings = Settings(
-        host.possible_cpus(), ring_bytes, host.PAGE_BYTES, cgroups.find_filter(cgroup_path)
+        cpus=host.possible_cpus(),
+        page_bytes=host.PAGE_BYTES,
+        cgroup=cgroups.find_filter(cgroup_path),
+        transport=Current.transport,
+        ring_bytes=buffer_bytes,
+        perf_bytes_per_cpu=buffer_bytes,
     )
     loader = Loader(settings)
     try:
         handover = asyncio.run(loader.attached()).handover
+        tracer = Tracer(handover, settings, seed=seed)
+        loader.dismiss()
     finally:
         loader.close()
-    tracer = Tracer(handover, ring_bytes, seed=seed)
     try:
         yield tracer
     finally:
@@ -113,6 +132,12 @@ def events(entries: list[Entry]) -> list[Event]:
 def lost(entries: list[Entry]) -> list[Lost]:
     """The losses."""
     return [entry for entry in entries if isinstance(entry, Lost)]
+
+
+def failures_by_kind(counters: KernelCounters) -> list[int]:
+    """Failed attempts of fork, exec and exit, for whatever cause."""
+    sums = list(map(sum, counters.failures))
+    return [a + b for a, b in zip(sums[:3], sums[3:], strict=True)]
 
 
 def of(entries: list[Entry], tgid: int) -> list[Event]:

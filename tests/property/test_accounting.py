@@ -12,7 +12,7 @@ from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Entry, Limits, Pipeline
 from agentd.core.tree import Applied
 from tests.property.simulation import Kernel, actions, play, resume_all
-from tests.records import CPUS, WIRE, delivery
+from tests.records import CAUSES, CPUS, WIRE, delivery
 
 
 def _item(entry: Entry) -> Event | Lost:
@@ -25,7 +25,7 @@ Steps = list[tuple[str, int, int, bool]]
 @given(actions())
 def test_losses_are_exactly_the_failures(steps: Steps) -> None:
     """In the end the lost events name each failed attempt's number once, and no other."""
-    kernel, tracker = Kernel(), LossTracker(CPUS, 3)
+    kernel, tracker = Kernel(), LossTracker(CPUS, CAUSES)
     lost: list[Lost] = []
 
     def read() -> None:
@@ -53,7 +53,7 @@ def test_losses_are_exactly_the_failures(steps: Steps) -> None:
 @given(actions())
 def test_a_stated_kind_is_right(steps: Steps) -> None:
     """By kind, the losses that state one are never more than the failures of that kind."""
-    kernel, tracker = Kernel(), LossTracker(CPUS, 3)
+    kernel, tracker = Kernel(), LossTracker(CPUS, CAUSES)
     stated: Counter[tuple[int | None, int]] = Counter()
     for step in [*steps, ("round", 0, 0, False)]:
         if play(kernel, step):
@@ -77,8 +77,8 @@ def test_every_attempt_comes_out_as_event_or_loss(steps: Steps, slack: int, capa
     def read() -> None:
         before = kernel.counters()
         events, now_ns = kernel.drain()
-        entries.extend(pipeline.push(delivery(events, now_ns), before, kernel.counters()))
-        if not kernel.preempted:
+        entries.extend(pipeline.push(now_ns, before, delivery(events), kernel.counters()))
+        if not (kernel.preempted or kernel.asleep):
             assert pipeline.imbalance == 0
 
     for step in steps:

@@ -9,19 +9,29 @@ import pytest
 from agentd import host
 
 
-@pytest.mark.parametrize(("text", "cpus"), [("0\n", 1), ("0-3\n", 4), ("0-1,8-11", 12), ("0,5", 6)])
-def test_possible_cpus(tmp_path: Path, text: str, cpus: int) -> None:
-    """The highest number counts, in any form of the kernel's list."""
-    file = tmp_path / "possible"
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [
+        ("0\n", [0]),
+        ("0-3\n", [0, 1, 2, 3]),
+        ("0-1,8-10", [0, 1, 8, 9, 10]),
+        ("0,5", [0, 5]),
+        ("0,2-127", [0, *range(2, 128)]),
+    ],
+)
+def test_cpus(tmp_path: Path, text: str, cpus: list[int]) -> None:
+    """Any form of the kernel's list is read; of the possible ones the highest number counts."""
+    file = tmp_path / "cpus"
     file.write_text(text)
-    assert host.parse_cpu_count(text) == host.possible_cpus(str(file)) == cpus
+    assert host.online_cpus(str(file)) == cpus
+    assert host.possible_cpus(str(file)) == max(cpus) + 1
 
 
 @pytest.mark.parametrize("text", ["", "\n", "x", "0-", "0,"])
 def test_a_list_of_cpus_that_is_none(text: str) -> None:
     """Other text is a ValueError."""
     with pytest.raises(ValueError, match="int"):
-        host.parse_cpu_count(text)
+        host.parse_cpus(text)
 
 
 def test_boot_id_has_32_digits(tmp_path: Path) -> None:

@@ -34,8 +34,11 @@ agentd_kernel_filtered_total{kind=exec}
 agentd_kernel_filtered_total{kind=exit}
 agentd_kernel_filtered_total{kind=fork}
 agentd_kernel_threads_total
+agentd_lost_events_total{kind=exec,stage=output}
 agentd_lost_events_total{kind=exec,stage=reserve}
+agentd_lost_events_total{kind=exit,stage=output}
 agentd_lost_events_total{kind=exit,stage=reserve}
+agentd_lost_events_total{kind=fork,stage=output}
 agentd_lost_events_total{kind=fork,stage=reserve}
 agentd_lost_events_total{kind=unknown,stage=decode}
 agentd_reorder_capacity
@@ -48,6 +51,8 @@ agentd_ring_bytes{state=size}
 agentd_ring_bytes{state=used}
 agentd_round_duration_seconds{le}
 agentd_rounds_total
+agentd_transport_info{kind=ringbuf}
+agentd_transport_lost_samples_total
 agentd_tree_capacity{state=exited}
 agentd_tree_capacity{state=live}
 agentd_tree_evictions_total{reason=exited_capacity}
@@ -71,8 +76,10 @@ def _exposition() -> str:
         rounds=0,
         round_duration=Histogram((1000, 2000)),
         latency=Histogram((1000, 2000)),
+        transport="ringbuf",
         ring_used_bytes=0,
         ring_size_bytes=4096,
+        lost_samples=0,
         forks_unaccounted=0,
     )
     return generate_latest(make_registry(lambda: snapshot)).decode()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd import host, procfs
+from agentd import procfs
 
 STAT = " S 7 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
 
@@ -74,20 +74,3 @@ def test_forks_total_is_the_kernels_counter(tmp_path: Path) -> None:
     """The number behind ``processes`` is read, whatever stands around it."""
     (tmp_path / "stat").write_text("cpu 1 2\nprocesses 12345\nprocs_running 2\n")
     assert procfs.forks_total(str(tmp_path)) == 12345
-
-
-@pytest.mark.parametrize(("text", "cpus"), [("0\n", 1), ("0-3\n", 4), ("0-1,8-11", 12)])
-def test_possible_cpus(text: str, cpus: int) -> None:
-    """The highest number counts, in any form of the kernel's list."""
-    assert host.parse_cpu_count(text) == cpus
-
-
-def test_boot_id_has_32_digits() -> None:
-    """The boot id is hexadecimal without dashes."""
-    assert len(host.boot_id()) == 32
-    int(host.boot_id(), 16)
-
-
-def test_wall_clock_is_boottime_and_offset() -> None:
-    """Boot time and the offset add up to the present."""
-    assert host.boottime_ns() + host.wall_offset_ns() > 1_700_000_000_000_000_000

@@ -26,6 +26,8 @@ class FakeTransport:
         self.commits = 0
         self.size_bytes = 1000
         self.used_bytes = 0
+        self.filled = 0.0
+        self.poll_seconds: float | None = None
 
     def put(self, count: int = 1) -> None:
         """The kernel submits."""
@@ -45,13 +47,13 @@ class FakeTransport:
         """Readable after a put."""
         return self.fd
 
-    def drain(self, now_ns: int, limit_bytes: int) -> Delivery:
+    def drain(self, limit_bytes: int) -> Delivery:
         """At most one event: any more are left for the next drain."""
         some, self.queue = self.queue[:1], self.queue[1:]
         if not self.queue:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self.fd)
-        return delivery(list(some), now_ns, drained=not self.queue)
+        return delivery(list(some), drained=not self.queue)
 
     def commit(self) -> None:
         """Counted."""

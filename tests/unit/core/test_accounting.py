@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from agentd.core.accounting import Balance, KernelCounters, LossTracker
 from agentd.core.event import Event, Lost
-from tests.records import CPUS, EXEC, EXIT, FORK, counters, fork
+from tests.records import CAUSES, CPUS, EXEC, EXIT, FORK, counters, fork
 
 
 def _tracker(*seqs: int, cpu: int = 0) -> LossTracker:
-    tracker = LossTracker(CPUS, 3)
+    tracker = LossTracker(CPUS, CAUSES)
     tracker.arrive(_events(*seqs, cpu=cpu))
     return tracker
 
@@ -111,7 +111,7 @@ def test_balance_sees_what_was_never_attempted() -> None:
 
 def test_a_loss_does_not_end_before_it_began() -> None:
     """Number 0 was preempted before it was stamped; 1 failed and 2 was stamped meanwhile."""
-    tracker = LossTracker(CPUS, 3)
+    tracker = LossTracker(CPUS, CAUSES)
     tracker.arrive([fork(seq=0, boottime_ns=150), fork(seq=2, boottime_ns=120)])
     (loss,) = tracker.settle(counters({(FORK, 0): 3}, {(FORK, 0): 1}), 500, 0)
     assert (loss.seq, loss.missing) == (1, 1)

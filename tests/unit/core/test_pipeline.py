@@ -17,7 +17,7 @@ def test_a_round_from_records_to_entries() -> None:
     pipeline = _pipeline()
     events: list[Event] = [fork(boottime_ns=20, tgid=5), exited(boottime_ns=10, cpu=1, tgid=4)]
     now = counters({(FORK, 0): 1, (EXIT, 1): 1})
-    first, second = pipeline.push(delivery(events, safe_ns=30), now, now)
+    first, second = pipeline.push(30, now, delivery(events), now)
     assert isinstance(first, Applied)
     assert isinstance(second, Applied)
     assert (first.event.tgid, second.event.tgid) == (4, 5)
@@ -29,9 +29,9 @@ def test_slack_holds_what_is_fresh() -> None:
     """Events within the slack wait for the next round, and the pipeline says so."""
     pipeline = _pipeline(slack_ns=15)
     now = counters({(FORK, 0): 1})
-    assert pipeline.push(delivery([fork(boottime_ns=20)], safe_ns=30), now, now) == []
+    assert pipeline.push(30, now, delivery([fork(boottime_ns=20)]), now) == []
     assert pipeline.waiting(now)
-    assert len(pipeline.push(delivery([], safe_ns=40), now, now)) == 1
+    assert len(pipeline.push(40, now, delivery([]), now)) == 1
 
 
 def test_a_loss_stands_where_it_happened() -> None:
@@ -39,7 +39,7 @@ def test_a_loss_stands_where_it_happened() -> None:
     pipeline = _pipeline()
     events = [fork(boottime_ns=10, seq=0), fork(boottime_ns=20, seq=2)]
     now = counters({(FORK, 0): 3}, {(FORK, 0): 1})
-    entries = pipeline.push(delivery(list(events), safe_ns=30), now, now)
+    entries = pipeline.push(30, now, delivery(list(events)), now)
     assert [type(entry) for entry in entries] == [Applied, Lost, Applied]
     assert pipeline.imbalance == 0
 
@@ -50,7 +50,7 @@ def test_a_duplicate_exit_is_accounted_for() -> None:
     events = [exited(boottime_ns=10, seq=0), exited(boottime_ns=11, seq=1)]
     now = counters({(EXIT, 0): 2})
     for _ in range(2):
-        pipeline.push(delivery(list(events), safe_ns=30), now, now)
+        pipeline.push(30, now, delivery(list(events)), now)
         events = []
     assert pipeline.emitted == [0, 0, 1]
     assert (pipeline.accounted, pipeline.imbalance) == (2, 0)
@@ -60,35 +60,34 @@ def test_a_record_that_vanishes_is_an_imbalance() -> None:
     """An attempt of which nothing came shows one round later."""
     pipeline = _pipeline()
     now = counters({(FORK, 0): 1})
-    pipeline.push(delivery([], safe_ns=30), now, now)
+    pipeline.push(30, now, delivery([]), now)
     assert pipeline.imbalance == 0
-    pipeline.push(delivery([], safe_ns=40), now, now)
+    pipeline.push(40, now, delivery([]), now)
     assert pipeline.imbalance == 1
 
 
-def test_an_open_gap_holds_what_is_behind_it() -> None:
-    """Events behind a missing number wait until it comes or is known to be lost, for its place."""
+def test_an_open_gap_holds_the_stream() -> None:
+    """While a number is missing, events wait until it comes or is known to be lost."""
     pipeline = _pipeline()
     now = counters({(FORK, 0): 3})
     events: list[Event] = [fork(boottime_ns=10, seq=0), fork(boottime_ns=20, seq=2)]
-    assert len(pipeline.push(delivery(events, safe_ns=30), now, now)) == 1
+    assert pipeline.push(30, now, delivery(events), now) == []
     later = counters({(FORK, 0): 3}, {(FORK, 0): 1})
-    lost, event = pipeline.push(delivery([], safe_ns=40), later, later)
-    assert isinstance(lost, Lost)
-    assert isinstance(event, Applied)
+    entries = pipeline.push(40, later, delivery([]), later)
+    assert [type(entry) for entry in entries] == [Applied, Lost, Applied]
 
 
 def test_a_gap_that_stays_open_does_not_hold_up_the_stream() -> None:
     """A gap that nothing explains is passed by after a while."""
     pipeline = _pipeline()
     now = counters({(FORK, 0): 3})
-    pipeline.push(delivery([fork(boottime_ns=20, seq=2)], safe_ns=30), now, now)
-    assert len(pipeline.push(delivery([], safe_ns=2_000_000_000), now, now)) == 1
+    pipeline.push(30, now, delivery([fork(boottime_ns=20, seq=2)]), now)
+    assert len(pipeline.push(2_000_000_000, now, delivery([]), now)) == 1
 
 
 def test_flush_holds_nothing_back() -> None:
     """At the end everything held goes out."""
     pipeline = _pipeline(slack_ns=1000)
     now = counters({(FORK, 0): 1})
-    pipeline.push(delivery([fork(boottime_ns=20)], safe_ns=30), now, now)
+    pipeline.push(30, now, delivery([fork(boottime_ns=20)]), now)
     assert len(pipeline.flush()) == 1

@@ -66,9 +66,9 @@ def test_every_record_once_in_order(
         for payload, flags in batch:
             if ring.put(payload, flags) and not flags:
                 put.append(payload)
-        got += _payloads(reader.drain(1, limit))
+        got += _payloads(reader.drain(limit))
         reader.commit()
-    while not (delivery := reader.drain(1, limit)).drained or delivery.spans:
+    while not (delivery := reader.drain(limit)).drained or delivery.spans:
         got += _payloads(delivery)
         reader.commit()
     reader.commit()
@@ -78,19 +78,19 @@ def test_every_record_once_in_order(
 
 @given(st.lists(st.binary(max_size=20), min_size=1, max_size=6), st.data())
 def test_stops_at_a_busy_record(payloads: list[bytes], data: st.DataObject) -> None:
-    """Nothing behind a record that is not submitted is read, and the safe time stays."""
+    """Nothing behind a record that is not submitted is read, and the drain is not complete."""
     ring = FakeRing()
     reader = RingReader(ring)
     busy = data.draw(st.integers(0, len(payloads) - 1))
     for i, payload in enumerate(payloads):
         assert ring.put(payload, BUSY if i == busy else 0)
-    first = reader.drain(50, EVERYTHING)
+    first = reader.drain(EVERYTHING)
     assert _payloads(first) == payloads[:busy]
-    assert (first.drained, first.safe_ns) == (False, 0)
+    assert not first.drained
     ring.submit(ring.headers[busy])
-    second = reader.drain(60, EVERYTHING)
+    second = reader.drain(EVERYTHING)
     assert _payloads(second) == payloads[busy:]
-    assert (second.drained, second.safe_ns) == (True, 60)
+    assert second.drained
 
 
 def test_room_is_given_back_by_commit_only() -> None:
@@ -98,7 +98,7 @@ def test_room_is_given_back_by_commit_only() -> None:
     ring = FakeRing()
     reader = RingReader(ring)
     ring.put(b"x" * 16)
-    reader.drain(1, EVERYTHING)
+    reader.drain(EVERYTHING)
     assert (ring.consumer[0], reader.used_bytes) == (0, 24)
     reader.commit()
     assert (ring.consumer[0], reader.used_bytes) == (24, 0)
@@ -109,19 +109,19 @@ def test_a_new_reader_goes_on_at_the_consumer_position() -> None:
     ring = FakeRing()
     first = RingReader(ring)
     ring.put(b"one")
-    first.drain(1, EVERYTHING)
+    first.drain(EVERYTHING)
     first.commit()
     ring.put(b"two")
-    assert _payloads(RingReader(ring).drain(1, EVERYTHING)) == [b"two"]
+    assert _payloads(RingReader(ring).drain(EVERYTHING)) == [b"two"]
 
 
 def test_a_limit_leaves_the_rest_for_the_next_round() -> None:
-    """A limited drain is not complete, and its safe time is the one before."""
+    """A limited drain is not complete."""
     ring = FakeRing()
     reader = RingReader(ring)
     for payload in (b"a" * 16, b"b" * 16, b"c" * 16):
         ring.put(payload)
-    first = reader.drain(50, 30)
+    first = reader.drain(30)
     assert _payloads(first) == [b"a" * 16, b"b" * 16]
-    assert (first.drained, first.safe_ns) == (False, 0)
-    assert _payloads(reader.drain(60, 30)) == [b"c" * 16]
+    assert not first.drained
+    assert _payloads(reader.drain(30)) == [b"c" * 16]

@@ -1,0 +1,60 @@
+"""agentd.kernel.handover"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import replace
+
+import pytest
+
+from agentd.kernel import handover
+from agentd.kernel.handover import Failure, Handover
+from agentd.kernel.program import CgroupFilter, Settings
+
+SETTINGS = Settings(
+    cpus=4,
+    page_bytes=4096,
+    cgroup=CgroupFilter(77, 2),
+    transport="auto",
+    ring_bytes=8192,
+    perf_bytes_per_cpu=4096,
+)
+
+
+def test_settings_survive_the_socket() -> None:
+    """What the daemon asks is what the loader reads."""
+    assert handover.decode_settings(handover.encode_settings(SETTINGS)) == SETTINGS
+    without = replace(SETTINGS, cgroup=None)
+    assert handover.decode_settings(handover.encode_settings(without)) == without
+
+
+@pytest.mark.parametrize("cpus", [0, 1, 195, 196, 500])
+def test_a_handover_brings_its_fds(cpus: int) -> None:
+    """The fds arrive, in their places, on a host of any size; so does what goes with them."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    fds = [os.memfd_create(str(i)) for i in range(5)]
+    perf_fds = tuple(fds[4:5] * cpus)
+    sent = Handover(fds[0], fds[1], tuple(fds[2:4]), perf_fds, "perfbuf", "because", "0.26", True)
+    with ours, theirs:
+        handover.send_handover(theirs, sent)
+        got = handover.receive(ours)
+    assert isinstance(got, Handover)
+    received = [got.events_fd, got.counters_fd, *got.link_fds, *got.perf_fds]
+    places = {"events_fd": 0, "counters_fd": 0, "link_fds": (), "perf_fds": ()}
+    assert replace(got, **places) == replace(sent, **places)  # type: ignore[arg-type]
+    names = [os.readlink(f"/proc/self/fd/{fd}") for fd in received]
+    numbers = [name.split(":")[1].split()[0] for name in names]
+    assert numbers == ["0", "1", "2", "3", *["4"] * cpus]
+    for fd in (*fds, *received):
+        os.close(fd)
+
+
+def test_a_failure_is_told() -> None:
+    """What went wrong arrives as it was said; silence is None."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        with theirs:
+            handover.send_failure(theirs, Failure("compile", "no"))
+        assert handover.receive(ours) == Failure("compile", "no")
+        assert handover.receive(ours) is None
