@@ -7,7 +7,6 @@ each other at a pace of their own and the loop does not poll at all.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -116,17 +115,25 @@ class Rounds:
         """Wait for the kernel's notification, or find that it left something without one."""
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
+        poll_seconds = self._transport.poll_seconds
+        timer: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            nonlocal timer
+            if self._transport.used_bytes:
+                ready.set()
+            elif poll_seconds is not None:
+                timer = loop.call_later(poll_seconds, look)
+
         fd = self._transport.fileno()
         loop.add_reader(fd, ready.set)
+        look()
         try:
-            while not ready.is_set():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._transport.poll_seconds):
-                        await ready.wait()
-                if self._transport.used_bytes:
-                    break
+            await ready.wait()
         finally:
             loop.remove_reader(fd)
+            if timer is not None:
+                timer.cancel()
 
     async def _round(self) -> Delivery:
         start_ns = host.boottime_ns()

@@ -178,7 +178,7 @@ class Perfbuf(PerfReader):
     """The buffers behind the fds of perf events, and the map that gives them to the programs."""
 
     room_stage = STAGE_LOST_SAMPLES
-    poll_seconds = 0.1
+    poll_seconds = 0.2
     """A buffer makes its fd readable when it has filled up some way, not with the first record."""
 
     def __init__(self, map_fd: int, event_fds: Sequence[int], bytes_per_cpu: int) -> None:
