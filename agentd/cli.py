@@ -76,10 +76,35 @@ def _parser() -> _Parser:
     run.add_argument("--duration", type=_seconds, metavar="SECONDS", help="stop after that time")
     run.set_defaults(command=_run)
 
+    _add_bench(commands)
+
     check = commands.add_parser("check-config", help="say whether a configuration file is good")
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(command=_check_config)
     return parser
+
+
+def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
+    bench = commands.add_parser("bench", help="measure on this host")
+    subjects = bench.add_subparsers(required=True, metavar="SUBJECT")
+    transport = subjects.add_parser(
+        "transport",
+        help="what perf buffers and the ring buffer reorder, drop and cost",
+        description="Run short commands on every CPU, traced over each transport. About a minute.",
+        epilog="example: agentd bench transport --json transports.json --plot transports.svg",
+    )
+    transport.add_argument(
+        "--commands", type=_count, default=10_000, metavar="N", help="a run (default: 10000)"
+    )
+    transport.add_argument("--json", type=Path, metavar="FILE", help="write the figures, too")
+    transport.add_argument("--plot", type=Path, metavar="FILE", help="a picture, .svg or .png")
+    transport.set_defaults(command=_bench_transport)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number, more than 0")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
@@ -129,6 +154,13 @@ def _run_daemon(config: Config, loader: Loader, duration_seconds: float | None) 
     except Exception:
         traceback.print_exc()
         return 1
+    return os.EX_OK
+
+
+def _bench_transport(arguments: argparse.Namespace) -> int:
+    from agentd.experiment import command  # noqa: PLC0415 (needs what the daemon does not)
+
+    command.bench_transport(command.Options(arguments.commands, arguments.json, arguments.plot))
     return os.EX_OK
 
 

@@ -6,6 +6,7 @@ plain int on them, read when somebody asks.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -140,9 +141,10 @@ class Pipeline:
         return reached
 
     def _apply(self, released: list[Event], lost: list[Lost]) -> list[Entry]:
-        ordered: list[Event | Lost] = [*released]
+        ordered: Iterable[Event | Lost] = released
         if lost:
-            ordered = sorted([*released, *lost], key=by_order)
+            lost.sort(key=by_order)
+            ordered = heapq.merge(released, lost, key=by_order)
         duplicates_before = self.tree.duplicate_exits_total
         apply = self.tree.apply
         entries: list[Entry] = []

@@ -76,14 +76,19 @@ class Reorderer:
         return event._replace(flags=event.flags | self._late_flag)
 
     def _take(self, events: list[Event]) -> None:
-        """Count the disorder, flag what is late, and put the rest where it belongs."""
-        stamps = list(map(_boottime_ns, events))
-        self.inversions_in_total += _inversions(stamps, self._last_in_ns)
-        self._last_in_ns = stamps[-1]
+        """Flag what is late, and put the rest where it belongs."""
+        stamps = self._count_disorder(events)
         if min(stamps) < self._floor_ns():
             events = [self._flag_if_late(event) for event in events]
         self._held += events
         self._held.sort(key=by_order)
+
+    def _count_disorder(self, events: list[Event]) -> list[int]:
+        """Count the inversions of what comes in; gives the stamps."""
+        stamps = list(map(_boottime_ns, events))
+        self.inversions_in_total += _inversions(stamps, self._last_in_ns)
+        self._last_in_ns = stamps[-1]
+        return stamps
 
     def _out(self, released: list[Event]) -> list[Event]:
         if released:

@@ -1,4 +1,4 @@
-"""The two system calls that neither Python nor a library of the host offers as they are needed."""
+"""The system calls that neither Python nor a library of the host offers as they are needed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 
 _PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241, "riscv64": 241, "ppc64le": 319, "s390x": 331}
 
 _BPF_MAP_CREATE = 0  # include/uapi/linux/bpf.h
+_BPF_PROG_TEST_RUN = 10
 _BPF_MAP_TYPE_RINGBUF = 27
 
 _ANY_PROCESS = -1
@@ -34,6 +35,33 @@ def ringbuf_map(data_bytes: int) -> int:
     """The fd of a new BPF ring buffer. Raises OSError; EINVAL where the kernel has none."""
     attributes = _MapAttributes(_BPF_MAP_TYPE_RINGBUF, 0, 0, data_bytes, 0)
     return _call(_BPF, _BPF_MAP_CREATE, ct.byref(attributes), ct.sizeof(attributes))
+
+
+class _RunAttributes(ct.Structure):
+    """The head of union bpf_attr as BPF_PROG_TEST_RUN reads it"""
+
+    _fields_ = (
+        ("prog_fd", ct.c_uint32),
+        ("retval", ct.c_uint32),
+        ("data_size_in", ct.c_uint32),
+        ("data_size_out", ct.c_uint32),
+        ("data_in", ct.c_uint64),
+        ("data_out", ct.c_uint64),
+        ("repeat", ct.c_uint32),
+        ("duration", ct.c_uint32),
+        ("ctx_size_in", ct.c_uint32),
+        ("ctx_size_out", ct.c_uint32),
+        ("ctx_in", ct.c_uint64),
+        ("ctx_out", ct.c_uint64),
+        ("flags", ct.c_uint32),
+        ("cpu", ct.c_uint32),
+    )
+
+
+def run_program(fd: int) -> None:
+    """Run a raw tracepoint's program once, on this CPU. Raises OSError; EINVAL before 5.10."""
+    attributes = _RunAttributes(prog_fd=fd)
+    _call(_BPF, _BPF_PROG_TEST_RUN, ct.byref(attributes), ct.sizeof(attributes))
 
 
 def perf_event_open(attributes: ct.Structure, cpu: int) -> int:

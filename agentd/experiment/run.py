@@ -1,0 +1,262 @@
+"""One run: a load, traced over one transport with one buffer, through agentd's own rounds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import resource
+import time
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from statistics import quantiles
+
+import uvloop
+
+from agentd import cgroups, host, procfs
+from agentd.config import Config
+from agentd.core.batch import Batch
+from agentd.core.event import Event, Lost
+from agentd.core.pace import Pace
+from agentd.core.pipeline import Limits, Pipeline
+from agentd.core.reorder import Reorderer
+from agentd.core.tree import Tree
+from agentd.core.wire import Wire, parse_wire
+from agentd.experiment.load import Load
+from agentd.kernel.attach import Loader
+from agentd.kernel.counters import Counters
+from agentd.kernel.handover import Handover
+from agentd.kernel.program import Settings
+from agentd.kernel.transport import open_transport
+from agentd.paths import bpf_dir
+from agentd.rounds import Rounds
+from agentd.sinks.ecs import EcsRenderer
+
+CAPACITY = 1 << 20
+"""Of queue and tree: more than any run has events."""
+SETTLE_SECONDS = 3.0
+"""A safety net for what is over in a round or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run."""
+
+    transport: str
+    reorders: bool
+    memory_bytes: int
+    """Of all buffers together."""
+    commands: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it."""
+
+    plan: Plan
+    load_seconds: float
+    made_events: int
+    delivered_events: int
+    lost_events: int
+    account_is_exact: bool
+    inversions_before: int
+    """Neighbours in the wrong order."""
+    inversions_after: int
+    displaced_before: int
+    """Events that came after a younger one."""
+    displaced_after: int
+    broken_links_before: int
+    broken_links_after: int
+    late_events: int
+    latency_p50_ms: float
+    latency_p99_ms: float
+    cpu_us_per_event: float
+    wakeups: int
+    buffer_bytes: int
+
+
+class _Recorder(Reorderer):
+    """The queue, which also keeps what comes in, in the order in which it came."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__(CAPACITY, wire.constant("AGENTD_LATE"), wire.constant("AGENTD_FORCED"))
+        self.raw: list[Event] = []
+
+    def push(self, events: list[Event], watermark_ns: int) -> list[Event]:
+        """Keep, and reorder."""
+        self.raw += events
+        return super().push(events, watermark_ns)
+
+
+class _Unordered(_Recorder):
+    """No queue: events leave as they come."""
+
+    def push(self, events: list[Event], watermark_ns: int) -> list[Event]:
+        """Keep, count the disorder, and let all go."""
+        self.raw += events
+        if events:
+            self._count_disorder(events)
+        self.watermark_ns = max(self.watermark_ns, watermark_ns)
+        return self._out(events)
+
+
+class _Tracer:
+    """agentd's parts around one transport."""
+
+    def __init__(self, handover: Handover, settings: Settings, plan: Plan) -> None:
+        wire = parse_wire((bpf_dir() / "agentd.h").read_text())
+        self._links = handover.link_fds
+        self.transport = open_transport(handover, settings.ring_bytes, settings.perf_bytes_per_cpu)
+        kinds = wire.constant("AGENTD_KINDS")
+        self.counters = Counters(
+            handover.counters_fd, wire.layout("agentd_counters"), settings.cpus, kinds
+        )
+        limits = Limits(CAPACITY, Config().reorder.slack_us * 1000, CAPACITY, CAPACITY)
+        room_stage = self.transport.room_stage
+        self.pipeline = Pipeline(wire, settings.cpus, limits, procfs.TICK_NS, room_stage)
+        self.pipeline.reorderer = _Recorder(wire) if plan.reorders else _Unordered(wire)
+        self.recorder = self.pipeline.reorderer
+        self.pipeline.seed(procfs.scan())
+        self.raw_tree = Tree(CAPACITY, CAPACITY, procfs.TICK_NS)
+        self.raw_tree.seed(procfs.scan())
+        self.stamps_ns: list[int] = []
+        self.latencies_ns: list[int] = []
+        self.lost_events = 0
+        self._renderer = EcsRenderer(wire, host.boot_id(), host.PAGE_BYTES)
+        transport = Config().transport
+        self.rounds = Rounds(
+            self.transport,
+            self.counters.read,
+            self.pipeline,
+            self._write,
+            pace=Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3),
+            round_bytes=transport.round_bytes,
+        )
+
+    async def _write(self, batch: Batch) -> None:
+        self._renderer.render(batch)
+        now_ns = host.boottime_ns()
+        events = [entry for entry in batch.entries if not isinstance(entry, Lost)]
+        self.lost_events += sum(e.missing for e in batch.entries if isinstance(e, Lost))
+        stamps_ns = [entry[0][0] for entry in events]
+        self.stamps_ns += stamps_ns
+        self.latencies_ns += [now_ns - stamp_ns for stamp_ns in stamps_ns]
+
+    def settled(self) -> bool:
+        """Whether all that was attempted has come out or is told as lost."""
+        kernel = self.counters.read()
+        out = self.pipeline.emitted_total + self.lost_events
+        return out == kernel.attempts_total and not self.pipeline.waiting(kernel)
+
+    def close(self) -> None:
+        """Detach and let go."""
+        for fd in self._links:
+            os.close(fd)
+        self.transport.close()
+        self.counters.close()
+
+
+def run(plan: Plan, cgroup: Path) -> Outcome:
+    """Run a plan in a cgroup. Raises what loading may raise."""
+    settings = _settings(plan, cgroup)
+    load = Load(cgroup, len(os.sched_getaffinity(0)), plan.commands)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run(plan, settings, load))
+    finally:
+        load.close()
+
+
+def _settings(plan: Plan, cgroup: Path) -> Settings:
+    path = str(cgroup.relative_to(cgroups.cgroup2_mount()))
+    return Settings(
+        cpus=host.possible_cpus(),
+        page_bytes=host.PAGE_BYTES,
+        cgroup=cgroups.find_filter(path),
+        transport=plan.transport,
+        ring_bytes=plan.memory_bytes,
+        perf_bytes_per_cpu=_power_of_two(plan.memory_bytes // len(host.online_cpus())),
+    )
+
+
+def _power_of_two(size_bytes: int) -> int:
+    """The largest size not above that which the kernel takes."""
+    return max(host.PAGE_BYTES, 1 << (size_bytes.bit_length() - 1))
+
+
+async def _run(plan: Plan, settings: Settings, load: Load) -> Outcome:
+    loader = Loader(settings)
+    try:
+        handover = (await loader.attached()).handover
+        tracer = _Tracer(handover, settings, plan)
+        loader.dismiss()
+    finally:
+        loader.close()
+    try:
+        return await _measure(plan, tracer, load)
+    finally:
+        tracer.close()
+
+
+async def _measure(plan: Plan, tracer: _Tracer, load: Load) -> Outcome:
+    gc.collect()
+    task = asyncio.create_task(tracer.rounds.run())
+    start, cpu_ns, switches = time.monotonic(), time.process_time_ns(), _switches()
+    load.go()
+    await asyncio.get_running_loop().run_in_executor(None, load.wait)
+    seconds = time.monotonic() - start
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while not tracer.settled() and time.monotonic() < deadline and not task.done():
+        await asyncio.sleep(0.05)
+    cpu_ns, switches = time.process_time_ns() - cpu_ns, _switches() - switches
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await tracer.rounds.finish()
+    return _outcome(plan, tracer, load.events, seconds, (cpu_ns, switches))
+
+
+def _switches() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+
+def _outcome(
+    plan: Plan, tracer: _Tracer, made_events: int, seconds: float, cost: tuple[int, int]
+) -> Outcome:
+    pipeline, recorder = tracer.pipeline, tracer.recorder
+    for event in recorder.raw:
+        tracer.raw_tree.apply(event)
+    delivered = pipeline.emitted_total
+    attempts = tracer.counters.read().attempts_total
+    percent = quantiles(tracer.latencies_ns, n=100) if delivered > 1 else [0.0] * 99
+    return Outcome(
+        plan=plan,
+        load_seconds=seconds,
+        made_events=made_events,
+        delivered_events=delivered,
+        lost_events=tracer.lost_events,
+        account_is_exact=(
+            made_events == attempts == delivered + tracer.lost_events
+            and pipeline.losses.repeated_total == pipeline.decoder.errors == 0
+        ),
+        inversions_before=recorder.inversions_in_total,
+        inversions_after=recorder.inversions_out_total,
+        displaced_before=_displaced([event.boottime_ns for event in recorder.raw]),
+        displaced_after=_displaced(tracer.stamps_ns),
+        broken_links_before=sum(tracer.raw_tree.misses.values()),
+        broken_links_after=sum(pipeline.tree.misses.values()),
+        late_events=recorder.late_total,
+        latency_p50_ms=percent[49] / 1e6,
+        latency_p99_ms=percent[98] / 1e6,
+        cpu_us_per_event=cost[0] / 1e3 / max(1, delivered),
+        wakeups=cost[1],
+        buffer_bytes=tracer.transport.size_bytes,
+    )
+
+
+def _displaced(stamps_ns: list[int]) -> int:
+    """How many are smaller than one before them."""
+    youngest = accumulate(stamps_ns, max)
+    return sum(stamp < most for stamp, most in zip(stamps_ns, youngest, strict=True))
