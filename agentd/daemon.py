@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -13,16 +12,13 @@ from typing import Any, TypeVar
 
 from agentd import host, http, metrics, procfs
 from agentd.audit import ForkAudit
+from agentd.capture import Capture, read_wire
 from agentd.config import Config
 from agentd.core.batch import Batch
 from agentd.core.event import kind_names
 from agentd.core.pace import Pace
-from agentd.core.pipeline import Limits, Pipeline
-from agentd.core.wire import Wire, parse_wire
+from agentd.core.pipeline import Limits
 from agentd.kernel.attach import Attached, Loader
-from agentd.kernel.counters import Counters
-from agentd.kernel.transport import open_transport
-from agentd.paths import bpf_dir
 from agentd.rounds import Rounds
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.stdout import SinkClosedError, SinkFailedError, Stdout
@@ -75,46 +71,26 @@ class Daemon:
         log: Any,
         stopping: asyncio.Event,
     ) -> None:
-        wire = _read_wire()
-        cpus = host.possible_cpus()
-        handover = attached.handover
         self.stopping = stopping
         self.failure: Exception | None = None
         self._log = log
         self._sink = sink
         self._seeded = False
-        self._kind_names = kind_names(wire)
-        self._link_fds = handover.link_fds
-        self._transport_kind = handover.transport
-        self._filtered = bool(config.filter.cgroup.strip("/"))
-        self._counters = Counters(
-            handover.counters_fd, wire.layout("agentd_counters"), cpus, len(self._kind_names)
-        )
-        self._transport = open_transport(
-            handover, config.transport.ring_bytes, config.transport.perf_bytes_per_cpu
-        )
-        self._pipeline = Pipeline(
-            wire, cpus, _limits(config), procfs.TICK_NS, self._transport.room_stage
-        )
+        self._capture = Capture(attached, _limits(config))
+        self._pipeline = self._capture.pipeline
+        self._kind_names = kind_names(self._capture.wire)
+        self._transport_kind = attached.handover.transport
+        self._filtered = attached.settings.cgroup is not None
         self._rounds = Rounds(
-            self._transport,
-            self._counters.read,
+            self._capture.transport,
+            self._capture.counters.read,
             self._pipeline,
             self._write,
             pace=_pace(config),
             round_bytes=config.transport.round_bytes,
         )
         self._audit = ForkAudit(self._forks_seen, procfs.forks_total)
-        log.info(
-            "attached",
-            bcc=handover.bcc_version,
-            offsets="btf" if handover.from_btf else "kernel headers",
-            transport=handover.transport,
-            transport_reason=handover.transport_reason,
-            buffer_bytes=self._transport.size_bytes,
-            cpus=cpus,
-            cgroup=config.filter.cgroup or None,
-        )
+        self._log_attached(attached, config.filter.cgroup)
 
     def seed(self) -> None:
         """Scan /proc, after attaching: what happens meanwhile waits in the ring."""
@@ -145,11 +121,11 @@ class Daemon:
 
     async def finish(self) -> None:
         """Detach, take what is left, and say what became of everything."""
-        self._detach()
+        self._capture.detach()
         with contextlib.suppress(SinkClosedError, SinkFailedError, TimeoutError):
             async with asyncio.timeout(LAST_ROUND_SECONDS):
                 await self._rounds.finish()
-        kernel, pipeline = self._counters.read(), self._pipeline
+        kernel, pipeline = self._capture.counters.read(), self._pipeline
         self._log.info(
             "stopped",
             **dict(zip(self._kind_names, pipeline.emitted, strict=True)),
@@ -161,9 +137,7 @@ class Daemon:
 
     def close(self) -> None:
         """Let go of everything."""
-        self._detach()
-        self._transport.close()
-        self._counters.close()
+        self._capture.close()
         if self._sink is not None:
             self._sink.close()
 
@@ -173,10 +147,18 @@ class Daemon:
             metrics.make_app(self._snapshot), self._healthz, self._readyz, self._fail
         )
 
-    def _detach(self) -> None:
-        for fd in self._link_fds:
-            os.close(fd)
-        self._link_fds = ()
+    def _log_attached(self, attached: Attached, cgroup: str) -> None:
+        handover = attached.handover
+        self._log.info(
+            "attached",
+            bcc=handover.bcc_version,
+            offsets="btf" if handover.from_btf else "kernel headers",
+            transport=handover.transport,
+            transport_reason=handover.transport_reason,
+            buffer_bytes=self._capture.transport.size_bytes,
+            cpus=attached.settings.cpus,
+            cgroup=cgroup or None,
+        )
 
     async def _write(self, batch: Batch) -> None:
         if self._sink is not None:
@@ -184,7 +166,7 @@ class Daemon:
 
     def _healthz(self) -> http.Health:
         idle_ns = host.boottime_ns() - self._rounds.last_ns
-        if self._transport.used_bytes and idle_ns > STALLED_AFTER_NS:
+        if self._capture.transport.used_bytes and idle_ns > STALLED_AFTER_NS:
             return http.Health(False, f"stalled: no round for {idle_ns / 1e9:.1f} s")
         return http.Health(True, "ok")
 
@@ -205,21 +187,21 @@ class Daemon:
         self.stopping.set()
 
     def _forks_seen(self) -> int:
-        kernel = self._counters.read()
+        kernel = self._capture.counters.read()
         return sum(kernel.attempts[self._kind_names.index("fork")]) + sum(kernel.threads)
 
     def _snapshot(self) -> metrics.Snapshot:
         return metrics.Snapshot(
             kind_names=self._kind_names,
             pipeline=self._pipeline,
-            kernel=self._counters.read(),
+            kernel=self._capture.counters.read(),
             rounds=self._rounds.total,
             round_duration=self._rounds.duration,
             latency=self._rounds.latency,
             transport=self._transport_kind,
-            ring_used_bytes=self._transport.used_bytes,
-            ring_size_bytes=self._transport.size_bytes,
-            lost_samples=self._transport.lost_samples,
+            ring_used_bytes=self._capture.transport.used_bytes,
+            ring_size_bytes=self._capture.transport.size_bytes,
+            lost_samples=self._capture.transport.lost_samples,
             forks_unaccounted=0 if self._filtered else self._audit.unaccounted(),
         )
 
@@ -247,7 +229,7 @@ async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | 
 
 def _make_sink(config: Config) -> Stdout | None:
     """The sink that the configuration asks for. Raises ConfigError if there is no stdout."""
-    wire = _read_wire()
+    wire = read_wire()
     if config.output.format == "json":
         return Stdout(EcsRenderer(wire, host.boot_id(), host.PAGE_BYTES))
     if config.output.format == "text":
@@ -267,7 +249,3 @@ def _limits(config: Config) -> Limits:
         live_capacity=config.tree.live_capacity,
         exited_capacity=config.tree.exited_capacity,
     )
-
-
-def _read_wire() -> Wire:
-    return parse_wire((bpf_dir() / "agentd.h").read_text())

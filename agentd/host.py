@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import mmap
+import os
 import time
 
 PAGE_BYTES = mmap.PAGESIZE
+
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+"""The resolution of start times in /proc."""
 
 
 def possible_cpus(path: str = "/sys/devices/system/cpu/possible") -> int:

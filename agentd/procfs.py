@@ -9,13 +9,11 @@ import os
 from collections.abc import Iterator
 
 from agentd.core.tree import Image, Process
+from agentd.host import TICK_NS
 
 _STAT_PPID = 1
 _STAT_STARTTIME = 19
 """Indexes among the fields after the name, proc(5) field 4 and 22."""
-
-TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-"""The resolution of start times in /proc."""
 
 
 def scan(proc: str = "/proc") -> list[Process]:

@@ -16,21 +16,18 @@ from statistics import quantiles
 import uvloop
 
 from agentd import cgroups, host, procfs
+from agentd.capture import Capture
 from agentd.config import Config
 from agentd.core.batch import Batch
 from agentd.core.event import Event, Lost
 from agentd.core.pace import Pace
-from agentd.core.pipeline import Limits, Pipeline
+from agentd.core.pipeline import Limits
 from agentd.core.reorder import Reorderer
 from agentd.core.tree import Tree
-from agentd.core.wire import Wire, parse_wire
+from agentd.core.wire import Wire
 from agentd.experiment.load import Load
-from agentd.kernel.attach import Loader
-from agentd.kernel.counters import Counters
-from agentd.kernel.handover import Handover
+from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.program import Settings
-from agentd.kernel.transport import open_transport
-from agentd.paths import bpf_dir
 from agentd.rounds import Rounds
 from agentd.sinks.ecs import EcsRenderer
 
@@ -105,21 +102,15 @@ class _Unordered(_Recorder):
 class _Tracer:
     """agentd's parts around one transport."""
 
-    def __init__(self, handover: Handover, settings: Settings, plan: Plan) -> None:
-        wire = parse_wire((bpf_dir() / "agentd.h").read_text())
-        self._links = handover.link_fds
-        self.transport = open_transport(handover, settings.ring_bytes, settings.perf_bytes_per_cpu)
-        kinds = wire.constant("AGENTD_KINDS")
-        self.counters = Counters(
-            handover.counters_fd, wire.layout("agentd_counters"), settings.cpus, kinds
-        )
+    def __init__(self, attached: Attached, plan: Plan) -> None:
         limits = Limits(CAPACITY, Config().reorder.slack_us * 1000, CAPACITY, CAPACITY)
-        room_stage = self.transport.room_stage
-        self.pipeline = Pipeline(wire, settings.cpus, limits, procfs.TICK_NS, room_stage)
-        self.pipeline.reorderer = _Recorder(wire) if plan.reorders else _Unordered(wire)
-        self.recorder = self.pipeline.reorderer
+        self.capture = Capture(attached, limits)
+        self.pipeline = self.capture.pipeline
+        wire = self.capture.wire
+        self.recorder = _Recorder(wire) if plan.reorders else _Unordered(wire)
+        self.pipeline.reorderer = self.recorder
         self.pipeline.seed(procfs.scan())
-        self.raw_tree = Tree(CAPACITY, CAPACITY, procfs.TICK_NS)
+        self.raw_tree = Tree(CAPACITY, CAPACITY, host.TICK_NS)
         self.raw_tree.seed(procfs.scan())
         self.stamps_ns: list[int] = []
         self.latencies_ns: list[int] = []
@@ -127,8 +118,8 @@ class _Tracer:
         self._renderer = EcsRenderer(wire, host.boot_id(), host.PAGE_BYTES)
         transport = Config().transport
         self.rounds = Rounds(
-            self.transport,
-            self.counters.read,
+            self.capture.transport,
+            self.capture.counters.read,
             self.pipeline,
             self._write,
             pace=Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3),
@@ -146,16 +137,9 @@ class _Tracer:
 
     def settled(self) -> bool:
         """Whether all that was attempted has come out or is told as lost."""
-        kernel = self.counters.read()
+        kernel = self.capture.counters.read()
         out = self.pipeline.emitted_total + self.lost_events
         return out == kernel.attempts_total and not self.pipeline.waiting(kernel)
-
-    def close(self) -> None:
-        """Detach and let go."""
-        for fd in self._links:
-            os.close(fd)
-        self.transport.close()
-        self.counters.close()
 
 
 def run(plan: Plan, cgroup: Path) -> Outcome:
@@ -189,15 +173,14 @@ def _power_of_two(size_bytes: int) -> int:
 async def _run(plan: Plan, settings: Settings, load: Load) -> Outcome:
     loader = Loader(settings)
     try:
-        handover = (await loader.attached()).handover
-        tracer = _Tracer(handover, settings, plan)
+        tracer = _Tracer(await loader.attached(), plan)
         loader.dismiss()
     finally:
         loader.close()
     try:
         return await _measure(plan, tracer, load)
     finally:
-        tracer.close()
+        tracer.capture.close()
 
 
 async def _measure(plan: Plan, tracer: _Tracer, load: Load) -> Outcome:
@@ -229,7 +212,7 @@ def _outcome(
     for event in recorder.raw:
         tracer.raw_tree.apply(event)
     delivered = pipeline.emitted_total
-    attempts = tracer.counters.read().attempts_total
+    attempts = tracer.capture.counters.read().attempts_total
     percent = quantiles(tracer.latencies_ns, n=100) if delivered > 1 else [0.0] * 99
     return Outcome(
         plan=plan,
@@ -252,7 +235,7 @@ def _outcome(
         latency_p99_ms=percent[98] / 1e6,
         cpu_us_per_event=cost[0] / 1e3 / max(1, delivered),
         wakeups=cost[1],
-        buffer_bytes=tracer.transport.size_bytes,
+        buffer_bytes=tracer.capture.transport.size_bytes,
     )
 
 

@@ -30,6 +30,8 @@ class Attached:
     """Programs that run in the kernel, and what the loader said while it built them."""
 
     handover: Handover
+    settings: Settings
+    """What they were built for."""
     log: str
 
 
@@ -47,6 +49,7 @@ class Loader:
     def __init__(self, settings: Settings) -> None:
         check_capabilities()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._settings = settings
         self._socket = ours
         self._log_fd = os.memfd_create("agentd-loader-log")
         with theirs:
@@ -76,7 +79,7 @@ class Loader:
         self._socket.settimeout(LOADER_TIMEOUT_SECONDS)
         answer = handover.receive(self._socket)
         if isinstance(answer, Handover):
-            return Attached(answer, self._log())
+            return Attached(answer, self._settings, self._log())
         self._process.wait()
         raise _error(answer, self._log())
 

@@ -28,8 +28,8 @@ from tests.kernel.tracer import (
     events,
     failures_by_kind,
     lost,
-    read_wire,
 )
+from tests.records import WIRE
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -218,9 +218,9 @@ def test_arguments_give_way_before_events(storm_cgroup: Cgroup) -> None:
         storm_cgroup.run(["/bin/true", "x" * 5000])
         found = events(tracer.collect())
         assert isinstance(found[0], Exec)
-        assert found[0].flags == read_wire().constant("AGENTD_ARGS_TRUNCATED")
+        assert found[0].flags == WIRE.constant("AGENTD_ARGS_TRUNCATED")
         assert found[0].args_total_bytes == 5011
-        kept = read_wire().constant("AGENTD_SMALL_ARGS")
+        kept = WIRE.constant("AGENTD_SMALL_ARGS")
         assert found[0].args == (b"/bin/true\0" + b"x" * 5000)[:kept]
 
 

@@ -14,10 +14,10 @@ import pytest
 from agentd.core.event import Exec
 from tests.cgroup import Cgroup
 from tests.kernel.c_programs import EMPTY_ARGV, EXEC_AT
-from tests.kernel.tracer import Tracer, events, read_wire
+from tests.kernel.tracer import Tracer, events
 from tests.programs import compile_c
+from tests.records import WIRE
 
-WIRE = read_wire()
 LARGEST = WIRE.constant("AGENTD_LARGE_ARGS")
 PATH_BYTES_MAX = 4096
 TRUNCATED = WIRE.constant("AGENTD_ARGS_TRUNCATED")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd import procfs
+from agentd import host, procfs
 from agentd.core.event import Event, Exec
 from tests.cgroup import Cgroup
 from tests.kernel.c_programs import CLONE3, DO_NOTHING, SHARES_MEMORY
@@ -39,7 +39,7 @@ def test_start_is_that_of_proc(cgroup: Cgroup, tracer: Tracer) -> None:
         _, _, start_ns = procfs.parse_stat(Path(f"/proc/{process.pid}/stat").read_bytes())
         _, _, own_start_ns = procfs.parse_stat(Path("/proc/self/stat").read_bytes())
     (executed,) = events(entries)
-    tick_ns = procfs.TICK_NS
+    tick_ns = host.TICK_NS
     assert executed.start_boottime_ns // tick_ns * tick_ns == start_ns
     assert executed.parent_start_boottime_ns // tick_ns * tick_ns == own_start_ns
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agentd import cgroups, host, procfs
+from agentd.capture import Capture
 from agentd.core.accounting import KernelCounters
 from agentd.core.event import Event, Exec, Exit, Fork, Lost
-from agentd.core.pipeline import Entry, Limits, Pipeline
+from agentd.core.pipeline import Entry, Limits
 from agentd.core.tree import Applied
-from agentd.core.wire import Wire, parse_wire
-from agentd.kernel.attach import Loader
-from agentd.kernel.counters import Counters
-from agentd.kernel.handover import Handover
+from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.program import Settings
-from agentd.kernel.transport import open_transport
-from agentd.paths import bpf_dir
 
 ENOUGH_SECONDS = 60.0
 """A safety net for what should be over at once."""
@@ -27,31 +22,21 @@ ENOUGH_SECONDS = 60.0
 LIMITS = Limits(reorder_capacity=65536, slack_ns=0, live_capacity=65536, exited_capacity=65536)
 
 
-def read_wire() -> Wire:
-    """The contract that is compiled into the programs."""
-    return parse_wire((bpf_dir() / "agentd.h").read_text())
-
-
 class Tracer:
     """The pipeline over the programs of one loader."""
 
-    def __init__(self, handover: Handover, settings: Settings, *, seed: bool) -> None:
-        wire = read_wire()
-        self.wire = wire
-        self.handover = handover
-        self.transport = open_transport(handover, settings.ring_bytes, settings.perf_bytes_per_cpu)
-        self._counters = Counters(
-            handover.counters_fd, wire.layout("agentd_counters"), host.possible_cpus(), 3
-        )
-        self.pipeline = Pipeline(
-            wire, host.possible_cpus(), LIMITS, procfs.TICK_NS, self.transport.room_stage
-        )
+    def __init__(self, attached: Attached, *, seed: bool) -> None:
+        self.capture = Capture(attached, LIMITS)
+        self.wire = self.capture.wire
+        self.handover = attached.handover
+        self.transport = self.capture.transport
+        self.pipeline = self.capture.pipeline
         if seed:
             self.pipeline.seed(procfs.scan())
 
     def counters(self) -> KernelCounters:
         """The kernel's counters now."""
-        return self._counters.read()
+        return self.capture.counters.read()
 
     def round(self) -> list[Entry]:
         """One round."""
@@ -75,13 +60,6 @@ class Tracer:
             quiet = 0 if some or waiting else quiet + 1
             time.sleep(0.005)
         return entries
-
-    def close(self) -> None:
-        """Detach and let go."""
-        for fd in self.handover.link_fds:
-            os.close(fd)
-        self.transport.close()
-        self._counters.close()
 
 
 class Current:
@@ -108,15 +86,14 @@ def attached(
     )
     loader = Loader(settings)
     try:
-        handover = asyncio.run(loader.attached()).handover
-        tracer = Tracer(handover, settings, seed=seed)
+        tracer = Tracer(asyncio.run(loader.attached()), seed=seed)
         loader.dismiss()
     finally:
         loader.close()
     try:
         yield tracer
     finally:
-        tracer.close()
+        tracer.capture.close()
 
 
 def applied(entries: list[Entry]) -> list[Applied]:

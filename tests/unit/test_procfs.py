@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd import procfs
+from agentd import host, procfs
 
 STAT = " S 7 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
 
@@ -25,7 +25,7 @@ def _process(proc: Path, pid: int, name: str, ppid: int, ticks: int) -> Path:
 def test_a_name_may_hold_anything(name: str) -> None:
     """The name ends at the last parenthesis, whatever it holds."""
     text = f"12 ({name}){STAT.format(ticks=55)}".encode()
-    assert procfs.parse_stat(text) == (name.encode(), 7, 55 * procfs.TICK_NS)
+    assert procfs.parse_stat(text) == (name.encode(), 7, 55 * host.TICK_NS)
 
 
 @given(st.binary(max_size=200))
@@ -36,7 +36,7 @@ def test_any_text_is_a_process_or_an_error(text: bytes) -> None:
     except ValueError:
         return
     assert isinstance(name, bytes)
-    assert start_ns % procfs.TICK_NS == 0
+    assert start_ns % host.TICK_NS == 0
     assert isinstance(parent, int)
 
 
@@ -48,7 +48,7 @@ def test_scan_gives_keys_parents_and_images(tmp_path: Path) -> None:
     (shell / "exe").symlink_to("/bin/sh")
     (tmp_path / "self").mkdir()
     init, sh = sorted(procfs.scan(str(tmp_path)), key=lambda process: process.key)
-    assert init.key == (1, 3 * procfs.TICK_NS)
+    assert init.key == (1, 3 * host.TICK_NS)
     assert sh.parent == init.key
     assert sh.image == (b"sh", b"/bin/sh", b"sh\0-c\0x\0", 3)
     assert sh.coarse

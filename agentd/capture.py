@@ -1,0 +1,48 @@
+"""What the loader brought, opened: the buffers, the counters, and a pipeline made for them."""
+
+from __future__ import annotations
+
+import os
+
+from agentd import host
+from agentd.core.pipeline import Limits, Pipeline
+from agentd.core.wire import Wire, parse_wire
+from agentd.kernel.attach import Attached
+from agentd.kernel.counters import Counters
+from agentd.kernel.transport import open_transport
+from agentd.paths import bpf_dir
+
+
+def read_wire() -> Wire:
+    """The contract that is compiled into the programs."""
+    return parse_wire((bpf_dir() / "agentd.h").read_text())
+
+
+class Capture:
+    """Takes over the fds. The programs run until ``detach``."""
+
+    def __init__(self, attached: Attached, limits: Limits) -> None:
+        self.wire = read_wire()
+        handover, settings = attached.handover, attached.settings
+        self._link_fds = handover.link_fds
+        self.transport = open_transport(handover, settings.ring_bytes, settings.perf_bytes_per_cpu)
+        self.counters = Counters(
+            handover.counters_fd,
+            self.wire.layout("agentd_counters"),
+            settings.cpus,
+            self.wire.constant("AGENTD_KINDS"),
+        )
+        room_stage = self.transport.room_stage
+        self.pipeline = Pipeline(self.wire, settings.cpus, limits, host.TICK_NS, room_stage)
+
+    def detach(self) -> None:
+        """Let the programs run no more; what they wrote can still be read."""
+        for fd in self._link_fds:
+            os.close(fd)
+        self._link_fds = ()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.detach()
+        self.transport.close()
+        self.counters.close()
