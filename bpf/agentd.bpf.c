@@ -29,6 +29,8 @@ BPF_F_TABLE("array", u32, struct agentd_counters, counters, AGENTD_CPUS,
 /* Keep the compiler from dropping a bound that the verifier needs to see. */
 #define KEEP(value) asm volatile("" : "+r"(value))
 
+#include "context.h"
+
 static __always_inline struct agentd_counters *cpu_counters(void)
 {
 	u32 cpu = bpf_get_smp_processor_id();
@@ -48,23 +50,11 @@ static __always_inline u64 next_seq(struct agentd_counters *c)
 }
 
 #ifdef FILTER_CGROUP_ID
-static __always_inline u64 kernfs_id(void *cgroup)
-{
-	void *kn = NULL;
-	u64 id = 0;
-
-	READ(kn, cgroup, CGROUP_KN);
-	READ(id, kn, KERNFS_NODE_ID);
-	return id;
-}
-
 static __always_inline bool in_filter(void *task)
 {
-	void *cset = NULL, *cgroup = NULL;
+	void *cgroup = task_cgroup(task);
 	int level = -1;
 
-	READ(cset, task, TASK_CGROUPS);
-	READ(cgroup, cset, CSS_SET_DFL_CGRP);
 	READ(level, cgroup, CGROUP_LEVEL);
 	if (level < FILTER_CGROUP_LEVEL)
 		return false;
@@ -149,50 +139,79 @@ static __always_inline void fill_header(struct agentd_header *h, void *task, u32
 struct exec_source {
 	void *task;
 	void *filename;
+	void *exe;
+	void *fs;
 	void *args;
 	u32 args_count;
 	u32 args_total_bytes;
+	u32 flags;
 	u64 seq;
 };
 
-/*
- * Fill a reserved record that has room for filename_max (a power of two) and
- * args_max of text, both constants for the verifier. A filename that does not
- * fit is left out rather than cut; returns whether it did.
- */
-static __always_inline bool fill_exec(struct agentd_exec *e, struct exec_source *s,
-				      u32 filename_max, u32 args_max)
+/* The filename, or nothing where it does not fit: it is never cut. */
+static __always_inline u64 fill_filename(char *text, u64 max, void *filename, bool *fits)
 {
-	char *text = (char *)(e + 1);
-	u32 args_bytes = s->args_total_bytes;
-	bool fits = true;
-	u32 n;
+	u64 n = bpf_probe_read_kernel_str(text, max, filename);
 
-	fill_header(&e->header, s->task, AGENTD_EXEC, s->seq, sizeof(*e));
-	n = bpf_probe_read_kernel_str(text, filename_max, s->filename);
-	if (n >= filename_max) {	/* as an error is, too */
-		fits = false;
+	if (n >= max) {		/* as an error is, too */
+		*fits = false;
 		n = 0;
 	}
 	KEEP(n);
-	n &= filename_max - 1;
+	return n & (max - 1);
+}
+
+/*
+ * Fill a record that has room for filename_max (a power of two), twice path_max
+ * and args_max of text, all constants for the verifier. Returns whether the
+ * filename and the paths fit.
+ */
+static __always_inline bool fill_exec(struct agentd_exec *e, struct exec_source *s,
+				      u32 filename_max, u32 path_max, u32 args_max)
+{
+	char *text = (char *)(e + 1);
+	u64 args_bytes = s->args_total_bytes;
+	bool fits = true, cut = false;
+	u64 n, m;
+
+	fill_header(&e->header, s->task, AGENTD_EXEC, s->seq, sizeof(*e));
+	fill_context(e, s->task, s->exe);
+	e->header.flags = s->flags;
+	n = fill_filename(text, filename_max, s->filename, &fits);
+	e->filename_bytes = n;
+	m = walk_path(text + n, path_max, (char *)s->exe + OFF_FILE_PATH, &cut);
+	e->path_bytes = m;
+	n += m;
+	if (cut) {
+		e->header.flags |= AGENTD_PATH_TRUNCATED;
+		fits = false;
+	}
+	m = walk_path(text + n, path_max, (char *)s->fs + OFF_FS_STRUCT_PWD, &cut);
+	e->cwd_bytes = m;
+	n += m;
+	if (cut) {
+		e->header.flags |= AGENTD_CWD_TRUNCATED;
+		fits = false;
+	}
+#ifndef OFF_MOUNT_MNT
+	e->header.flags |= AGENTD_PATH_TRUNCATED | AGENTD_CWD_TRUNCATED;
+#endif
 	if (args_bytes > args_max)
 		args_bytes = args_max;
 	if (bpf_probe_read_user(text + n, args_bytes, s->args))
 		args_bytes = 0;
-	if (args_bytes != s->args_total_bytes || !fits)
-		e->header.flags = AGENTD_ARGS_TRUNCATED;
+	if (args_bytes != s->args_total_bytes || !e->filename_bytes)
+		e->header.flags |= AGENTD_ARGS_TRUNCATED;
 	e->header.record_bytes = sizeof(*e) + n + args_bytes;
-	e->filename_bytes = n;
 	e->args_bytes = args_bytes;
 	e->args_total_bytes = s->args_total_bytes;
 	e->args_count = s->args_count;
 	return fits;
 }
 
-#define SMALL AGENTD_SMALL_FILENAME, AGENTD_SMALL_ARGS
-#define MEDIUM AGENTD_MEDIUM_FILENAME, AGENTD_MEDIUM_ARGS
-#define LARGE AGENTD_LARGE_FILENAME, AGENTD_LARGE_ARGS
+#define SMALL AGENTD_SMALL_FILENAME, AGENTD_SMALL_PATH, AGENTD_SMALL_ARGS
+#define MEDIUM AGENTD_MEDIUM_FILENAME, AGENTD_MEDIUM_PATH, AGENTD_MEDIUM_ARGS
+#define LARGE AGENTD_LARGE_FILENAME, AGENTD_LARGE_PATH, AGENTD_LARGE_ARGS
 
 /* Whether this thread's exit ends the process. */
 static __always_inline bool is_last_thread(struct bpf_raw_tracepoint_args *ctx, void *signal)
@@ -245,6 +264,35 @@ static __always_inline u32 exit_status(void *leader, void *signal)
 	return status;
 }
 
+/* Bytes read from storage and written to it, of one task_io_accounting. */
+static __always_inline void add_io(struct agentd_exit *e, void *ioac)
+{
+#ifdef OFF_SIGNAL_IOAC
+	u64 read = 0, written = 0;
+
+	READ(read, ioac, IOAC_READ_BYTES);
+	READ(written, ioac, IOAC_WRITE_BYTES);
+	e->read_bytes += read;
+	e->written_bytes += written;
+#endif
+}
+
+static __always_inline void fill_io(struct agentd_exit *e, void *task, void *leader,
+				    void *signal)
+{
+#ifdef OFF_SIGNAL_IOAC
+	e->read_bytes = 0;
+	e->written_bytes = 0;
+	add_io(e, (char *)signal + OFF_SIGNAL_IOAC);
+	add_io(e, (char *)leader + OFF_TASK_IOAC);
+	if (task != leader)
+		add_io(e, (char *)task + OFF_TASK_IOAC);
+#else
+	e->read_bytes = -1;
+	e->written_bytes = -1;
+#endif
+}
+
 static __always_inline void fill_exit(struct agentd_exit *e, void *task, u64 seq)
 {
 	void *signal = NULL, *leader = NULL;
@@ -255,6 +303,7 @@ static __always_inline void fill_exit(struct agentd_exit *e, void *task, u64 seq
 	e->exit_code = exit_status(leader, signal);
 	fill_times(e, task, leader, signal);
 	READ(e->max_rss_pages, signal, SIGNAL_MAXRSS);
+	fill_io(e, task, leader, signal);
 }
 
 #ifndef AGENTD_PERFBUF
@@ -293,15 +342,16 @@ enum submission { NO_ROOM, TOO_LONG, SUBMITTED };
 
 /* Try one size class. What is too long for it is cut if it may be. */
 static __always_inline enum submission submit_exec_class(struct exec_source *s,
-							 u32 filename_max, u32 args_max,
-							 bool may_cut)
+							 u32 filename_max, u32 path_max,
+							 u32 args_max, bool may_cut)
 {
 	struct agentd_exec *e = events.ringbuf_reserve(sizeof(struct agentd_exec) +
-						       filename_max + args_max);
+						       filename_max + 2 * path_max +
+						       args_max);
 
 	if (!e)
 		return NO_ROOM;
-	if (!fill_exec(e, s, filename_max, args_max) && !may_cut) {
+	if (!fill_exec(e, s, filename_max, path_max, args_max) && !may_cut) {
 		/* with a wake-up: only the first record after an empty ring has one */
 		events.ringbuf_discard(e, 0);
 		return TOO_LONG;
@@ -372,7 +422,7 @@ static __always_inline int report_exit(void *ctx, struct agentd_counters *c, voi
 struct exec_scratch {
 	u64 claims;
 	struct agentd_exec exec;
-	char text[AGENTD_LARGE_FILENAME + AGENTD_LARGE_ARGS];
+	char text[AGENTD_LARGE_FILENAME + 2 * AGENTD_LARGE_PATH + AGENTD_LARGE_ARGS];
 };
 
 #define SCRATCHES 2
@@ -469,13 +519,20 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 	struct exec_source s = { .task = (void *)ctx->args[0] };
 	struct agentd_counters *c = cpu_counters();
 	u64 start = 0, end = 0;
-	void *mm = NULL;
+	void *mm = NULL, *interp = NULL;
 
 	if (!c || !begin(c, s.task, AGENTD_EXEC, &s.seq))
 		return 0;
 	READ(s.filename, bprm, LINUX_BINPRM_FILENAME);
+	READ(interp, bprm, LINUX_BINPRM_INTERP);
 	READ(s.args_count, bprm, LINUX_BINPRM_ARGC);
 	READ(mm, s.task, TASK_MM);
+	READ(s.exe, mm, MM_EXE_FILE);
+	READ(s.fs, s.task, TASK_FS);
+	if (interp != s.filename)
+		s.flags |= AGENTD_SCRIPT;
+	if (is_unlinked((char *)s.exe + OFF_FILE_PATH))
+		s.flags |= AGENTD_UNLINKED;
 	READ(start, mm, MM_ARG_START);
 	READ(end, mm, MM_ARG_END);
 	s.args = (void *)start;

@@ -9,7 +9,8 @@
  * load and can never be a wrong byte at run time.
  *
  * To keep that reading simple the file holds only: #define NAME NUMBER,
- * structs of __u32, __u64 and char[N], and structs nested as first member.
+ * structs of __u32, __u64 and char[N], and structs nested in them: as the first
+ * member one that is continued, further on one that is a single value of bytes.
  * Members are ordered so that there is no padding on any architecture.
  */
 #ifndef AGENTD_H
@@ -26,16 +27,27 @@
 #define AGENTD_LATE 2
 #define AGENTD_FORCED 4
 #define AGENTD_INFERRED 8
+#define AGENTD_PATH_TRUNCATED 16	/* the names next to the root are missing */
+#define AGENTD_CWD_TRUNCATED 32
+#define AGENTD_SCRIPT 64		/* what runs is the interpreter of filename */
+#define AGENTD_UNLINKED 128		/* the running file has no name */
+
+/* A number that was never set: of login_uid, audit_session */
+#define AGENTD_UNSET 4294967295
 
 /*
  * What an exec record can hold of its text, by size class, in bytes. Filenames
- * by powers of two; the largest is more than PATH_MAX and so always enough.
+ * by powers of two; the largest is more than PATH_MAX and so always enough. A
+ * single name of a path may have half of the room that the path has.
  */
 #define AGENTD_SMALL_FILENAME 64
+#define AGENTD_SMALL_PATH 96
 #define AGENTD_SMALL_ARGS 128
 #define AGENTD_MEDIUM_FILENAME 256
+#define AGENTD_MEDIUM_PATH 512
 #define AGENTD_MEDIUM_ARGS 2048
 #define AGENTD_LARGE_FILENAME 8192
+#define AGENTD_LARGE_PATH 2048
 #define AGENTD_LARGE_ARGS 16384
 
 /* What every record begins with. Processes are named by thread-group leader. */
@@ -60,13 +72,44 @@ struct agentd_fork {
 	struct agentd_header header;
 };
 
-/* sched_process_exec: filename (with its NUL) and arguments follow as text */
+/*
+ * Where and as whom something runs, and out of which file: what recurs. To
+ * user space a record's place is one value, looked into once.
+ */
+struct agentd_place {
+	__u32 real_uid;
+	__u32 real_gid;
+	__u64 caps_effective;		/* a bit for each capability */
+	__u64 caps_permitted;
+	__u32 login_uid;		/* who logged in, whatever became of the uid since */
+	__u32 audit_session;
+	__u32 mnt_ns;			/* inode numbers, as in /proc/PID/ns */
+	__u32 pid_ns;
+	__u64 cgroup_id;		/* inode number of the cgroup v2 folder */
+	__u64 exe_inode;
+	__u32 exe_device;		/* super_block.s_dev: major << 20 | minor */
+	__u32 reserved;
+	char tty[16];			/* tty_struct.name, as pts3; empty without */
+};
+
+/*
+ * sched_process_exec. Four texts follow: filename (with its NUL), the paths of
+ * the running file and of the working directory (their names from the end up
+ * to the root, each with its NUL), and the arguments.
+ */
 struct agentd_exec {
 	struct agentd_header header;
 	__u32 filename_bytes;		/* of text: linux_binprm.filename */
+	__u32 path_bytes;		/* of text: mm.exe_file */
+	__u32 cwd_bytes;		/* of text: fs_struct.pwd */
 	__u32 args_bytes;		/* of text: the copy of mm.arg_start..arg_end */
 	__u32 args_total_bytes;		/* mm.arg_end - mm.arg_start, the true length */
 	__u32 args_count;		/* linux_binprm.argc */
+	__u32 process_group;		/* the leader's tgid, in the initial pid namespace */
+	__u32 session;
+	__u32 ns_tgid;			/* in its own pid namespace */
+	__u32 reserved;
+	struct agentd_place place;
 };
 
 /* sched_process_exit of the last thread */
@@ -77,6 +120,8 @@ struct agentd_exit {
 	__u64 stime_ns;
 	__u64 runtime_ns;		/* exact, up to the last context switch */
 	__u64 max_rss_pages;		/* signal_struct.maxrss */
+	__u64 read_bytes;		/* from storage; all ones if not accounted here */
+	__u64 written_bytes;
 };
 
 /* One element per possible CPU, mapped by user space, never reset. */

@@ -7,6 +7,7 @@ from typing import Any
 from agentd.core.accounting import STAGE_RESERVE, KernelCounters, causes
 from agentd.core.event import Exec, Exit, Fork
 from agentd.core.pipeline import Delivery
+from agentd.core.place import Place
 from agentd.core.wire import Wire, parse_wire
 from agentd.paths import bpf_dir
 
@@ -41,14 +42,58 @@ def fork(**fields: Any) -> Fork:
     return Fork(**(_DEFAULTS | {"kind": FORK, "record_bytes": size} | fields))
 
 
-def execed(filename: bytes = b"/bin/x", args: bytes = b"x\0", **fields: Any) -> Exec:
+_PLACE = Place(
+    real_uid=0,
+    real_gid=0,
+    caps_effective=0,
+    caps_permitted=0,
+    login_uid=WIRE.constant("AGENTD_UNSET"),
+    audit_session=WIRE.constant("AGENTD_UNSET"),
+    mnt_ns=4026531841,
+    pid_ns=4026531836,
+    cgroup_id=1,
+    exe_inode=0,
+    exe_device=0,
+    reserved=0,
+    tty=bytes(16),
+)
+
+
+def place(**fields: Any) -> bytes:
+    """The bytes of a place; what is not given has a default."""
+    return WIRE.layout("agentd_place").compile().pack(*_PLACE._replace(**fields))
+
+
+def names_of(path: bytes) -> bytes:
+    """A path as it stands in a record: from its end up to the root."""
+    return b"".join(name + b"\0" for name in reversed(path.split(b"/")) if name)
+
+
+def execed(
+    filename: bytes = b"/bin/x",
+    args: bytes = b"x\0",
+    path: bytes | None = None,
+    cwd: bytes = b"/",
+    **fields: Any,
+) -> Exec:
     """An exec event with its text; the lengths follow from it."""
+    path = filename if path is None else path
     filename_bytes = len(filename) + 1 if filename else 0
-    size = WIRE.layout("agentd_exec").size + filename_bytes + len(args)
+    texts_bytes = len(names_of(path)) + len(names_of(cwd)) + len(args)
+    size = WIRE.layout("agentd_exec").size + filename_bytes + texts_bytes
     texts = {
+        "process_group": 100,
+        "session": 100,
+        "ns_tgid": 100,
+        "reserved": 0,
+        "place": place(),
         "filename": filename,
+        "path": path,
+        "cwd": cwd,
         "args": args,
         "filename_bytes": filename_bytes,
+        "path_bytes": len(names_of(path)),
+        "cwd_bytes": len(names_of(cwd)),
         "args_bytes": len(args),
         "args_total_bytes": len(args),
         "args_count": args.count(b"\0"),
@@ -60,14 +105,16 @@ def exited(**fields: Any) -> Exit:
     """An exit event; what is not given has a default."""
     size = WIRE.layout("agentd_exit").size
     ending = {"exit_code": 0, "utime_ns": 0, "stime_ns": 0, "runtime_ns": 0, "max_rss_pages": 1}
+    ending |= {"read_bytes": 0, "written_bytes": 0}
     return Exit(**(_DEFAULTS | {"kind": EXIT, "record_bytes": size} | ending | fields))
 
 
 def record(event: Fork | Exec | Exit) -> bytes:
     """The bytes that the kernel would have written for an event."""
     if isinstance(event, Exec):
-        fixed = WIRE.layout("agentd_exec").compile().pack(*event[:-2])
-        return fixed + (event.filename + b"\0" if event.filename_bytes else b"") + event.args
+        fixed = WIRE.layout("agentd_exec").compile().pack(*event[:-4])
+        filename = event.filename + b"\0" if event.filename_bytes else b""
+        return fixed + filename + names_of(event.path) + names_of(event.cwd) + event.args
     name = "agentd_fork" if isinstance(event, Fork) else "agentd_exit"
     return WIRE.layout(name).compile().pack(*event)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from agentd.core.event import Event, Exec, Exit, Fork
 from agentd.core.wire import Layout, Wire, WireError
@@ -19,7 +19,14 @@ Span = tuple[int, int]
 
 _CPU = Fork._fields.index("cpu")
 _KIND = Fork._fields.index("kind")
+_FLAGS = Fork._fields.index("flags")
 _RECORD_BYTES = Fork._fields.index("record_bytes")
+
+_TAILS_KEPT = 1024
+_TailKey: TypeAlias = tuple[bytes, int, int, int, int]
+"""What follows an exec's numbers, the lengths of three texts in it, and the flags."""
+_Tail: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
+"""place, filename, path, cwd, args"""
 
 # Event(*fields) would run Python for each event; this makes the same object in C.
 _make = tuple.__new__
@@ -38,7 +45,14 @@ class Decoder:
         header = wire.layout("agentd_header")
         self._header = header.compile()
         _check(wire.layout("agentd_fork"), Fork, ())
-        self._exec = _rest(header, wire.layout("agentd_exec"), Exec, ("filename", "args"))
+        texts = ("filename", "path", "cwd", "args")
+        self._exec = _rest(header, wire.layout("agentd_exec"), Exec, ("place", *texts))
+        self._place_bytes = wire.layout("agentd_place").size
+        self._cut_flags = (
+            wire.constant("AGENTD_PATH_TRUNCATED"),
+            wire.constant("AGENTD_CWD_TRUNCATED"),
+        )
+        self._tails: dict[_TailKey, _Tail] = {}
         self._exit = _rest(header, wire.layout("agentd_exit"), Exit, ())
         self._fork_kind = wire.constant("AGENTD_FORK")
         self._exec_kind = wire.constant("AGENTD_EXEC")
@@ -80,25 +94,53 @@ class Decoder:
         self, header: tuple[int, ...], data: bytes, offset: int, record_bytes: int
     ) -> Exec | None:
         rest = self._exec
-        fixed_bytes = self._header.size + rest.size
+        fixed_bytes = self._header.size + rest.size + self._place_bytes
         if record_bytes < fixed_bytes:
             return None
         fields = rest.unpack_from(data, offset)
-        filename_bytes, args_bytes = fields[0], fields[1]
-        if fixed_bytes + filename_bytes + args_bytes != record_bytes:
+        filename_bytes, path_bytes, cwd_bytes, args_bytes = fields[:4]
+        if fixed_bytes + filename_bytes + path_bytes + cwd_bytes + args_bytes != record_bytes:
             return None
-        text = offset + rest.size
-        args = text + filename_bytes
-        filename = data[text : args - 1] if filename_bytes else b""
-        return _make(Exec, (*header, *fields, filename, data[args : args + args_bytes]))
+        start = offset + rest.size
+        end = offset + record_bytes - self._header.size
+        key = (data[start:end], filename_bytes, path_bytes, cwd_bytes, header[_FLAGS])
+        tail = self._tails.get(key) or self._add_tail(key)
+        return _make(Exec, header + fields + tail)
+
+    def _add_tail(self, key: _TailKey) -> _Tail:
+        """Take apart what follows an exec's numbers; the same commands recur, and share it."""
+        if len(self._tails) >= _TAILS_KEPT:
+            self._tails.clear()
+        tail, filename_bytes, path_bytes, cwd_bytes, flags = key
+        filename = self._place_bytes
+        path = filename + filename_bytes
+        cwd = path + path_bytes
+        args = cwd + cwd_bytes
+        path_cut, cwd_cut = (flags & flag for flag in self._cut_flags)
+        parts = self._tails[key] = (
+            tail[:filename],
+            tail[filename : path - 1] if filename_bytes else b"",
+            _join(tail[path:cwd], path_cut) if path_bytes else b"",
+            _join(tail[cwd:args], cwd_cut),
+            tail[args:],
+        )
+        return parts
+
+
+def _join(names: bytes, cut: int) -> bytes:
+    """The path of names that stand from its end up to the root."""
+    path = b"/".join(reversed(names.split(b"\0")[:-1]))
+    return path if cut else b"/" + path
 
 
 def _rest(
-    header: Layout, layout: Layout, event: type[NamedTuple], text_fields: tuple[str, ...]
+    header: Layout, layout: Layout, event: type[NamedTuple], tail: tuple[str, ...]
 ) -> struct.Struct:
-    """What follows the header in a record, if header and rest are the event's fields."""
-    _check(layout, event, text_fields)
-    return struct.Struct("=" + "".join(m.code for m in layout.members[len(header.members) :]))
+    """What follows the header in a record, up to the tail, if these are the event's fields."""
+    opaque = tuple(name for name in tail if name in layout.names)
+    _check(layout, event, tuple(name for name in tail if name not in opaque))
+    members = layout.members[len(header.members) : len(layout.members) - len(opaque)]
+    return struct.Struct("=" + "".join(member.code for member in members))
 
 
 def _check(layout: Layout, event: type[NamedTuple], text_fields: tuple[str, ...]) -> None:

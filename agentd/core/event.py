@@ -47,11 +47,24 @@ class Exec(NamedTuple):
     gid: int
     comm: bytes
     filename_bytes: int
+    path_bytes: int
+    cwd_bytes: int
     args_bytes: int
     args_total_bytes: int
     args_count: int
+    process_group: int
+    session: int
+    ns_tgid: int
+    reserved: int
+    place: bytes
+    """Where and as whom it runs, ``core.place`` looks into it."""
     filename: bytes
     """As given to execve(2), without its NUL; empty when it could not be had."""
+    path: bytes
+    """Of the running file, in its mount namespace; empty when it could not be had. Where the flags
+    say that it is cut, its first names and the slash before them are missing."""
+    cwd: bytes
+    """The working directory, likewise."""
     args: bytes
     """Arguments, each ended by a NUL, ``args_bytes`` of ``args_total_bytes``."""
 
@@ -81,6 +94,8 @@ class Exit(NamedTuple):
     stime_ns: int
     runtime_ns: int
     max_rss_pages: int
+    read_bytes: int
+    written_bytes: int
 
 
 class Lost(NamedTuple):

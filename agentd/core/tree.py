@@ -170,7 +170,7 @@ class Tree:
     def _exec(self, event: Exec) -> Applied:
         key = _key(event)
         parent_key, parent = self._parent(event)
-        image = self._shared(Image(_text(event.comm), event.filename, event.args, event.args_count))
+        image = self._shared(_image(event))
         process = self.find(key)
         changed = False
         if process is None:
@@ -241,6 +241,11 @@ class Tree:
                 self.misses[Misses.EXIT_MISSED] += 1
                 self._exited.remember(previous.key, previous)
         self._live[tgid] = process
+
+
+def _image(event: Exec) -> Image:
+    executable = event.path or event.filename
+    return Image(_text(event.comm), executable, event.args, event.args_count)
 
 
 def _text(comm: bytes) -> bytes:

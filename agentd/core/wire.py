@@ -36,7 +36,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One C struct: its members in order, those of a nested struct in the place of it."""
+    """One C struct: its members in order, those of the struct that it continues first."""
 
     name: str
     members: tuple[Member, ...]
@@ -108,11 +108,13 @@ def _parse_struct(
         kind, member_name, count = match.groups()
         if kind.startswith("struct"):
             inner = layouts.get(kind.split()[1])
-            if inner is None or offset or count:
-                raise WireError(f"struct {name}: {kind} must be known and the first member")
-            own.append(Member(member_name, 0, inner.size, ""))
-            flat.extend(inner.members)
-            offset = inner.size
+            if inner is None or count or offset % 8:
+                raise WireError(f"struct {name}: {kind} must be known, and stand at an 8th byte")
+            continued = offset == 0
+            opaque = Member(member_name, offset, inner.size, "" if continued else f"{inner.size}s")
+            own.append(opaque)
+            flat.extend(inner.members if continued else [opaque])
+            offset += inner.size
             continue
         members = _expand(name, kind, member_name, _count(count, constants), offset)
         own.extend(members[:1])

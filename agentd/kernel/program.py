@@ -45,14 +45,53 @@ _MEMBERS = {
     "MM_ARG_END": ("mm_struct", "arg_end"),
     "LINUX_BINPRM_FILENAME": ("linux_binprm", "filename"),
     "LINUX_BINPRM_ARGC": ("linux_binprm", "argc"),
-}
-_CGROUP_MEMBERS = {
+    "LINUX_BINPRM_INTERP": ("linux_binprm", "interp"),
+    "MM_EXE_FILE": ("mm_struct", "exe_file"),
+    "FILE_PATH": ("file", "f_path"),
+    "FILE_INODE": ("file", "f_inode"),
+    "INODE_I_INO": ("inode", "i_ino"),
+    "INODE_I_SB": ("inode", "i_sb"),
+    "SUPER_BLOCK_S_DEV": ("super_block", "s_dev"),
+    "PATH_DENTRY": ("path", "dentry"),
+    "PATH_MNT": ("path", "mnt"),
+    "DENTRY_D_PARENT": ("dentry", "d_parent"),
+    "DENTRY_D_NAME_NAME": ("dentry", "d_name.name"),
+    "DENTRY_D_HASH_PPREV": ("dentry", "d_hash.pprev"),
+    "VFSMOUNT_MNT_ROOT": ("vfsmount", "mnt_root"),
+    "TASK_FS": ("task_struct", "fs"),
+    "FS_STRUCT_PWD": ("fs_struct", "pwd"),
+    "CRED_UID": ("cred", "uid"),
+    "CRED_GID": ("cred", "gid"),
+    "CRED_CAP_EFFECTIVE": ("cred", "cap_effective"),
+    "CRED_CAP_PERMITTED": ("cred", "cap_permitted"),
+    "TASK_NSPROXY": ("task_struct", "nsproxy"),
+    "NSPROXY_MNT_NS": ("nsproxy", "mnt_ns"),
+    "TASK_THREAD_PID": ("task_struct", "thread_pid"),
+    "PID_LEVEL": ("pid", "level"),
+    "PID_NUMBERS": ("pid", "numbers"),
+    "PID_NAMESPACE_INUM": ("pid_namespace", "ns.inum"),
+    "SIGNAL_PIDS": ("signal_struct", "pids"),
+    "SIGNAL_TTY": ("signal_struct", "tty"),
+    "TTY_NAME": ("tty_struct", "name"),
     "TASK_CGROUPS": ("task_struct", "cgroups"),
     "CSS_SET_DFL_CGRP": ("css_set", "dfl_cgrp"),
-    "CGROUP_LEVEL": ("cgroup", "level"),
     "CGROUP_KN": ("cgroup", "kn"),
     "KERNFS_NODE_ID": ("kernfs_node", "id"),
 }
+_FILTER_MEMBERS = {"CGROUP_LEVEL": ("cgroup", "level")}
+_OPTIONAL_MEMBERS = {
+    "MOUNT_MNT": ("mount", "mnt"),
+    "MOUNT_MNT_PARENT": ("mount", "mnt_parent"),
+    "MOUNT_MNT_MOUNTPOINT": ("mount", "mnt_mountpoint"),
+    "MNT_NAMESPACE_INUM": ("mnt_namespace", "ns.inum"),
+    "TASK_LOGINUID": ("task_struct", "loginuid"),
+    "TASK_SESSIONID": ("task_struct", "sessionid"),
+    "TASK_IOAC": ("task_struct", "ioac"),
+    "SIGNAL_IOAC": ("signal_struct", "ioac"),
+    "IOAC_READ_BYTES": ("task_io_accounting", "read_bytes"),
+    "IOAC_WRITE_BYTES": ("task_io_accounting", "write_bytes"),
+}
+"""Not in every kernel's build, or not in its headers; what needs them is then left out."""
 _ANCESTORS = ("cgroup", "ancestors")
 """Pointers, since kernel 6.1; before, ``ancestor_ids`` held the ids themselves."""
 _ANCESTOR_IDS = ("cgroup", "ancestor_ids")
@@ -145,19 +184,20 @@ def _btf_flags(btf: Btf, settings: Settings) -> list[str]:
     members = dict(_MEMBERS)
     flags = []
     if settings.cgroup:
-        members |= _CGROUP_MEMBERS
+        members |= _FILTER_MEMBERS
         has_pointers = btf.has_member(*_ANCESTORS)
         members["CGROUP_ANCESTORS"] = _ANCESTORS if has_pointers else _ANCESTOR_IDS
         flags += [] if has_pointers else ["-DCGROUP_ANCESTOR_IDS"]
     if btf.tracepoint_args("sched_process_exit") > 1:
         flags.append("-DHAVE_GROUP_DEAD")
+    members |= {name: m for name, m in _OPTIONAL_MEMBERS.items() if btf.has_member(*m)}
     flags += [f"-DOFF_{name}={btf.offset(*member)}" for name, member in members.items()]
     return flags
 
 
 def _header_variants(text: str, common: list[str], settings: Settings) -> list[Source]:
     """Against kernel headers: what cannot be looked up beforehand is tried."""
-    members = dict(_MEMBERS) | (_CGROUP_MEMBERS if settings.cgroup else {})
+    members = dict(_MEMBERS) | (_FILTER_MEMBERS if settings.cgroup else {})
     offsets = [_offsetof(name, member) for name, member in members.items()]
     includes = "".join(f"#include <{name}>\n" for name in _KERNEL_INCLUDES)
     cgroup_flags = [

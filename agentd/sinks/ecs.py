@@ -7,17 +7,19 @@ neither break a line nor reach a terminal as an escape.
 
 from __future__ import annotations
 
-import base64
 import time
 from json.encoder import encode_basestring_ascii as _quote
 
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code, scale_cpu_times
-from agentd.core.event import Exit, Lost, kind_names
+from agentd.core.event import Exec, Exit, Lost, kind_names
 from agentd.core.tree import Image
 from agentd.core.wire import Wire
+from agentd.sinks.ecs_exec import ExecRenderer
+from agentd.sinks.text_values import as_text, raw_parts
 
 _SECOND_NS = 1_000_000_000
+_NOT_ACCOUNTED = (1 << 64) - 1
 
 _PARTS_KEPT = 512
 """Of each sort; recurring parts recur soon, so all are dropped when there are more."""
@@ -26,6 +28,8 @@ _FLAG_NAMES = {
     "late": "AGENTD_LATE",
     "forced": "AGENTD_FORCED",
     "args_truncated": "AGENTD_ARGS_TRUNCATED",
+    "path_truncated": "AGENTD_PATH_TRUNCATED",
+    "cwd_truncated": "AGENTD_CWD_TRUNCATED",
     "inferred": "AGENTD_INFERRED",
 }
 _TYPES = {"fork": "start", "exec": "start", "exit": "end"}
@@ -44,6 +48,7 @@ class EcsRenderer:
         self._actions = tuple(_action(_TYPES[name], name) for name in self._kind_names)
         self._change = _action("change", "exec")
         self._flags = {name: wire.constant(macro) for name, macro in _FLAG_NAMES.items()}
+        self._execs = ExecRenderer(wire)
         self._processes: dict[tuple[int, int], tuple[str, str]] = {}
         self._images: dict[Image, tuple[str, str]] = {}
         self._parents: dict[tuple[int, int, Image | None], str] = {}
@@ -57,6 +62,7 @@ class EcsRenderer:
         actions, change = self._actions, self._change
         known_process, known_image = self._processes.get, self._images.get
         known_parent = self._parents.get
+        execs, known_exec = self._execs, self._execs.parts.get
         lines = []
         for sequence, entry in enumerate(batch.entries, batch.first_sequence):
             if isinstance(entry, Lost):
@@ -67,20 +73,28 @@ class EcsRenderer:
                 :12
             ]
             when = self._time(ns + offset_ns)
-            ended = details = ""
+            more = details = raw = ""
             if isinstance(event, Exit):
-                ended, details = self._ending(event, when)
-            key = (tgid, start_ns)
-            process, start = known_process(key) or self._add_process(key, offset_ns)
-            what, raw = known_image(image) or self._add_image(image)
+                more, details = self._ending(event, when)
+            elif isinstance(event, Exec):
+                key = execs.key(event)
+                more, details, raw = known_exec(key) or execs.add(key)
+                more += f',"group_leader":{{"pid":{event.process_group}}}'
+                more += f',"session_leader":{{"pid":{event.session}}}'
+                details += f',"pid_inside":{event.ns_tgid}}}'
+            own = (tgid, start_ns)
+            process, start = known_process(own) or self._add_process(own, offset_ns)
+            what, image_raw = known_image(image) or self._add_image(image)
+            if raw or image_raw:
+                details += f',"raw":{{{",".join(filter(None, (image_raw, raw)))}}}'
             parent_key = (parent, parent_start_ns, parent_image)
             whose = known_parent(parent_key) or self._add_parent(parent_key)
             lines.append(
                 f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
                 f'{change if changed else actions[kind]},"sequence":{sequence}}},'
-                f'"process":{{{process}{what}{start}{ended},'
+                f'"process":{{{process}{what}{start}{more},'
                 f'"user":{{"id":"{uid}"}},"group":{{"id":"{gid}"}}{whose}}},'
-                f'"agentd":{{"cpu":{cpu},"seq":{seq},"boottime_ns":{ns}{details}{raw},'
+                f'"agentd":{{"cpu":{cpu},"seq":{seq},"boottime_ns":{ns}{details},'
                 f'"flags":{self._flag_list(flags) if flags else "[]"}}}}}\n'
             )
         return "".join(lines).encode("ascii")
@@ -94,7 +108,7 @@ class EcsRenderer:
             f',"end":"{when}"{code}',
             f'{killed},"core_dumped":{"true" if core_dumped else "false"}'
             f',"cpu_user_seconds":{user_ns / 1e9:.9f},"cpu_system_seconds":{system_ns / 1e9:.9f}'
-            f',"max_rss_bytes":{event.max_rss_pages * self._page_bytes}',
+            f',"max_rss_bytes":{event.max_rss_pages * self._page_bytes}{_io(event)}',
         )
 
     def _lost(self, lost: Lost, sequence: int, offset_ns: int) -> str:
@@ -147,6 +161,13 @@ class EcsRenderer:
         return f"{self._second_text}{ns:09d}Z"
 
 
+def _io(event: Exit) -> str:
+    """Nothing where the kernel keeps no account of it."""
+    if event.read_bytes == _NOT_ACCOUNTED:
+        return ""
+    return f',"read_bytes":{event.read_bytes},"written_bytes":{event.written_bytes}'
+
+
 def _action(event_type: str, name: str) -> str:
     return f'"type":["{event_type}"],"action":"{name}"'
 
@@ -156,9 +177,9 @@ def _render_parent(entity: str, tgid: int, start_ns: int, image: Image | None) -
         return " "
     known = ""
     if image is not None:
-        known = f',"name":{_quote(_text(image.name))}'
+        known = f',"name":{_quote(as_text(image.name))}'
         if image.executable:
-            known += f',"executable":{_quote(_text(image.executable))}'
+            known += f',"executable":{_quote(as_text(image.executable))}'
     return f',"parent":{{"pid":{tgid},"entity_id":"{entity}-{tgid}-{start_ns}"{known}}}'
 
 
@@ -169,30 +190,11 @@ def split_args(args: bytes) -> list[bytes]:
 
 
 def _render_image(image: Image) -> tuple[str, str]:
-    text = f'"name":{_quote(_text(image.name))},'
+    text = f'"name":{_quote(as_text(image.name))},'
     if image.executable:
-        text += f'"executable":{_quote(_text(image.executable))},'
+        text += f'"executable":{_quote(as_text(image.executable))},'
     if image.args_count:
-        args = ",".join(_quote(_text(arg)) for arg in split_args(image.args))
+        args = ",".join(_quote(as_text(arg)) for arg in split_args(image.args))
         text += f'"args":[{args}],"args_count":{image.args_count},'
-    raw = {
-        name: base64.b64encode(value).decode("ascii")
-        for name, value in image._asdict().items()
-        if isinstance(value, bytes) and not _is_utf8(value)
-    }
-    if not raw:
-        return text, ""
-    return text, ',"raw":{' + ",".join(f'"{name}":"{value}"' for name, value in raw.items()) + "}"
-
-
-def _text(value: bytes) -> str:
-    """Text; what is not UTF-8 becomes U+FFFD, and the bytes go out as ``agentd.raw``."""
-    return value.decode("utf-8", "replace")
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+    values = {name: value for name, value in image._asdict().items() if isinstance(value, bytes)}
+    return text, raw_parts(values)

@@ -81,7 +81,7 @@ def test_parents_are_named_by_their_own_entity_id(cgroup: Cgroup, tmp_path: Path
         bash, fork, execed, *_ = (line["process"] for line in agent.lines())
     assert fork["parent"]["entity_id"] == bash["entity_id"]
     assert fork["parent"]["name"] == "bash"
-    assert execed["parent"]["executable"] == "/bin/bash"
+    assert execed["parent"]["executable"] == os.path.realpath("/bin/bash")
     assert execed["entity_id"] == fork["entity_id"] != bash["entity_id"]
 
 
@@ -178,7 +178,7 @@ def test_long_name_comes_without_delay(cgroup: Cgroup, tmp_path: Path) -> None:
     with running(tmp_path, cgroup.path, "--output", "json") as agent:
         cgroup.run([str(folder / "program")])
         agent.wait_for_events(2)
-        assert agent.lines()[0]["process"]["executable"] == str(folder / "program")
+        assert agent.lines()[0]["agentd"]["exec"]["filename"] == str(folder / "program")
 
 
 def test_name_that_is_cut_inside_a_character(cgroup: Cgroup, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_name_that_is_cut_inside_a_character(cgroup: Cgroup, tmp_path: Path) -> 
     assert {line["agentd"]["raw"]["name"] for line in lines} == {
         base64.b64encode(name.encode()[:15]).decode()
     }
-    assert lines[0]["process"]["executable"].endswith(name)
+    assert lines[0]["agentd"]["exec"]["filename"].endswith(name)
     assert list(lines[0]["agentd"]["raw"]) == ["name"]
 
 
@@ -213,7 +213,7 @@ def test_bytes_that_are_no_text_are_recoverable(cgroup: Cgroup, tmp_path: Path) 
     _validate(lines)
     raw = lines[0]["agentd"]["raw"]
     assert base64.b64decode(raw["args"]) == os.fsencode(program) + b"\0" + odd + b"\0"
-    assert base64.b64decode(raw["executable"]) == os.fsencode(program)
+    assert base64.b64decode(raw["filename"]) == os.fsencode(program)
     assert base64.b64decode(raw["name"]) == b"pro\xfegram"
     assert lines[0]["process"]["name"] == "pro\ufffdgram"
 
@@ -276,7 +276,7 @@ def test_text_is_aligned(cgroup: Cgroup, tmp_path: Path) -> None:
         heading, *lines = agent.text().splitlines()
     column = heading.index("WHAT")
     assert [line[column - 1] for line in lines] == [" "] * 5
-    assert lines[2][column:] == "/bin/true 'a b'"
+    assert lines[2][column:] == f"{os.path.realpath('/bin/true')} 'a b'"
     assert lines[4][column:].startswith("sh status 4 after ")
 
 

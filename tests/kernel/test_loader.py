@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,9 +114,7 @@ def test_programs_detach_with_their_links(cgroup: Cgroup) -> None:
     with attached(cgroup.path) as tracer:
         cgroup.run(["/bin/true"])
         assert shape(events(tracer.collect())) == ["exec", "exit"]
-        for fd in tracer.handover.link_fds:
-            os.close(fd)
-        tracer.handover = replace(tracer.handover, link_fds=())
+        tracer.capture.detach()
         cgroup.run(["/bin/true"])
         assert tracer.collect() == []
         assert tracer.counters().attempts_total == 2

@@ -19,6 +19,7 @@ from tests.kernel.tracer import Tracer, applied, events, of, shape
 from tests.programs import compile_c
 
 PYTHON = sys.executable
+REAL_PYTHON = os.fsencode(os.path.realpath(PYTHON))
 
 
 def _python(cgroup: Cgroup, code: str) -> dict[str, int]:
@@ -69,7 +70,7 @@ def test_fork_without_exec(cgroup: Cgroup, tracer: Tracer) -> None:
     assert forked.parent_tgid == told["parent"]
     assert read_exit_code(exited.exit_code).status == 7
     images = [a.image.executable for a in applied(entries) if a.event.tgid == told["child"]]
-    assert images == [PYTHON.encode(), PYTHON.encode()]
+    assert images == [REAL_PYTHON, REAL_PYTHON]
 
 
 @pytest.mark.parametrize("how", ["vfork", "posix_spawn", "fork"])
@@ -162,7 +163,7 @@ def test_name_that_a_process_gives_itself(cgroup: Cgroup, tracer: Tracer) -> Non
     entries = tracer.collect()
     images = [a.image for a in applied(entries) if a.event.tgid == told["child"]]
     assert [image.name for image in images] == [b"renamed"] * 2
-    assert [image.executable for image in images] == [PYTHON.encode()] * 2
+    assert [image.executable for image in images] == [REAL_PYTHON] * 2
 
 
 def test_script_is_named_as_given(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from agentd.core.ending import read_exit_code
 from agentd.core.event import Exit
 from tests.cgroup import Cgroup
 from tests.kernel.altered import LoaderSwap, before
+from tests.kernel.available import need_tracing
 from tests.kernel.c_programs import ALL_THREADS_LEAVE, LEADER_LEAVES_THEN_EXIT
+from tests.kernel.old_verifier import fallthrough_back_edges
 from tests.kernel.tracer import Tracer, applied, attached, events, shape
 from tests.programs import compile_c
 
@@ -80,3 +84,22 @@ def test_two_threads_that_both_are_the_last(
         assert dropped >= 300
         assert [sum(kind) for kind in tracer.counters().attempts] == [300, 1, 301 + dropped]
         assert tracer.pipeline.imbalance == 0
+
+
+@pytest.mark.parametrize("name", ["ringbuf", "perfbuf"])
+def test_old_verifiers_know_the_loops(name: str) -> None:
+    """Every loop goes back by a jump, as kernels up to 6.1 require."""
+    need_tracing()
+    command = [sys.executable, "-m", "tests.kernel.old_verifier", name]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout == "done\n"
+
+
+def test_the_model_of_old_verifiers_finds_what_they_refuse() -> None:
+    """A loop whose end runs into its beginning is refused, one that jumps back is not."""
+    mov, loop, leave = b"\xb7\0\0\0\0\0\0\0", b"\x15\0\xfd\xff\0\0\0\0", b"\x95" + bytes(7)
+    assert fallthrough_back_edges(mov + mov + loop + leave) == []
+    into = b"\x05\0\x01\0\0\0\0\0"  # to the middle; the end of the loop runs into its head
+    head = b"\x15\0\x01\0\0\0\0\0"
+    tail = b"\x05\0\xfd\xff\0\0\0\0"
+    assert fallthrough_back_edges(into + mov + head + tail + leave) == [(1, 2)]

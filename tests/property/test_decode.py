@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +12,8 @@ from agentd.core.event import Exec, Exit, Fork
 from tests.records import CPUS, EXEC, EXIT, FORK, WIRE, execed, exited, fork, record
 
 spans = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), max_size=6)
+names = st.binary(min_size=1, max_size=10).map(lambda name: re.sub(rb"[\0/]", b"x", name))
+paths = st.lists(names, min_size=1, max_size=4).map(lambda path: b"/" + b"/".join(path))
 valid = st.one_of(
     st.builds(fork, tgid=st.integers(0, 2**32 - 1), seq=st.integers(0, 2**64 - 1)),
     st.builds(exited, exit_code=st.integers(0, 2**64 - 1)),
@@ -17,6 +21,8 @@ valid = st.one_of(
         execed,
         st.binary(max_size=40).map(lambda name: name.replace(b"\0", b"")),
         st.binary(max_size=80),
+        path=st.just(b"") | paths,
+        cwd=st.just(b"/") | paths,
     ),
 )
 
@@ -38,6 +44,17 @@ def test_bytes_that_look_like_a_record(noise: bytes, kind: int) -> None:
     for event in decoder.decode(data, [(0, len(data))]):
         assert event.record_bytes == len(data) or not isinstance(event, Exec)
         assert event.kind == kind
+
+
+@given(st.lists(names, max_size=4))
+def test_a_path_that_is_cut_has_no_slash_before_it(path: list[bytes]) -> None:
+    """Where the names next to the root are missing, nothing pretends to be the root."""
+    flags = WIRE.constant("AGENTD_PATH_TRUNCATED") | WIRE.constant("AGENTD_CWD_TRUNCATED")
+    joined = b"/".join(path)
+    event = execed(path=joined, cwd=joined, flags=flags)
+    (decoded,) = Decoder(WIRE, CPUS).decode(record(event), [(0, event.record_bytes)])
+    assert isinstance(decoded, Exec)
+    assert (decoded.path, decoded.cwd) == (joined, joined)
 
 
 @given(st.lists(valid, max_size=6))

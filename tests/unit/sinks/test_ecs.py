@@ -14,7 +14,7 @@ from agentd.core.event import Lost
 from agentd.core.pipeline import Entry
 from agentd.core.tree import Applied, Image
 from agentd.sinks.ecs import EcsRenderer
-from tests.records import FORCED, LATE, WIRE, execed, exited, fork
+from tests.records import FORCED, LATE, WIRE, execed, exited, fork, place
 
 BOOT_ID = "0123456789abcdef" + "f" * 16
 OFFSET_NS = 1_700_000_000_000_000_000
@@ -37,6 +37,13 @@ def test_an_exec_says_all_there_is() -> None:
     event = execed(
         boottime_ns=5, seq=77, cpu=1, tgid=12, parent_tgid=3, uid=4, gid=6,
         start_boottime_ns=2, parent_start_boottime_ns=1,
+        filename=b"./true", path=b"/bin/true", cwd=b"/home/x",
+        process_group=12, session=11, ns_tgid=2,
+        place=place(
+            real_uid=7, real_gid=8, exe_inode=99, exe_device=8 << 20 | 1,
+            caps_permitted=(1 << 41) - 1, login_uid=1000, audit_session=3, cgroup_id=44,
+            tty=b"pts3".ljust(16, b"\0"), pid_ns=31, mnt_ns=30,
+        ),
     )  # fmt: skip
     (line,) = _render(Applied(event, IMAGE, PARENT, changed=False), sequence=9)
     assert line == {
@@ -53,9 +60,59 @@ def test_an_exec_says_all_there_is() -> None:
                 "pid": 3, "entity_id": "0123456789abcdef-3-1", "name": "bash",
                 "executable": "/bin/bash",
             },
+            "working_directory": "/home/x", "interactive": True,
+            "real_user": {"id": "7"}, "real_group": {"id": "8"},
+            "group_leader": {"pid": 12}, "session_leader": {"pid": 11},
         },
-        "agentd": {"cpu": 1, "seq": 77, "boottime_ns": 5, "flags": []},
+        "agentd": {
+            "cpu": 1, "seq": 77, "boottime_ns": 5, "flags": [],
+            "exec": {"filename": "./true", "inode": 99, "device": "8:1"},
+            "capabilities": {"effective": "0000000000000000", "permitted": "000001ffffffffff"},
+            "login_uid": 1000, "audit_session": 3, "tty": "pts/3", "cgroup": {"id": 44},
+            "namespaces": {"pid": 31, "mnt": 30, "pid_inside": 2},
+        },
     }  # fmt: skip
+
+
+def test_an_exec_leaves_out_what_is_not_known() -> None:
+    """Without a terminal, a login or a folder that could be read there is no such field."""
+    cut = WIRE.constant("AGENTD_CWD_TRUNCATED")
+    (line,) = _render(Applied(execed(filename=b"", cwd=b"", flags=cut), IMAGE, None, changed=False))
+    assert line["process"]["interactive"] is False
+    assert "working_directory" not in line["process"]
+    assert not {"tty", "login_uid", "audit_session"} & set(line["agentd"])
+    assert "filename" not in line["agentd"]["exec"]
+    assert line["agentd"]["flags"] == ["cwd_truncated"]
+
+
+def test_a_file_that_is_no_ordinary_program() -> None:
+    """Scripts and files without a name are marked."""
+    flags = WIRE.constant("AGENTD_SCRIPT") | WIRE.constant("AGENTD_UNLINKED")
+    (line,) = _render(Applied(execed(flags=flags), IMAGE, None, changed=False))
+    assert (line["agentd"]["exec"]["script"], line["agentd"]["exec"]["unlinked"]) == (True, True)
+    assert line["agentd"]["flags"] == []
+
+
+@given(texts, texts)
+def test_names_that_are_no_text_are_recoverable(filename: bytes, cwd: bytes) -> None:
+    """Of an exec's own names, too, what is not UTF-8 stands in raw."""
+    event = execed(filename=filename, path=b"/x", cwd=cwd)
+    (line,) = _render(Applied(event, IMAGE, None, changed=False))
+    raw = line["agentd"].get("raw", {})
+    for name, value, told in (
+        ("filename", filename, line["agentd"]["exec"].get("filename", "")),
+        ("working_directory", cwd, line["process"].get("working_directory", "")),
+    ):
+        assert (base64.b64decode(raw[name]) if name in raw else told.encode()) == value
+
+
+def test_io_is_told_where_it_is_accounted() -> None:
+    """Bytes read and written are left out on a kernel that does not count them."""
+    counted = exited(read_bytes=4096, written_bytes=0)
+    unknown = exited(seq=1, read_bytes=(1 << 64) - 1, written_bytes=(1 << 64) - 1)
+    first, second = _render(*(Applied(e, IMAGE, None, changed=False) for e in (counted, unknown)))
+    assert (first["agentd"]["read_bytes"], first["agentd"]["written_bytes"]) == (4096, 0)
+    assert "read_bytes" not in second["agentd"]
 
 
 def test_an_exit_says_how_it_ended() -> None:

@@ -1,0 +1,91 @@
+"""What an exec's line says beyond that of other events: where it ran, as whom, out of what.
+
+Most of it is the same for all that runs in one place, so it is rendered once for each and kept.
+"""
+
+from __future__ import annotations
+
+import re
+from json.encoder import encode_basestring_ascii as _quote
+from typing import TypeAlias
+
+from agentd.core.event import Exec
+from agentd.core.place import Place, PlaceReader
+from agentd.core.wire import Wire
+from agentd.sinks.text_values import as_text, raw_parts
+
+_PARTS_KEPT = 512
+
+
+ExecKey: TypeAlias = tuple[bytes, bytes, bytes, int]
+"""place, filename, cwd, flags"""
+ExecParts: TypeAlias = tuple[str, str, str]
+"""Pieces of JSON text that begin with a comma, for ``process`` and for ``agentd``, which ends
+inside ``namespaces``; and members for ``agentd.raw``."""
+
+
+class ExecRenderer:
+    """Renders what is particular to exec events."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._places = PlaceReader(wire)
+        self._script = wire.constant("AGENTD_SCRIPT")
+        self._unlinked = wire.constant("AGENTD_UNLINKED")
+        self._flags = self._script | self._unlinked
+        self._unset = wire.constant("AGENTD_UNSET")
+        self.parts: dict[ExecKey, ExecParts] = {}
+
+    def key(self, event: Exec) -> ExecKey:
+        """What all execs with the same parts have in common."""
+        return event.place, event.filename, event.cwd, event.flags & self._flags
+
+    def add(self, key: ExecKey) -> ExecParts:
+        """Render the parts of a key, and keep them in ``parts``."""
+        if len(self.parts) >= _PARTS_KEPT:
+            self.parts.clear()
+        place_bytes, filename, cwd, flags = key
+        place = self._places.read(place_bytes)
+        folder = f',"working_directory":{_quote(as_text(cwd))}' if cwd else ""
+        parts = self.parts[key] = (
+            folder + _who(place),
+            self._file(place, filename, flags) + self._where(place),
+            raw_parts({"working_directory": cwd, "filename": filename}),
+        )
+        return parts
+
+    def _where(self, place: Place) -> str:
+        tty = tty_name(place.tty)
+        login = {"login_uid": place.login_uid, "audit_session": place.audit_session}
+        known = [f',"{name}":{value}' for name, value in login.items() if value != self._unset]
+        return (
+            f',"capabilities":{{"effective":"{place.caps_effective:016x}",'
+            f'"permitted":"{place.caps_permitted:016x}"}}'
+            f'{"".join(known)}{f""","tty":{_quote(tty)}""" if tty else ""}'
+            f',"cgroup":{{"id":{place.cgroup_id}}}'
+            f',"namespaces":{{"pid":{place.pid_ns},"mnt":{place.mnt_ns}'
+        )
+
+    def _file(self, place: Place, filename: bytes, flags: int) -> str:
+        """How the file was named and which one it is."""
+        name = f'"filename":{_quote(as_text(filename))},' if filename else ""
+        device = f"{place.exe_device >> _MINOR_BITS}:{place.exe_device & _MINOR_MASK}"
+        script = ',"script":true' if flags & self._script else ""
+        unlinked = ',"unlinked":true' if flags & self._unlinked else ""
+        return f',"exec":{{{name}"inode":{place.exe_inode},"device":"{device}"{script}{unlinked}}}'
+
+
+def _who(place: Place) -> str:
+    return (
+        f',"interactive":{"true" if place.tty.strip(_NUL) else "false"}'
+        f',"real_user":{{"id":"{place.real_uid}"}},"real_group":{{"id":"{place.real_gid}"}}'
+    )
+
+
+_NUL = b"\0"
+_MINOR_BITS = 20  # include/linux/kdev_t.h
+_MINOR_MASK = (1 << _MINOR_BITS) - 1
+
+
+def tty_name(tty: bytes) -> str:
+    """The terminal's name below /dev; the kernel writes that of pts/3 without the slash."""
+    return re.sub(r"^pts(?=\d)", "pts/", tty.rstrip(_NUL).decode("ascii", "replace"))
