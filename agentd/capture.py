@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from agentd import host
 from agentd.core.pipeline import Limits, Pipeline
@@ -21,7 +22,9 @@ def read_wire() -> Wire:
 class Capture:
     """Takes over the fds. The programs run until ``detach``."""
 
-    def __init__(self, attached: Attached, limits: Limits) -> None:
+    def __init__(
+        self, attached: Attached, limits: Limits, redact: Callable[[bytes], bytes] = bytes
+    ) -> None:
         self.wire = read_wire()
         handover, settings = attached.handover, attached.settings
         self._link_fds = handover.link_fds
@@ -32,8 +35,14 @@ class Capture:
             settings.cpus,
             self.wire.constant("AGENTD_KINDS"),
         )
-        room_stage = self.transport.room_stage
-        self.pipeline = Pipeline(self.wire, settings.cpus, limits, host.TICK_NS, room_stage)
+        self.pipeline = Pipeline(
+            self.wire,
+            settings.cpus,
+            limits,
+            host.TICK_NS,
+            room_stage=self.transport.room_stage,
+            redact=redact,
+        )
 
     def detach(self) -> None:
         """Let the programs run no more; what they wrote can still be read."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from agentd import rules
+from agentd.core.redact import DEFAULT_PATTERNS
 from agentd.errors import ConfigError
 
 _MIB = 1 << 20
@@ -109,6 +110,18 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Redact:
+    """Secrets on command lines, replaced before anything leaves agentd."""
+
+    patterns: tuple[str, ...] = _key(
+        DEFAULT_PATTERNS,
+        "regular expressions searched in each argument; what group `secret` matches, or else the"
+        " whole match, is replaced; a match with group `next` hides the argument behind it",
+        rule=rules.redact_patterns,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """Events on standard output."""
 
@@ -148,6 +161,7 @@ class Config:
     transport: Transport = Transport()
     reorder: Reorder = Reorder()
     tree: Tree = Tree()
+    redact: Redact = Redact()
     output: Output = Output()
     metrics: Metrics = Metrics()
     log: Log = Log()
@@ -177,7 +191,7 @@ def default_toml() -> str:
         lines += [f"# {type(settings).__doc__}", f"[{section.name}]"]
         for key in fields(settings):
             lines.append(f"# {key.metadata['meaning']}{_allowed_suffix(key)}")
-            lines.append(f"{key.name} = {_toml(key.default)}")
+            lines += _assignment(key)
         lines.append("")
     return "\n".join(lines)
 
@@ -224,6 +238,7 @@ def _apply(config: Config, values: Mapping[str, Any], source: str) -> Config:
 def _apply_section(section: Any, table: dict[str, Any], name: str, source: str) -> Any:
     keys = {key.name: key for key in fields(section)}
     hints = get_type_hints(type(section))
+    table = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     for key, value in table.items():
         if key not in keys:
             raise ConfigError(f"{source}: unknown key {name}.{key}", _closest(key, keys))
@@ -235,7 +250,7 @@ def _apply_section(section: Any, table: dict[str, Any], name: str, source: str) 
 
 def _problem(key: Field[Any], kind: type[Any], value: Any) -> str:
     """Why a key cannot have that value; empty when it can."""
-    if type(value) is not kind:  # a bool is an int to isinstance()
+    if not _is_a(kind, value):
         return f"must be {_TYPE_WORDS[kind]}"
     allowed = types.SimpleNamespace(**key.metadata)
     if allowed.choices and value not in allowed.choices:
@@ -245,13 +260,32 @@ def _problem(key: Field[Any], kind: type[Any], value: Any) -> str:
     return allowed.rule(value) if allowed.rule else ""
 
 
-_TYPE_WORDS = {int: "a whole number", str: "a text", bool: "true or false"}
+_TEXTS = tuple[str, ...]
+_TYPE_WORDS = {
+    int: "a whole number",
+    str: "a text",
+    bool: "true or false",
+    _TEXTS: "a list of texts",
+}
+
+
+def _is_a(kind: type[Any], value: Any) -> bool:
+    if kind == _TEXTS:
+        return isinstance(value, tuple) and all(isinstance(text, str) for text in value)
+    return type(value) is kind  # a bool is an int to isinstance()
 
 
 def _allowed_suffix(key: Field[Any]) -> str:
     if key.metadata["low"] is None:
         return ""
     return f" ({key.metadata['low']} to {key.metadata['high']})"
+
+
+def _assignment(key: Field[Any]) -> list[str]:
+    """A key at its default; a list with a line for each."""
+    if isinstance(key.default, tuple):
+        return [f"{key.name} = [", *(f"    {_toml(each)}," for each in key.default), "]"]
+    return [f"{key.name} = {_toml(key.default)}"]
 
 
 def _closest(name: str, known: Iterable[str]) -> str:
@@ -263,6 +297,8 @@ def _closest(name: str, known: Iterable[str]) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'

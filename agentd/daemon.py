@@ -18,6 +18,7 @@ from agentd.core.batch import Batch
 from agentd.core.event import kind_names
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Limits
+from agentd.core.redact import Redactor
 from agentd.kernel.attach import Attached, Loader
 from agentd.rounds import Rounds
 from agentd.sinks.ecs import EcsRenderer
@@ -76,7 +77,8 @@ class Daemon:
         self._log = log
         self._sink = sink
         self._seeded = False
-        self._capture = Capture(attached, _limits(config))
+        redactor = Redactor(config.redact.patterns)
+        self._capture = Capture(attached, _limits(config), redactor.redact)
         self._pipeline = self._capture.pipeline
         self._kind_names = kind_names(self._capture.wire)
         self._transport_kind = attached.handover.transport

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 
+from agentd.core.redact import PatternError, Redactor
+
 
 def buffer_bytes(value: int) -> str:
     """A size that the kernel takes for a buffer: a power of two, a page or more."""
@@ -28,3 +30,12 @@ def split_address(text: str) -> tuple[str, int] | None:
     if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
         return None
     return host, int(port)
+
+
+def redact_patterns(value: tuple[str, ...]) -> str:
+    """Patterns that a redactor takes."""
+    try:
+        Redactor(value)
+    except PatternError as error:
+        return str(error)
+    return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeAlias
@@ -64,14 +64,16 @@ class Pipeline:
         cpus: int,
         limits: Limits,
         tick_ns: int,
+        *,
         room_stage: str = STAGE_RESERVE,
+        redact: Callable[[bytes], bytes] = bytes,
     ) -> None:
         kinds = wire.constant("AGENTD_KINDS")
         self.decoder = Decoder(wire, cpus)
         self.reorderer = Reorderer(
             limits.reorder_capacity, wire.constant("AGENTD_LATE"), wire.constant("AGENTD_FORCED")
         )
-        self.tree = Tree(limits.live_capacity, limits.exited_capacity, tick_ns)
+        self.tree = Tree(limits.live_capacity, limits.exited_capacity, tick_ns, redact)
         self.causes = causes(kinds, room_stage)
         """What the rows of the counters' failures stand for."""
         self.losses = LossTracker(cpus, self.causes)

@@ -96,9 +96,19 @@ _IMAGES_KEPT = 1024
 
 
 class Tree:
-    """The tree of one host. ``tick_ns``: the resolution of start times in /proc."""
+    """The tree of one host.
 
-    def __init__(self, live_capacity: int, exited_capacity: int, tick_ns: int) -> None:
+    ``tick_ns``: the resolution of start times in /proc. ``redact``: what takes the secrets out of
+    arguments, before anything is kept or given.
+    """
+
+    def __init__(
+        self,
+        live_capacity: int,
+        exited_capacity: int,
+        tick_ns: int,
+        redact: Callable[[bytes], bytes] = bytes,
+    ) -> None:
         self.live_capacity = live_capacity
         self.exited_capacity = exited_capacity
         self.misses = dict.fromkeys(Misses.ALL, 0)
@@ -110,6 +120,7 @@ class Tree:
         self._last_exit_ns = 0
         self._live_evicted = 0
         self._tick_ns = tick_ns
+        self._redact = redact
 
     @property
     def evictions(self) -> dict[str, int]:
@@ -136,6 +147,7 @@ class Tree:
     def seed(self, processes: Iterable[Process]) -> None:
         """Add processes found by a scan, before the first event is applied."""
         for process in processes:
+            process.image = self._shared(process.image)
             self._insert(process)
 
     def find(self, key: Key) -> Process | None:
@@ -208,10 +220,13 @@ class Tree:
         return (key, None) if parent is None else (parent.key, parent)
 
     def _shared(self, image: Image) -> Image:
-        """The same image as of another process that runs the same, if there was one lately."""
-        if len(self._images) >= _IMAGES_KEPT:
-            self._images.clear()
-        return self._images.setdefault(image, image)
+        """The same image as of another process that runs the same, without its secrets."""
+        shared = self._images.get(image)
+        if shared is None:
+            if len(self._images) >= _IMAGES_KEPT:
+                self._images.clear()
+            shared = self._images[image] = image._replace(args=self._redact(image.args))
+        return shared
 
     def _adopt(self, process: Process, key: Key) -> bool:
         """Give a seeded process its exact start, if that is the one /proc rounded."""

@@ -287,3 +287,26 @@ def test_none_writes_nothing(cgroup: Cgroup, tmp_path: Path) -> None:
         agent.wait_for_events(2)
         agent.stop()
         assert agent.text() == ""
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_secrets_do_not_leave(cgroup: Cgroup, tmp_path: Path, output: str) -> None:
+    """Neither a process that ran already, nor its child, nor a new one gives a secret away."""
+    shell = ["/bin/sh", "-c", "read go; (:); exec /bin/true --token hunter3", "--password=hunter2"]
+    with (
+        cgroup.popen(shell, stdin=subprocess.PIPE) as process,
+        running(tmp_path, cgroup.path, "--output", output) as agent,
+    ):
+        process.communicate("go\n", ENOUGH_SECONDS)
+        agent.wait_for_events(4)
+        agent.stop()
+        assert "hunter" not in agent.text() + agent.log()
+        assert "[redacted]" in agent.text()
+
+
+def test_redaction_can_be_turned_off(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Without patterns the arguments come as they are."""
+    with running(tmp_path, cgroup.path, "--set", "redact.patterns=[]") as agent:
+        cgroup.run(["/bin/true", "--token", "hunter3"])
+        agent.wait_for_events(2)
+        assert "--token hunter3" in agent.text()

@@ -206,3 +206,25 @@ def test_extreme_files_are_refused(content: bytes) -> None:
 def test_any_assignment_is_good_or_refused(assignment: str) -> None:
     """Whatever stands behind --set is a configuration or a ConfigError that shows it."""
     _accept_or_refuse(f"--set {assignment}", None, [assignment])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('"x"', ["redact.patterns", "a list of texts"]),
+        ("[1]", ["redact.patterns", "a list of texts"]),
+        ("['(']", ["redact.patterns", "not a regular expression"]),
+        ("['a*']", ["redact.patterns", "matches the empty string"]),
+    ],
+)
+def test_patterns_that_cannot_be(text: str, words: list[str]) -> None:
+    """A list of texts that are no patterns is named with what is wrong with it."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [f"redact.patterns={text}"])
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_patterns_are_a_list() -> None:
+    """A list in TOML is what the configuration has, an empty one too."""
+    assert load_config(None, ["redact.patterns=['x1', 'x2']"]).redact.patterns == ("x1", "x2")
+    assert load_config(None, ["redact.patterns=[]"]).redact.patterns == ()
