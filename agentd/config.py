@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from agentd import rules
 from agentd.core.redact import DEFAULT_PATTERNS
 from agentd.errors import ConfigError
+from agentd.toml_text import assignment, inline
 
 _MIB = 1 << 20
 
@@ -191,7 +192,7 @@ def default_toml() -> str:
         lines += [f"# {type(settings).__doc__}", f"[{section.name}]"]
         for key in fields(settings):
             lines.append(f"# {key.metadata['meaning']}{_allowed_suffix(key)}")
-            lines += _assignment(key)
+            lines += assignment(key.name, key.default)
         lines.append("")
     return "\n".join(lines)
 
@@ -244,7 +245,7 @@ def _apply_section(section: Any, table: dict[str, Any], name: str, source: str) 
             raise ConfigError(f"{source}: unknown key {name}.{key}", _closest(key, keys))
         problem = _problem(keys[key], hints[key], value)
         if problem:
-            raise ConfigError(f"{source}: {name}.{key} = {_toml(value)}: {problem}")
+            raise ConfigError(f"{source}: {name}.{key} = {inline(value)}: {problem}")
     return replace(section, **table)
 
 
@@ -281,25 +282,7 @@ def _allowed_suffix(key: Field[Any]) -> str:
     return f" ({key.metadata['low']} to {key.metadata['high']})"
 
 
-def _assignment(key: Field[Any]) -> list[str]:
-    """A key at its default; a list with a line for each."""
-    if isinstance(key.default, tuple):
-        return [f"{key.name} = [", *(f"    {_toml(each)}," for each in key.default), "]"]
-    return [f"{key.name} = {_toml(key.default)}"]
-
-
 def _closest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     matches = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {matches[0]}?" if matches else f"known: {', '.join(known)}"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return str(value)

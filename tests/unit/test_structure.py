@@ -27,7 +27,7 @@ THIRD_PARTY = {
     "tqdm": {"experiment/command.py"},
     "matplotlib": {"experiment/plot.py"},
 }
-LEAVES = {"agentd", "errors", "paths", "host", "rules"}
+LEAVES = {"agentd", "errors", "paths", "host", "rules", "toml_text"}
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
     "rounds": {"rounds"},
