@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 from agentd import rules
 from agentd.core.redact import DEFAULT_PATTERNS
 from agentd.errors import ConfigError
-from agentd.toml_text import assignment, inline
+from agentd.toml_text import inline, key_lines
 
 _MIB = 1 << 20
 
@@ -192,7 +192,7 @@ def default_toml() -> str:
         lines += [f"# {type(settings).__doc__}", f"[{section.name}]"]
         for key in fields(settings):
             lines.append(f"# {key.metadata['meaning']}{_allowed_suffix(key)}")
-            lines += assignment(key.name, key.default)
+            lines += key_lines(key.name, key.default)
         lines.append("")
     return "\n".join(lines)
 

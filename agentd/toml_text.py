@@ -17,7 +17,7 @@ def inline(value: Any) -> str:
     return str(value)
 
 
-def assignment(name: str, value: Any) -> list[str]:
+def key_lines(name: str, value: Any) -> list[str]:
     """The lines that give a key its value; a list has one for each of its own."""
     if isinstance(value, tuple):
         return [f"{name} = [", *(f"    {inline(each)}," for each in value), "]"]
