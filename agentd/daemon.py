@@ -20,6 +20,7 @@ from agentd.core.pace import Pace
 from agentd.core.pipeline import Limits
 from agentd.core.redact import Redactor
 from agentd.kernel.attach import Attached, Loader
+from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.stdout import SinkClosedError, SinkFailedError, Stdout
@@ -52,7 +53,9 @@ async def run(config: Config, loader: Loader, duration_seconds: float | None, lo
             rounds = group.create_task(daemon.run_rounds())
             if listening is not None:
                 group.create_task(http.run(daemon.http_app(), listening, daemon.stopping.wait))
+            reconciling = group.create_task(daemon.reconcile())
             await daemon.wait(duration_seconds)
+            reconciling.cancel()
             rounds.cancel()
         await daemon.finish()
     finally:
@@ -83,6 +86,8 @@ class Daemon:
         self._kind_names = kind_names(self._capture.wire)
         self._transport_kind = attached.handover.transport
         self._filtered = attached.settings.cgroup is not None
+        self._cgroup = config.filter.cgroup if self._filtered else ""
+        self._reconciler = Reconciler(self._pipeline, self._cgroup, log)
         self._rounds = Rounds(
             self._capture.transport,
             self._capture.counters.read,
@@ -90,13 +95,14 @@ class Daemon:
             self._write,
             pace=_pace(config),
             round_bytes=config.transport.round_bytes,
+            after_round=self._reconciler.after_round,
         )
         self._audit = ForkAudit(self._forks_seen, procfs.forks_total)
         self._log_attached(attached, config.filter.cgroup)
 
     def seed(self) -> None:
         """Scan /proc, after attaching: what happens meanwhile waits in the ring."""
-        self._pipeline.seed(procfs.scan())
+        self._pipeline.seed(procfs.scan(cgroup=self._cgroup))
         self._seeded = True
         self._log.info("ready", processes=self._pipeline.tree.live)
 
@@ -120,6 +126,10 @@ class Daemon:
             self.stopping.set()
         except SinkFailedError as error:
             self._fail(error)
+
+    async def reconcile(self) -> None:
+        """After losses, until cancelled."""
+        await self._reconciler.run(self._rounds.wake)
 
     async def finish(self) -> None:
         """Detach, take what is left, and say what became of everything."""
@@ -204,6 +214,7 @@ class Daemon:
             ring_used_bytes=self._capture.transport.used_bytes,
             ring_size_bytes=self._capture.transport.size_bytes,
             lost_samples=self._capture.transport.lost_samples,
+            reconciliations=self._reconciler.total,
             forks_unaccounted=0 if self._filtered else self._audit.unaccounted(),
         )
 

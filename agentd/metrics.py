@@ -42,6 +42,7 @@ class Snapshot:
     ring_used_bytes: int
     ring_size_bytes: int
     lost_samples: int
+    reconciliations: int
     forks_unaccounted: int
 
 
@@ -58,6 +59,7 @@ class AgentdCollector(Collector):
         yield from _losses(now)
         yield from _reorder(now)
         yield from _tree(now)
+        yield from _reconciling(now)
         yield from _rounds(now)
         yield from _transport(now)
         yield from _audit(now)
@@ -185,6 +187,20 @@ def _tree(now: Snapshot) -> Iterator[Metric]:
             "agentd_tree_misses", "Events that did not fit the tree.", labels=["reason"]
         ),
         tree.misses.items(),
+    )
+
+
+def _reconciling(now: Snapshot) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "agentd_reconciliations", "Scans of /proc after losses.", value=now.reconciliations
+    )
+    yield _labelled(
+        CounterMetricFamily(
+            "agentd_inferred_events",
+            "Events that were concluded from such a scan, not seen.",
+            labels=["kind"],
+        ),
+        zip(now.kind_names, now.pipeline.inferred, strict=True),
     )
 
 

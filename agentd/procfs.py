@@ -7,33 +7,73 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from agentd.core.tree import Image, Process
-from agentd.host import TICK_NS
+from agentd.core.process import Image, Process
+from agentd.core.reconcile import Observed
+from agentd.host import TICK_NS, boottime_ns
 
+_STAT_STATE = 0
 _STAT_PPID = 1
+_STAT_NUM_THREADS = 17
 _STAT_STARTTIME = 19
-"""Indexes among the fields after the name, proc(5) field 4 and 22."""
+"""Indexes among the fields after the name, proc(5) fields 3, 4, 20 and 22."""
+
+_DEAD_STATES = (b"Z", b"X")
 
 
-def scan(proc: str = "/proc") -> list[Process]:
-    """All processes now, their start good to ``TICK_NS``, parents by the same keys."""
-    stats = dict(_stats(proc))
-    starts = {tgid: start_ns for tgid, (_, _, start_ns) in stats.items()}
-    return [
-        Process(
-            key=(tgid, start_ns),
-            parent=(ppid, starts.get(ppid, 0)),
-            image=_image(proc, tgid, name),
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What /proc/PID/stat says. ``start_ns``: ns of CLOCK_BOOTTIME, to a tick."""
+
+    name: bytes
+    parent_tgid: int
+    start_ns: int
+    is_dead: bool
+    """A zombie without another thread that lives."""
+
+
+def scan(proc: str = "/proc", cgroup: str = "") -> list[Process]:
+    """All processes that live now, their start good to ``TICK_NS``, parents by the same keys."""
+    return [observed.process for observed in observe(proc, cgroup)]
+
+
+def observe(proc: str = "/proc", cgroup: str = "") -> Iterator[Observed]:
+    """The processes that live, one after the other, each as it is at that moment.
+
+    ``cgroup``: what is in it, or below, counts as inside; everything if empty.
+    """
+    stats: dict[int, Stat | None] = {}
+    for name in os.listdir(proc):
+        if not name.isdigit():
+            continue
+        seen_ns = boottime_ns()
+        tgid = int(name)
+        stat = stats[tgid] = _stat(proc, tgid)
+        if stat is None or stat.is_dead:
+            continue
+        parent = stat.parent_tgid
+        if parent not in stats:
+            stats[parent] = _stat(proc, parent)
+        above = stats[parent]
+        process = Process(
+            key=(tgid, stat.start_ns),
+            parent=(parent, above.start_ns if above else 0),
+            image=_image(proc, tgid, stat.name),
             executed=True,
             coarse=True,
+            inside=_is_inside(proc, tgid, cgroup),
         )
-        for tgid, (name, ppid, start_ns) in stats.items()
-    ]
+        yield Observed(process, seen_ns, *_owner(proc, tgid))
 
 
-def parse_stat(text: bytes) -> tuple[bytes, int, int]:
-    """Name, parent's tgid and start (ns of CLOCK_BOOTTIME) from /proc/PID/stat.
+def shows_all(proc: str = "/proc") -> bool:
+    """Whether no process is hidden from us: init, which is root's, can be read."""
+    return _stat(proc, 1) is not None
+
+
+def parse_stat(text: bytes) -> Stat:
+    """/proc/PID/stat as text.
 
     The name may hold anything, parentheses and newlines too, and ends at the last ')'.
     Raises ValueError on text that is not such a line.
@@ -42,8 +82,12 @@ def parse_stat(text: bytes) -> tuple[bytes, int, int]:
     rest = text[closing + 1 :].split()
     if opening < 0 or closing < opening or len(rest) <= _STAT_STARTTIME:
         raise ValueError("not a line of /proc/PID/stat")
-    name = text[opening + 1 : closing]
-    return name, int(rest[_STAT_PPID]), int(rest[_STAT_STARTTIME]) * TICK_NS
+    return Stat(
+        name=text[opening + 1 : closing],
+        parent_tgid=int(rest[_STAT_PPID]),
+        start_ns=int(rest[_STAT_STARTTIME]) * TICK_NS,
+        is_dead=rest[_STAT_STATE] in _DEAD_STATES and int(rest[_STAT_NUM_THREADS]) <= 1,
+    )
 
 
 def forks_total(proc: str = "/proc") -> int:
@@ -53,12 +97,29 @@ def forks_total(proc: str = "/proc") -> int:
     return int(line.split()[1])
 
 
-def _stats(proc: str) -> Iterator[tuple[int, tuple[bytes, int, int]]]:
-    for name in os.listdir(proc):
-        if name.isdigit():
-            text = _read(f"{proc}/{name}/stat")
-            if text:
-                yield int(name), parse_stat(text)
+def _stat(proc: str, tgid: int) -> Stat | None:
+    """None where there is no such process, or it is hidden."""
+    text = _read(f"{proc}/{tgid}/stat")
+    return parse_stat(text) if text else None
+
+
+def _owner(proc: str, tgid: int) -> tuple[int, int]:
+    """Effective uid and gid; root's for what is gone."""
+    words: dict[bytes, list[bytes]] = {}
+    for line in _read(f"{proc}/{tgid}/status").splitlines():
+        name, _, value = line.partition(b":")
+        words[name] = value.split()
+    effective = [words.get(name, [b"0", b"0"])[1] for name in (b"Uid", b"Gid")]
+    return int(effective[0]), int(effective[1])
+
+
+def _is_inside(proc: str, tgid: int, cgroup: str) -> bool:
+    if not cgroup:
+        return True
+    for line in os.fsdecode(_read(f"{proc}/{tgid}/cgroup")).splitlines():
+        if line.startswith("0::"):
+            return f"{line[3:]}/".startswith(f"{cgroup.rstrip('/')}/")
+    return False
 
 
 def _image(proc: str, tgid: int, name: bytes) -> Image:

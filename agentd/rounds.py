@@ -14,10 +14,10 @@ from typing import Protocol
 from agentd import host
 from agentd.core.accounting import KernelCounters
 from agentd.core.batch import Batch
-from agentd.core.event import Lost
 from agentd.core.histogram import Histogram
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Entry, Pipeline
+from agentd.core.process import Applied
 
 _MS = 1_000_000
 LATENCY_BOUNDS_NS = tuple(ms * _MS for ms in (1, 5, 10, 25, 50, 100, 250, 500, 1000, 5000))
@@ -77,6 +77,7 @@ class Rounds:
         *,
         pace: Pace,
         round_bytes: int,
+        after_round: Callable[[], None] = lambda: None,
     ) -> None:
         self.total = 0
         self.duration = Histogram(DURATION_BOUNDS_NS)
@@ -90,6 +91,8 @@ class Rounds:
         self._outbox: deque[Batch] = deque()
         self._pace = pace
         self._round_bytes = round_bytes
+        self._after_round = after_round
+        self._ready = asyncio.Event()
         self.entries_total = 0
         """Entries that left the pipeline; the next one's sequence number."""
 
@@ -104,6 +107,10 @@ class Rounds:
                 behind = bool(delivery.spans) and not delivery.drained
                 more = bool(delivery.spans) or self._pipeline.waiting(self._read_counters())
 
+    def wake(self) -> None:
+        """Do a round though the kernel has nothing new."""
+        self._ready.set()
+
     async def finish(self) -> None:
         """The last rounds, when nothing new is coming: take all there is, hold nothing back."""
         for _ in range(_LAST_ROUNDS_MAX):
@@ -114,7 +121,7 @@ class Rounds:
     async def _readable(self) -> None:
         """Wait for the kernel's notification, or find that it left something without one."""
         loop = asyncio.get_running_loop()
-        ready = asyncio.Event()
+        ready = self._ready
         poll_seconds = self._transport.poll_seconds
         timer: asyncio.TimerHandle | None = None
 
@@ -131,6 +138,7 @@ class Rounds:
         try:
             await ready.wait()
         finally:
+            ready.clear()
             loop.remove_reader(fd)
             if timer is not None:
                 timer.cancel()
@@ -147,6 +155,7 @@ class Rounds:
         self.total += 1
         self.last_ns = host.boottime_ns()
         self.duration.add_ages([start_ns], self.last_ns)
+        self._after_round()
         return delivery
 
     async def _hand_on(self, entries: list[Entry]) -> None:
@@ -158,5 +167,5 @@ class Rounds:
         self.entries_total += len(entries)
         while self._outbox:
             await self._write(self._outbox.popleft())
-        stamps = [entry[0][0] for entry in entries if not isinstance(entry, Lost)]
+        stamps = [entry[0][0] for entry in entries if isinstance(entry, Applied)]
         self.latency.add_ages(stamps, host.boottime_ns())

@@ -22,13 +22,15 @@ from agentd.core.accounting import (
 )
 from agentd.core.decode import Decoder, Span
 from agentd.core.event import Event, Lost, by_order
+from agentd.core.process import Applied, Process
+from agentd.core.reconcile import Inferred, Kinds, Scan, reconcile
 from agentd.core.reorder import Reorderer
-from agentd.core.tree import Applied, Process, Tree
+from agentd.core.tree import Tree
 from agentd.core.watermark import Watermark
 from agentd.core.wire import Wire
 
-Entry: TypeAlias = Applied | Lost
-"""What leaves the core: an event with its process, or a loss at its place."""
+Entry: TypeAlias = Applied | Lost | Inferred
+"""What leaves the core: an event with its process, a loss at its place, or what it hid."""
 
 _kind = itemgetter(3)
 
@@ -79,12 +81,18 @@ class Pipeline:
         self.losses = LossTracker(cpus, self.causes)
         self.emitted = [0] * kinds
         """Events that left, by kind; ``lost`` events are not among them."""
+        self.inferred = [0] * kinds
+        """Events that were concluded from /proc after a loss, by kind."""
+        self.lost_total = 0
+        """Events that ``lost`` events have told of."""
         self.imbalance = 0
         """Events that the account could not explain at the last round; 0 unless there is a bug."""
         self._balance = Balance()
         self._watermark = Watermark(self.losses)
         self._lost: list[Lost] = []
-        self._exit_kind = wire.constant("AGENTD_EXIT")
+        names = ("AGENTD_FORK", "AGENTD_EXEC", "AGENTD_EXIT")
+        self._kinds = Kinds(*map(wire.constant, names))
+        self._scan: Scan | None = None
         self._slack_ns = limits.slack_ns
 
     @property
@@ -104,7 +112,8 @@ class Pipeline:
 
     def waiting(self, counters: KernelCounters) -> bool:
         """Whether something is held or missing that only a further round can settle."""
-        return self.reorderer.held > 0 or bool(self._lost) or self.losses.unreported(counters)
+        held = self.reorderer.held > 0 or bool(self._lost) or self._scan is not None
+        return held or self.losses.unreported(counters)
 
     def seed(self, processes: Iterable[Process]) -> None:
         """Begin with the processes that a scan found."""
@@ -124,9 +133,26 @@ class Pipeline:
         safe_ns = self._watermark.advance(now_ns, before.seq, drained=delivery.drained)
         released = self.reorderer.push(events, safe_ns - self._slack_ns)
         entries = self._apply(released, self._lost_until(self.reorderer.watermark_ns))
+        if self._scan is not None and self._scan.ended_ns <= self.reorderer.watermark_ns:
+            entries += self._reconcile(self._scan)
         if delivery.drained:
             self.imbalance = self._balance.imbalance(before, self.accounted, after)
         return entries
+
+    def offer(self, scan: Scan) -> None:
+        """Compare a scan as soon as all events up to its end have been applied.
+
+        The tree must have been told by ``watch_exits`` when the scan began.
+        """
+        self._scan = scan
+
+    def _reconcile(self, scan: Scan) -> list[Inferred]:
+        found = reconcile(self.tree, scan, self.reorderer.watermark_ns, self._kinds)
+        self.tree.unwatch_exits()
+        self._scan = None
+        for inferred in found:
+            self.inferred[inferred.kind] += 1
+        return found
 
     def flush(self) -> list[Entry]:
         """Let everything go that is held, when nothing more will come."""
@@ -139,6 +165,7 @@ class Pipeline:
         if not self._lost:
             return []
         reached = [lost for lost in self._lost if lost.boottime_ns <= watermark_ns]
+        self.lost_total += sum(lost.missing for lost in reached)
         self._lost = [lost for lost in self._lost if lost.boottime_ns > watermark_ns]
         return reached
 
@@ -156,5 +183,5 @@ class Pipeline:
                 entries.append(entry)
         for kind, count in Counter(map(_kind, released)).items():
             self.emitted[kind] += count
-        self.emitted[self._exit_kind] -= self.tree.duplicate_exits_total - duplicates_before
+        self.emitted[self._kinds.exit] -= self.tree.duplicate_exits_total - duplicates_before
         return entries

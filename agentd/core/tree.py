@@ -12,16 +12,11 @@ exactly gives it its exact key.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from operator import itemgetter
-from typing import NamedTuple
 
 from agentd.core.event import Event, Exec, Exit, Fork
 from agentd.core.exited import Exited
-
-Key = tuple[int, int]
-"""(tgid, start_boottime_ns): one process of one boot."""
-
+from agentd.core.process import Applied, Image, Key, Process
 
 # Applied(...) would run Python for each event; this makes the same object in C.
 _make = tuple.__new__
@@ -32,44 +27,6 @@ _key: Callable[[Event], Key] = itemgetter(
 _parent_key: Callable[[Event], Key] = itemgetter(
     Fork._fields.index("parent_tgid"), Fork._fields.index("parent_start_boottime_ns")
 )
-
-
-class Image(NamedTuple):
-    """What a process runs. Shared by the processes that inherit it."""
-
-    name: bytes
-    """task_struct.comm"""
-    executable: bytes
-    """Empty when it is not known."""
-    args: bytes
-    """Each argument ended by a NUL."""
-    args_count: int
-
-
-@dataclass(slots=True)
-class Process:
-    """One process, live or exited."""
-
-    key: Key
-    parent: Key
-    """The process that adopted it, or else its creator, as of its last event."""
-    image: Image
-    executed: bool
-    """Whether it has run an image of its own: False between fork and exec."""
-    coarse: bool = False
-    """The start in ``key`` is only good to a clock tick (seeded from /proc)."""
-    exit_code: int | None = None
-
-
-class Applied(NamedTuple):
-    """An event together with what the tree knew at that moment."""
-
-    event: Event
-    image: Image
-    parent_image: Image | None
-    """None when the parent is unknown, or there is none."""
-    changed: bool
-    """An exec of a process that had an image of its own before."""
 
 
 class Evictions:
@@ -119,8 +76,9 @@ class Tree:
         self._exited: Exited[Key, Process] = Exited(exited_capacity)
         self._last_exit_ns = 0
         self._live_evicted = 0
-        self._tick_ns = tick_ns
+        self.tick_ns = tick_ns
         self._redact = redact
+        self._watched_exits: set[Key] | None = None
 
     @property
     def evictions(self) -> dict[str, int]:
@@ -176,7 +134,9 @@ class Tree:
         if event.boottime_ns <= self._last_exit_ns and self._exited.get(key) is not None:
             self.misses[Misses.FORK_AFTER_EXIT] += 1
         elif live is None or live.key != key:  # else it came late, and more is known by now
-            self._insert(Process(key, parent_key, image, executed=False))
+            process = Process(key, parent_key, image, executed=False)
+            process.updated_ns = event.boottime_ns
+            self._insert(process)
         return _make(Applied, (event, image, parent and parent.image, False))
 
     def _exec(self, event: Exec) -> Applied:
@@ -187,12 +147,14 @@ class Tree:
         changed = False
         if process is None:
             self.misses[Misses.EXEC_UNKNOWN] += 1
-            self._insert(Process(key, parent_key, image, executed=True))
+            process = Process(key, parent_key, image, executed=True)
+            self._insert(process)
         else:
             changed = process.executed
             process.image = image
             process.executed = True
             process.parent = parent_key
+        process.updated_ns = event.boottime_ns
         return _make(Applied, (event, image, parent and parent.image, changed))
 
     def _exit(self, event: Exit) -> Applied | None:
@@ -208,10 +170,57 @@ class Tree:
         process.exit_code = event.exit_code
         self._last_exit_ns = max(self._last_exit_ns, event.boottime_ns)
         process.parent = parent_key
-        if self._live.get(key[0]) is process:
-            del self._live[key[0]]
-        self._exited.remember(key, process)
+        if self._watched_exits is not None:
+            self._watched_exits.add(self.ticks(key))
+        self._forget(process)
         return _make(Applied, (event, process.image, parent and parent.image, False))
+
+    def ticks(self, key: Key) -> Key:
+        """A key as good as /proc has it: pid and start in clock ticks."""
+        return key[0], key[1] // self.tick_ns
+
+    def watch_exits(self) -> None:
+        """A scan begins: note who exits from now on, until it has been compared."""
+        self._watched_exits = set()
+
+    def unwatch_exits(self) -> None:
+        """The scan has been compared."""
+        self._watched_exits = None
+
+    def exited_since_scan(self, key: Key) -> bool:
+        """Whether a process, given to the tick, has exited since the scan began."""
+        return self._watched_exits is not None and self.ticks(key) in self._watched_exits
+
+    def live_at(self, tgid: int) -> Process | None:
+        """The live process of that pid."""
+        return self._live.get(tgid)
+
+    def exact(self, key: Key) -> Key:
+        """The exact key of a process that is given to the tick, if it lives."""
+        process = self._live.get(key[0])
+        same = process is not None and self.ticks(process.key) == self.ticks(key)
+        return process.key if same and process is not None else key
+
+    def add(self, process: Process) -> None:
+        """A process that was found alive; an owner of its pid before it has exited unseen."""
+        process.parent = self.exact(process.parent)
+        process.image = self._shared(process.image)
+        self._insert(process)
+
+    def replace_image(self, process: Process, image: Image) -> None:
+        """A process was found running another image."""
+        process.image = self._shared(image)
+        process.executed = True
+
+    def close(self, process: Process) -> None:
+        """A process was found gone."""
+        self._forget(process)
+
+    def _forget(self, process: Process) -> None:
+        """From the living to the remembered."""
+        if self._live.get(process.key[0]) is process:
+            del self._live[process.key[0]]
+        self._exited.remember(process.key, process)
 
     def _parent(self, event: Event) -> tuple[Key, Process | None]:
         """The parent and its key: the parent's own, so that all its children share one."""
@@ -230,14 +239,14 @@ class Tree:
 
     def _adopt(self, process: Process, key: Key) -> bool:
         """Give a seeded process its exact start, if that is the one /proc rounded."""
-        if not process.coarse or process.key[1] // self._tick_ns != key[1] // self._tick_ns:
+        if not process.coarse or process.key[1] // self.tick_ns != key[1] // self.tick_ns:
             return False
         process.key = key
         process.coarse = False
         return True
 
     def _started_later(self, process: Process, other: Process) -> bool:
-        return process.key[1] // self._tick_ns > other.key[1] // self._tick_ns
+        return process.key[1] // self.tick_ns > other.key[1] // self.tick_ns
 
     def _insert(self, process: Process) -> None:
         """Make it the live owner of its pid; an owner that never exited did so unseen."""

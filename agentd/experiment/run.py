@@ -22,6 +22,7 @@ from agentd.core.batch import Batch
 from agentd.core.event import Event, Lost
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Limits
+from agentd.core.process import Applied
 from agentd.core.reorder import Reorderer
 from agentd.core.tree import Tree
 from agentd.core.wire import Wire
@@ -129,7 +130,7 @@ class _Tracer:
     async def _write(self, batch: Batch) -> None:
         self._renderer.render(batch)
         now_ns = host.boottime_ns()
-        events = [entry for entry in batch.entries if not isinstance(entry, Lost)]
+        events = [entry for entry in batch.entries if isinstance(entry, Applied)]
         self.lost_events += sum(e.missing for e in batch.entries if isinstance(e, Lost))
         stamps_ns = [entry[0][0] for entry in events]
         self.stamps_ns += stamps_ns

@@ -13,7 +13,8 @@ from json.encoder import encode_basestring_ascii as _quote
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code, scale_cpu_times
 from agentd.core.event import Exec, Exit, Lost, kind_names
-from agentd.core.tree import Image
+from agentd.core.process import Applied, Image
+from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
 from agentd.sinks.ecs_exec import ExecRenderer
 from agentd.sinks.text_values import as_text, raw_parts
@@ -65,8 +66,8 @@ class EcsRenderer:
         execs, known_exec = self._execs, self._execs.parts.get
         lines = []
         for sequence, entry in enumerate(batch.entries, batch.first_sequence):
-            if isinstance(entry, Lost):
-                lines.append(self._lost(entry, sequence, offset_ns))
+            if not isinstance(entry, Applied):
+                lines.append(self._other(entry, sequence, offset_ns))
                 continue
             event, image, parent_image, changed = entry
             ns, seq, cpu, kind, flags, _, tgid, parent, start_ns, parent_start_ns, uid, gid = event[
@@ -109,6 +110,30 @@ class EcsRenderer:
             f'{killed},"core_dumped":{"true" if core_dumped else "false"}'
             f',"cpu_user_seconds":{user_ns / 1e9:.9f},"cpu_system_seconds":{system_ns / 1e9:.9f}'
             f',"max_rss_bytes":{event.max_rss_pages * self._page_bytes}{_io(event)}',
+        )
+
+    def _other(self, entry: Lost | Inferred, sequence: int, offset_ns: int) -> str:
+        if isinstance(entry, Lost):
+            return self._lost(entry, sequence, offset_ns)
+        return self._inferred(entry, sequence, offset_ns)
+
+    def _inferred(self, entry: Inferred, sequence: int, offset_ns: int) -> str:
+        """What is known of an event that nobody saw: no CPU, no number, no ending."""
+        when = self._time(entry.boottime_ns + offset_ns)
+        process, start = self._add_process(entry.key, offset_ns)
+        what, raw = self._add_image(entry.image)
+        whose = self._add_parent((*entry.parent, entry.parent_image))
+        user = (
+            ""
+            if entry.user is None
+            else (f',"user":{{"id":"{entry.user[0]}"}},"group":{{"id":"{entry.user[1]}"}}')
+        )
+        inside = f',"raw":{{{raw}}}' if raw else ""
+        return (
+            f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
+            f'{self._actions[entry.kind]},"sequence":{sequence}}},'
+            f'"process":{{{process}{what}{start}{user}{whose}}},'
+            f'"agentd":{{"boottime_ns":{entry.boottime_ns}{inside},"flags":["inferred"]}}}}\n'
         )
 
     def _lost(self, lost: Lost, sequence: int, offset_ns: int) -> str:

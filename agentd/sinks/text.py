@@ -8,7 +8,9 @@ import time
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code
 from agentd.core.event import Exec, Exit, Fork, Lost
-from agentd.core.tree import Applied, Image
+from agentd.core.pipeline import Entry
+from agentd.core.process import Applied, Image
+from agentd.core.reconcile import Inferred
 
 HEADING = f"{'TIME':<15} {'EVENT':<5} {'PID':>7} {'PARENT':>7} {'UID':>5}  WHAT\n"
 
@@ -30,7 +32,9 @@ class TextRenderer:
         lines = [self._line(entry, batch.wall_offset_ns) for entry in batch.entries]
         return "".join(lines).encode()
 
-    def _line(self, entry: Applied | Lost, offset_ns: int) -> str:
+    def _line(self, entry: Entry, offset_ns: int) -> str:
+        if isinstance(entry, Inferred):
+            return self._inferred(entry, offset_ns)
         if isinstance(entry, Lost):
             when = self._paint(_DIM, _time_of_day(entry.boottime_ns + offset_ns))
             kind = "" if entry.kind is None else f"{self._kind_names[entry.kind]} "
@@ -46,6 +50,17 @@ class TextRenderer:
         return (
             f"{when} {action} {event.tgid:>7} {event.parent_tgid:>7} {event.uid:>5}"
             f"  {self._what(entry)}\n"
+        )
+
+    def _inferred(self, entry: Inferred, offset_ns: int) -> str:
+        when = self._paint(_DIM, _time_of_day(entry.boottime_ns + offset_ns))
+        name = self._kind_names[entry.kind]
+        action = self._paint(_COLOURS[name], f"{name:<5}")
+        uid = "" if entry.user is None else str(entry.user[0])
+        note = self._paint(_DIM, "inferred")
+        return (
+            f"{when} {action} {entry.key[0]:>7} {entry.parent[0]:>7} {uid:>5}"
+            f"  {_command(entry.image)} {note}\n"
         )
 
     def _what(self, applied: Applied) -> str:

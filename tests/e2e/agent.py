@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,20 @@ class Agent:
 
     def wait_for_events(self, count: int) -> None:
         """Wait until so many events have gone out."""
+        self.wait_until(lambda: self.events_total() >= count)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is so."""
         deadline = time.monotonic() + ENOUGH_SECONDS
-        while self.events_total() < count:
-            assert time.monotonic() < deadline, f"{self.events_total()} of {count} events"
+        while not condition():
+            assert time.monotonic() < deadline, f"never so; {self.events_total()} events"
             time.sleep(0.02)
+
+    def pids(self, *actions: str) -> set[int]:
+        """The processes of which the JSON output has one of these events."""
+        whole = [json.loads(line) for line in self.text().splitlines(True) if line.endswith("\n")]
+        events = [line for line in whole if line["event"]["action"] in actions]
+        return {line["process"]["pid"] for line in events}
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop; its exit code."""

@@ -6,6 +6,7 @@ import base64
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -228,15 +229,16 @@ def test_losses_are_events_of_the_stream(cgroup: Cgroup, tmp_path: Path) -> None
         assert agent.stop() == 0
         lines = agent.lines()
     _validate(lines)
-    missing = sum(line["agentd"]["lost"]["count"] for line in lines if "process" not in line)
-    assert missing > 0
-    assert missing + sum("process" in line for line in lines) == 802
     stamps = [line["agentd"]["boottime_ns"] for line in lines]
     assert stamps == sorted(stamps)
     assert [line["event"]["sequence"] for line in lines] == list(range(len(lines)))
+    attempts = [line for line in lines if line["agentd"]["flags"] != ["inferred"]]
+    missing = sum(line["agentd"]["lost"]["count"] for line in attempts if "process" not in line)
+    assert missing > 0
+    assert missing + sum("process" in line for line in attempts) == 802
     numbers = [
         (line["agentd"]["cpu"], line["agentd"]["seq"] + n)
-        for line in lines
+        for line in attempts
         for n in range(line["agentd"].get("lost", {"count": 1})["count"])
     ]
     assert len(set(numbers)) == len(numbers) == 802
@@ -249,6 +251,7 @@ def test_losses_in_text(cgroup: Cgroup, tmp_path: Path) -> None:
         agent.wait_for_events(3)
         assert agent.stop() == 0
         heading, *lines = agent.text().splitlines()
+    lines = [line for line in lines if not line.endswith(" inferred")]
     column = heading.index("WHAT")
     told = [line for line in lines if line[heading.index("EVENT") :].startswith("lost ")]
     assert told
@@ -310,3 +313,38 @@ def test_redaction_can_be_turned_off(cgroup: Cgroup, tmp_path: Path) -> None:
         cgroup.run(["/bin/true", "--token", "hunter3"])
         agent.wait_for_events(2)
         assert "--token hunter3" in agent.text()
+
+
+def test_the_tree_after_a_loss(cgroup: Cgroup, tmp_path: Path) -> None:
+    """What losses hid and /proc shows comes out, flagged, and the metrics count it."""
+    script = "for i in $(seq 150); do sleep 1000 & done; echo ready; read go"
+    options = ("--output", "json", "--set", "transport.ring_bytes=4096")
+    with (
+        running(tmp_path, cgroup.path, *options) as agent,
+        cgroup.popen(
+            ["/bin/bash", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as shell,
+    ):
+        assert shell.stdout is not None
+        assert shell.stdout.readline() == "ready\n"
+        there = set(cgroup.processes())
+        agent.wait_until(lambda: there <= agent.pids("fork", "exec"))
+        for pid in there:
+            os.kill(pid, signal.SIGKILL)
+        agent.wait_until(lambda: there <= agent.pids("exit"))
+        metrics = agent.metrics()
+        agent.stop()
+        lines = agent.lines()
+    _validate(lines)
+    assert any("lost" in line["agentd"] for line in lines)
+    inferred = [line for line in lines if line["agentd"]["flags"] == ["inferred"]]
+    for kind in ("fork", "exec", "exit"):
+        count = sum(line["event"]["action"] == kind for line in inferred)
+        assert metrics["agentd_inferred_events_total", (("kind", kind),)] == count
+    forked = [line["process"] for line in inferred if line["event"]["action"] == "fork"]
+    assert forked
+    assert {process["pid"] for process in forked} <= there
+    assert {process["parent"]["pid"] for process in forked} == {shell.pid}
+    assert {process["executable"] for process in forked} == {os.path.realpath("/bin/sleep")}
+    assert metrics["agentd_reconciliations_total", ()] >= 1
+    assert metrics["agentd_accounting_imbalance", ()] == 0

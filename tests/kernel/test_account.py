@@ -17,7 +17,8 @@ from agentd import procfs
 from agentd.audit import ForkAudit
 from agentd.core.event import Event, Exec, Lost
 from agentd.core.pipeline import Entry
-from agentd.core.tree import Applied
+from agentd.core.process import Applied
+from agentd.core.reconcile import Inferred
 from tests.cgroup import Cgroup, own_cgroup
 from tests.kernel.available import need_tracing
 from tests.kernel.loadgen import built_loadgen, loadgen_command
@@ -146,6 +147,7 @@ def test_losses_stand_at_their_place(loadgen: Path, storm_cgroup: Cgroup) -> Non
 
 
 def _item(entry: Entry) -> Event | Lost:
+    assert not isinstance(entry, Inferred)
     return entry.event if isinstance(entry, Applied) else entry
 
 

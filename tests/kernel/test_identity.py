@@ -36,8 +36,8 @@ def test_start_is_that_of_proc(cgroup: Cgroup, tracer: Tracer) -> None:
     """start_boottime_ns, rounded to a tick, is the start in /proc, for process and parent."""
     with cgroup.popen(["/bin/cat"], stdin=subprocess.PIPE) as process:
         entries = tracer.collect()
-        _, _, start_ns = procfs.parse_stat(Path(f"/proc/{process.pid}/stat").read_bytes())
-        _, _, own_start_ns = procfs.parse_stat(Path("/proc/self/stat").read_bytes())
+        start_ns = procfs.parse_stat(Path(f"/proc/{process.pid}/stat").read_bytes()).start_ns
+        own_start_ns = procfs.parse_stat(Path("/proc/self/stat").read_bytes()).start_ns
     (executed,) = events(entries)
     tick_ns = host.TICK_NS
     assert executed.start_boottime_ns // tick_ns * tick_ns == start_ns

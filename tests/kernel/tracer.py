@@ -12,7 +12,7 @@ from agentd.capture import Capture
 from agentd.core.accounting import KernelCounters
 from agentd.core.event import Event, Exec, Exit, Fork, Lost
 from agentd.core.pipeline import Entry, Limits
-from agentd.core.tree import Applied
+from agentd.core.process import Applied
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.program import Settings
 
@@ -25,14 +25,14 @@ LIMITS = Limits(reorder_capacity=65536, slack_ns=0, live_capacity=65536, exited_
 class Tracer:
     """The pipeline over the programs of one loader."""
 
-    def __init__(self, attached: Attached, *, seed: bool) -> None:
+    def __init__(self, attached: Attached, cgroup_path: str, *, seed: bool) -> None:
         self.capture = Capture(attached, LIMITS)
         self.wire = self.capture.wire
         self.handover = attached.handover
         self.transport = self.capture.transport
         self.pipeline = self.capture.pipeline
         if seed:
-            self.pipeline.seed(procfs.scan())
+            self.pipeline.seed(procfs.scan(cgroup=cgroup_path))
 
     def counters(self) -> KernelCounters:
         """The kernel's counters now."""
@@ -86,7 +86,7 @@ def attached(
     )
     loader = Loader(settings)
     try:
-        tracer = Tracer(asyncio.run(loader.attached()), seed=seed)
+        tracer = Tracer(asyncio.run(loader.attached()), cgroup_path, seed=seed)
         loader.dismiss()
     finally:
         loader.close()

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from agentd.core.accounting import Balance, LossTracker
 from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Entry, Limits, Pipeline
-from agentd.core.tree import Applied
+from agentd.core.process import Applied
+from agentd.core.reconcile import Inferred
 from tests.property.simulation import Kernel, actions, play, resume_all
 from tests.records import CAUSES, CPUS, WIRE, delivery
 
 
 def _item(entry: Entry) -> Event | Lost:
+    assert not isinstance(entry, Inferred)
     return entry if isinstance(entry, Lost) else entry.event
 
 

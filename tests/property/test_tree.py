@@ -13,7 +13,8 @@ from hypothesis.stateful import (
 )
 
 from agentd.core.event import Event
-from agentd.core.tree import Image, Key, Process, Tree
+from agentd.core.process import Image, Key, Process
+from agentd.core.tree import Tree
 from tests.records import execed, exited, fork
 
 TICK_NS = 10_000_000

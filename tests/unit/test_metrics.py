@@ -27,6 +27,9 @@ agentd_event_latency_seconds{le}
 agentd_events_total{kind=exec}
 agentd_events_total{kind=exit}
 agentd_events_total{kind=fork}
+agentd_inferred_events_total{kind=exec}
+agentd_inferred_events_total{kind=exit}
+agentd_inferred_events_total{kind=fork}
 agentd_kernel_attempts_total{kind=exec}
 agentd_kernel_attempts_total{kind=exit}
 agentd_kernel_attempts_total{kind=fork}
@@ -41,6 +44,7 @@ agentd_lost_events_total{kind=exit,stage=reserve}
 agentd_lost_events_total{kind=fork,stage=output}
 agentd_lost_events_total{kind=fork,stage=reserve}
 agentd_lost_events_total{kind=unknown,stage=decode}
+agentd_reconciliations_total
 agentd_reorder_capacity
 agentd_reorder_forced_total
 agentd_reorder_held
@@ -80,6 +84,7 @@ def _exposition() -> str:
         ring_used_bytes=0,
         ring_size_bytes=4096,
         lost_samples=0,
+        reconciliations=0,
         forks_unaccounted=0,
     )
     return generate_latest(make_registry(lambda: snapshot)).decode()

@@ -25,19 +25,18 @@ def _process(proc: Path, pid: int, name: str, ppid: int, ticks: int) -> Path:
 def test_a_name_may_hold_anything(name: str) -> None:
     """The name ends at the last parenthesis, whatever it holds."""
     text = f"12 ({name}){STAT.format(ticks=55)}".encode()
-    assert procfs.parse_stat(text) == (name.encode(), 7, 55 * host.TICK_NS)
+    stat = procfs.Stat(name.encode(), 7, 55 * host.TICK_NS, is_dead=False)
+    assert procfs.parse_stat(text) == stat
 
 
 @given(st.binary(max_size=200))
 def test_any_text_is_a_process_or_an_error(text: bytes) -> None:
     """Bytes that are no line of stat are a ValueError and nothing else."""
     try:
-        name, parent, start_ns = procfs.parse_stat(text)
+        stat = procfs.parse_stat(text)
     except ValueError:
         return
-    assert isinstance(name, bytes)
-    assert start_ns % host.TICK_NS == 0
-    assert isinstance(parent, int)
+    assert stat.start_ns % host.TICK_NS == 0
 
 
 def test_scan_gives_keys_parents_and_images(tmp_path: Path) -> None:

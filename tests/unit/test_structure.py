@@ -32,7 +32,8 @@ LEAVES = {"agentd", "errors", "paths", "host", "rules", "toml_text"}
 ABOVE_EDGES = {
     "rounds": {"rounds"},
     "capture": set(),
-    "daemon": {"capture", "daemon", "rounds"},
+    "reconciler": set(),
+    "daemon": {"capture", "daemon", "reconciler", "rounds"},
     "experiment": {"capture", "experiment", "rounds"},
 }
 """Who may use which rooms beside core, leaves and edges."""

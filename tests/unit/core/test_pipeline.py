@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Limits, Pipeline
-from agentd.core.tree import Applied
+from agentd.core.process import Applied
 from tests.records import CPUS, EXIT, FORK, WIRE, counters, delivery, exited, fork
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentd.core.tree import Image, Key, Process, Tree
+from agentd.core.process import Image, Key, Process
+from agentd.core.tree import Tree
 from tests.records import execed, exited, fork
 
 TICK_NS = 10_000_000

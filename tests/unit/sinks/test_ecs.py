@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agentd.core.batch import Batch
 from agentd.core.event import Lost
 from agentd.core.pipeline import Entry
-from agentd.core.tree import Applied, Image
+from agentd.core.process import Applied, Image
 from agentd.sinks.ecs import EcsRenderer
 from tests.records import FORCED, LATE, WIRE, execed, exited, fork, place
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agentd.core.batch import Batch
 from agentd.core.event import Lost
 from agentd.core.pipeline import Entry
-from agentd.core.tree import Applied, Image
+from agentd.core.process import Applied, Image
 from agentd.sinks.text import HEADING, TextRenderer, printable
 from tests.records import execed, exited, fork
 

@@ -1,0 +1,67 @@
+"""After a loss: scans /proc, a slice at a time, and has the pipeline compare it with the tree.
+
+Scans are far apart: what goes on being lost would be missing again at once. The rounds go on
+between the slices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from agentd import host, procfs
+from agentd.core.pipeline import Pipeline
+from agentd.core.reconcile import Observed, Scan
+
+_SLICE_SECONDS = 0.002
+"""How long a slice may keep the loop from anything else, one process more or less."""
+_REST_FACTOR = 20
+"""A scan is followed by so many times its own duration without one: 5 % of a CPU at most."""
+_REST_SECONDS_MIN = 1.0
+
+
+class Reconciler:
+    """Waits for losses. ``cgroup`` is the filter's, empty without one."""
+
+    def __init__(self, pipeline: Pipeline, cgroup: str, log: Any) -> None:
+        self.total = 0
+        """Scans that were made."""
+        self._pipeline = pipeline
+        self._cgroup = cgroup
+        self._log = log
+        self._lost_before = 0
+        self._lossy = asyncio.Event()
+
+    def after_round(self) -> None:
+        """See whether something was lost since the last time."""
+        if self._pipeline.lost_total != self._lost_before:
+            self._lossy.set()
+
+    async def run(self, wake: Callable[[], None]) -> None:
+        """Until cancelled. ``wake`` makes a round that compares."""
+        while True:
+            await self._lossy.wait()
+            self._lossy.clear()
+            self._lost_before = self._pipeline.lost_total
+            start = time.monotonic()
+            await self._scan()
+            wake()
+            seconds = time.monotonic() - start
+            await asyncio.sleep(max(_REST_SECONDS_MIN, _REST_FACTOR * seconds))
+
+    async def _scan(self) -> None:
+        self._pipeline.tree.watch_exits()
+        begun_ns = host.boottime_ns()
+        found: list[Observed] = []
+        slice_end = time.monotonic() + _SLICE_SECONDS
+        for observed in procfs.observe(cgroup=self._cgroup):
+            found.append(observed)
+            if time.monotonic() > slice_end:
+                await asyncio.sleep(0)
+                slice_end = time.monotonic() + _SLICE_SECONDS
+        self.total += 1
+        complete = procfs.shows_all()
+        self._pipeline.offer(Scan(begun_ns, host.boottime_ns(), tuple(found), complete))
+        self._log.info("reconciling after a loss", processes=len(found), complete=complete)

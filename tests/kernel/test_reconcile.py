@@ -1,0 +1,168 @@
+"""The tree against /proc: at rest they agree, after any storm and any loss."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from agentd import host, procfs
+from agentd.core.pipeline import Entry
+from agentd.core.process import Key, Process
+from agentd.core.reconcile import Inferred, Observed, Scan
+from tests.cgroup import Cgroup, own_cgroup
+from tests.kernel.available import need_tracing
+from tests.kernel.tracer import ENOUGH_SECONDS, Tracer, attached, lost
+from tests.records import EXIT
+from tests.requirements import need_program
+
+pytestmark = pytest.mark.usefixtures("transport")
+
+# processes that stay (a shell below a shell, an exec'd cat), among many that do not
+STORM = """
+i=0
+while [ $((i += 1)) -le 30 ]; do
+    (exec sleep 1000) &
+    (sh -c 'read wait; :' <"$0" & read wait <"$0") &
+    for j in 1 2 3 4 5 6 7; do /bin/true $j & done
+    (exec sh -c 'exec cat' <"$0") &
+    for j in 1 2 3 4 5; do (:) & done
+done
+wait_here() { read go; }
+wait_here
+"""
+
+
+@pytest.fixture
+def storm_cgroup() -> Iterator[Cgroup]:
+    """A cgroup of its own."""
+    need_tracing()
+    with own_cgroup("reconcile") as cgroup:
+        yield cgroup
+
+
+def _reconcile(tracer: Tracer, cgroup: Cgroup) -> list[Entry]:
+    """Scan and compare, with rounds until that is done."""
+    tracer.pipeline.tree.watch_exits()
+    begun_ns = host.boottime_ns()
+    found = tuple(procfs.observe(cgroup=cgroup.path))
+    tracer.pipeline.offer(Scan(begun_ns, host.boottime_ns(), found, complete=True))
+    return tracer.collect()
+
+
+Facts = tuple[Key, Key, bytes]
+
+
+def _facts(process: Process) -> Facts:
+    """What tree and /proc must agree on: who, whose child, and running what."""
+    tick_ns = host.TICK_NS
+    (tgid, start_ns), (parent, parent_ns) = process.key, process.parent
+    key, above = (tgid, start_ns // tick_ns), (parent, parent_ns // tick_ns)
+    return key, above, process.image.executable
+
+
+def _known(tracer: Tracer) -> dict[int, Facts]:
+    return {p.key[0]: _facts(p) for p in tracer.pipeline.tree.processes() if p.inside}
+
+
+def _there(cgroup: Cgroup) -> dict[int, Facts]:
+    def mine(observed: Observed) -> bool:
+        return observed.process.inside
+
+    found = filter(mine, procfs.observe(cgroup=cgroup.path))
+    return {observed.process.key[0]: _facts(observed.process) for observed in found}
+
+
+def _wait_until_calm(cgroup: Cgroup) -> None:
+    """Until only those are left that stay."""
+    deadline = time.monotonic() + ENOUGH_SECONDS
+    before: list[int] = []
+    while (now := sorted(cgroup.processes())) != before or len(now) < 110:
+        assert time.monotonic() < deadline, "the storm does not end"
+        before = now
+        time.sleep(0.1)
+
+
+@contextmanager
+def _storm(cgroup: Cgroup, fifo: Path) -> Iterator[None]:
+    """A storm that has calmed down; what stays is ended in the end, all at once."""
+    os.mkfifo(fifo)
+    held = os.open(fifo, os.O_RDWR)  # nobody gets an end of file
+    with cgroup.popen(["/bin/sh", "-c", STORM, str(fifo)], stdin=subprocess.PIPE):
+        _wait_until_calm(cgroup)
+        yield
+        for pid in cgroup.processes():
+            os.kill(pid, signal.SIGKILL)
+    os.close(held)
+
+
+@pytest.mark.parametrize("buffer_bytes", [1 << 20, 4096])
+def test_tree_equals_proc_at_rest(storm_cgroup: Cgroup, tmp_path: Path, buffer_bytes: int) -> None:
+    """After a storm with nobody reading, small buffer or large, the tree is what /proc shows.
+
+    Without a loss nothing is inferred; with losses all that is missing is added and told.
+    """
+    with (
+        attached(storm_cgroup.path, buffer_bytes=buffer_bytes) as tracer,
+        _storm(storm_cgroup, tmp_path / "fifo"),
+    ):
+        before = tracer.collect()
+        after = _reconcile(tracer, storm_cgroup)
+        missed = lost(before)
+        assert bool(missed) == (buffer_bytes == 4096)
+        assert _known(tracer) == _there(storm_cgroup)
+        inferred = [entry for entry in after if isinstance(entry, Inferred)]
+        assert bool(inferred) == bool(missed)
+        assert sum(tracer.pipeline.inferred) == len(inferred)
+        again = len(_reconcile(tracer, storm_cgroup))
+        assert again == 0
+
+
+def test_exits_that_were_missed(storm_cgroup: Cgroup, tmp_path: Path) -> None:
+    """Processes that died unseen are closed, and told without an ending."""
+    with attached(storm_cgroup.path, buffer_bytes=4096) as tracer:
+        with _storm(storm_cgroup, tmp_path / "fifo"):
+            tracer.collect()
+            _reconcile(tracer, storm_cgroup)
+            alive = set(_known(tracer))
+        missed = lost(tracer.collect())
+        assert missed
+        after = _reconcile(tracer, storm_cgroup)
+        tree = {process.key[0] for process in tracer.pipeline.tree.processes()}
+        assert not alive & tree
+        exits = [e for e in after if isinstance(e, Inferred) and e.kind == EXIT]
+        assert exits
+        assert {inferred.key[0] for inferred in exits} <= alive
+
+
+@pytest.mark.parametrize("buffer_bytes", [1 << 20, 4096])
+@pytest.mark.parametrize("stressor", ["fork", "vfork", "vforkmany", "exec", "clone", "daemon"])
+def test_tree_after_stress(storm_cgroup: Cgroup, stressor: str, buffer_bytes: int) -> None:
+    """stress-ng's process stressors on all CPUs, with a reader that is slow: nothing is left over.
+
+    The account is exact, and the tree is what /proc shows of the cgroup.
+    """
+    stress = need_program("stress-ng")
+    command = [stress, "--quiet", "--temp-path", "/tmp", f"--{stressor}", "0", "--timeout", "1s"]
+    with attached(storm_cgroup.path, buffer_bytes=buffer_bytes) as tracer:
+        with storm_cgroup.popen(command, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None:
+                tracer.round()
+                time.sleep(0.01)
+        while storm_cgroup.processes():
+            tracer.round()
+            time.sleep(0.01)
+        tracer.collect()
+        _reconcile(tracer, storm_cgroup)
+        assert _known(tracer) == _there(storm_cgroup) == {}
+        assert tracer.pipeline.imbalance == 0
+        told, failed = tracer.pipeline.lost_total, tracer.counters().failures_total
+        assert told == failed
+        queue = tracer.pipeline.reorderer
+        assert (queue.late_total, queue.forced_total, queue.inversions_out_total) == (0, 0, 0)
