@@ -9,7 +9,8 @@ BIN := .venv/bin
 
 # What the fleet runs: Debian's own packages, not newer ones.
 RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachetools \
-	python3-structlog python3-prometheus-client python3-hypercorn python3-tqdm
+	python3-structlog python3-prometheus-client python3-hypercorn python3-tqdm \
+	python3-msgpack
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev curl prometheus python3-matplotlib stress-ng
 
 .PHONY: run test check format bench clean

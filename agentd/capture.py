@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from agentd import host
+from agentd.config import Config
 from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.wire import Wire, parse_wire
 from agentd.kernel.attach import Attached
@@ -14,9 +15,24 @@ from agentd.kernel.transport import open_transport
 from agentd.paths import bpf_dir
 
 
+def wire_text() -> str:
+    """The text of the wire contract."""
+    return (bpf_dir() / "agentd.h").read_text()
+
+
 def read_wire() -> Wire:
     """The contract that is compiled into the programs."""
-    return parse_wire((bpf_dir() / "agentd.h").read_text())
+    return parse_wire(wire_text())
+
+
+def limits_of(config: Config) -> Limits:
+    """The bounds that a configuration sets."""
+    return Limits(
+        reorder_capacity=config.reorder.capacity,
+        slack_ns=config.reorder.slack_us * 1000,
+        live_capacity=config.tree.live_capacity,
+        exited_capacity=config.tree.exited_capacity,
+    )
 
 
 class Capture:

@@ -74,7 +74,15 @@ def _parser() -> _Parser:
         "--output", choices=("text", "json", "none"), help="the same as --set output.format=…"
     )
     run.add_argument("--duration", type=_seconds, metavar="SECONDS", help="stop after that time")
+    run.add_argument(
+        "--record", type=Path, metavar="FILE", help="write what the kernel delivers, for replay"
+    )
     run.set_defaults(command=_run)
+
+    again = commands.add_parser("replay", help="do a recording of run --record again")
+    again.add_argument("file", type=Path, metavar="FILE")
+    again.add_argument("--output", choices=("text", "json", "none"), default="text")
+    again.set_defaults(command=_replay)
 
     _add_bench(commands)
 
@@ -132,12 +140,12 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigError("standard output is closed, and events go there", "--output none")
     loader = Loader(_settings(config))
     try:
-        return _run_daemon(config, loader, arguments.duration)
+        return _run_daemon(config, loader, arguments)
     finally:
         loader.close()
 
 
-def _run_daemon(config: Config, loader: Loader, duration_seconds: float | None) -> int:
+def _run_daemon(config: Config, loader: Loader, arguments: argparse.Namespace) -> int:
     # imported only now, while the loader already compiles
     from agentd import daemon  # noqa: PLC0415
     from agentd.log import configure_log  # noqa: PLC0415
@@ -145,7 +153,8 @@ def _run_daemon(config: Config, loader: Loader, duration_seconds: float | None) 
     log = configure_log(config.log.level, config.log.format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(daemon.run(config, loader, duration_seconds, log))
+            options = daemon.Options(arguments.duration, arguments.record)
+            runner.run(daemon.run(config, loader, options, log))
     except LoaderError as error:
         log.debug("the loader said", text=error.log)
         raise
@@ -161,6 +170,20 @@ def _bench_transport(arguments: argparse.Namespace) -> int:
     from agentd.experiment import command  # noqa: PLC0415 (needs what the daemon does not)
 
     command.bench_transport(command.Options(arguments.commands, arguments.json, arguments.plot))
+    return os.EX_OK
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from agentd.recording import Recording  # noqa: PLC0415 (needs what the daemon does not)
+    from agentd.replay import play  # noqa: PLC0415
+
+    recording = Recording(arguments.file)
+    try:
+        play(recording, arguments.output, sys.stdout.buffer)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        recording.close()
     return os.EX_OK
 
 

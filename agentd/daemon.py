@@ -8,23 +8,29 @@ import gc
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentd import host, http, metrics, procfs
 from agentd.audit import ForkAudit
-from agentd.capture import Capture, read_wire
+from agentd.capture import Capture, limits_of, read_wire, wire_text
 from agentd.config import Config
 from agentd.core.batch import Batch
 from agentd.core.event import kind_names
+from agentd.core.journal import Journal, Seed, no_journal
 from agentd.core.pace import Pace
-from agentd.core.pipeline import Limits
 from agentd.core.redact import Redactor
 from agentd.kernel.attach import Attached, Loader
+from agentd.kernel.transport import room_stage
 from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.stdout import SinkClosedError, SinkFailedError, Stdout
 from agentd.sinks.text import HEADING, TextRenderer
+
+if TYPE_CHECKING:
+    from agentd.recording import Recorder
 
 T = TypeVar("T")
 
@@ -33,7 +39,15 @@ LAST_ROUND_SECONDS = 1.0
 """How long a sink that does not take anything may delay the end."""
 
 
-async def run(config: Config, loader: Loader, duration_seconds: float | None, log: Any) -> None:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for beside the configuration."""
+
+    duration_seconds: float | None
+    record: Path | None
+
+
+async def run(config: Config, loader: Loader, options: Options, log: Any) -> None:
     """Run until a signal, the duration's end, or the end of standard output's reader."""
     listening = http.bind(config.metrics.listen) if config.metrics.listen else None
     sink = _make_sink(config)
@@ -43,7 +57,9 @@ async def run(config: Config, loader: Loader, duration_seconds: float | None, lo
         return
     if attached.log:
         log.debug("the loader said", text=attached.log)
-    daemon = Daemon(config, attached, sink, log, stopping)
+    recorder = _make_recorder(config, attached, options.record) if options.record else None
+    journal = recorder.step if recorder else no_journal
+    daemon = Daemon(config, attached, sink, log, stopping, journal=journal)
     loader.dismiss()
     daemon.seed()
     gc.collect()
@@ -54,12 +70,14 @@ async def run(config: Config, loader: Loader, duration_seconds: float | None, lo
             if listening is not None:
                 group.create_task(http.run(daemon.http_app(), listening, daemon.stopping.wait))
             reconciling = group.create_task(daemon.reconcile())
-            await daemon.wait(duration_seconds)
+            await daemon.wait(options.duration_seconds)
             reconciling.cancel()
             rounds.cancel()
         await daemon.finish()
     finally:
         daemon.close()
+        if recorder:
+            recorder.close()
     if daemon.failure is not None:
         raise daemon.failure
 
@@ -74,20 +92,23 @@ class Daemon:
         sink: Stdout | None,
         log: Any,
         stopping: asyncio.Event,
+        *,
+        journal: Journal,
     ) -> None:
         self.stopping = stopping
         self.failure: Exception | None = None
         self._log = log
         self._sink = sink
+        self._journal = journal
         self._seeded = False
         redactor = Redactor(config.redact.patterns)
-        self._capture = Capture(attached, _limits(config), redactor.redact)
+        self._capture = Capture(attached, limits_of(config), redactor.redact)
         self._pipeline = self._capture.pipeline
         self._kind_names = kind_names(self._capture.wire)
         self._transport_kind = attached.handover.transport
         self._filtered = attached.settings.cgroup is not None
         self._cgroup = config.filter.cgroup if self._filtered else ""
-        self._reconciler = Reconciler(self._pipeline, self._cgroup, log)
+        self._reconciler = Reconciler(self._pipeline, self._cgroup, log, journal)
         self._rounds = Rounds(
             self._capture.transport,
             self._capture.counters.read,
@@ -96,13 +117,16 @@ class Daemon:
             pace=_pace(config),
             round_bytes=config.transport.round_bytes,
             after_round=self._reconciler.after_round,
+            journal=journal,
         )
         self._audit = ForkAudit(self._forks_seen, procfs.forks_total)
         self._log_attached(attached, config.filter.cgroup)
 
     def seed(self) -> None:
         """Scan /proc, after attaching: what happens meanwhile waits in the ring."""
-        self._pipeline.seed(procfs.scan(cgroup=self._cgroup))
+        processes = procfs.scan(cgroup=self._cgroup)
+        self._journal(Seed(processes))
+        self._pipeline.seed(processes)
         self._seeded = True
         self._log.info("ready", processes=self._pipeline.tree.live)
 
@@ -250,15 +274,21 @@ def _make_sink(config: Config) -> Stdout | None:
     return None
 
 
+def _make_recorder(config: Config, attached: Attached, path: Path) -> Recorder:
+    from agentd.recording import Head, Recorder, wire_sha256  # noqa: PLC0415 (memory)
+
+    head = Head(
+        wire_sha256=wire_sha256(wire_text()),
+        cpus=attached.settings.cpus,
+        tick_ns=host.TICK_NS,
+        page_bytes=host.PAGE_BYTES,
+        boot_id=host.boot_id(),
+        room_stage=room_stage(attached.handover),
+        config=asdict(config),
+    )
+    return Recorder(path, head)
+
+
 def _pace(config: Config) -> Pace:
     transport = config.transport
     return Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3)
-
-
-def _limits(config: Config) -> Limits:
-    return Limits(
-        reorder_capacity=config.reorder.capacity,
-        slack_ns=config.reorder.slack_us * 1000,
-        live_capacity=config.tree.live_capacity,
-        exited_capacity=config.tree.exited_capacity,
-    )

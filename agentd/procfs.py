@@ -41,7 +41,8 @@ def scan(proc: str = "/proc", cgroup: str = "") -> list[Process]:
 def observe(proc: str = "/proc", cgroup: str = "") -> Iterator[Observed]:
     """The processes that live, one after the other, each as it is at that moment.
 
-    ``cgroup``: what is in it, or below, counts as inside; everything if empty.
+    ``cgroup``: what is in it, or below, counts as inside; everything if empty. The arguments of
+    what is outside are nobody's business.
     """
     stats: dict[int, Stat | None] = {}
     for name in os.listdir(proc):
@@ -56,13 +57,14 @@ def observe(proc: str = "/proc", cgroup: str = "") -> Iterator[Observed]:
         if parent not in stats:
             stats[parent] = _stat(proc, parent)
         above = stats[parent]
+        inside = _is_inside(proc, tgid, cgroup)
         process = Process(
             key=(tgid, stat.start_ns),
             parent=(parent, above.start_ns if above else 0),
-            image=_image(proc, tgid, stat.name),
+            image=_image(proc, tgid, stat.name, with_args=inside),
             executed=True,
             coarse=True,
-            inside=_is_inside(proc, tgid, cgroup),
+            inside=inside,
         )
         yield Observed(process, seen_ns, *_owner(proc, tgid))
 
@@ -122,8 +124,8 @@ def _is_inside(proc: str, tgid: int, cgroup: str) -> bool:
     return False
 
 
-def _image(proc: str, tgid: int, name: bytes) -> Image:
-    args = _read(f"{proc}/{tgid}/cmdline")
+def _image(proc: str, tgid: int, name: bytes, *, with_args: bool) -> Image:
+    args = _read(f"{proc}/{tgid}/cmdline") if with_args else b""
     try:
         executable = os.readlink(os.fsencode(f"{proc}/{tgid}/exe"))
     except OSError:  # gone, a kernel thread, or not ours to see

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentd import host, procfs
+from agentd.core.journal import Journal, ScanBegins
 from agentd.core.pipeline import Pipeline
 from agentd.core.reconcile import Observed, Scan
 
@@ -25,12 +26,13 @@ _REST_SECONDS_MIN = 1.0
 class Reconciler:
     """Waits for losses. ``cgroup`` is the filter's, empty without one."""
 
-    def __init__(self, pipeline: Pipeline, cgroup: str, log: Any) -> None:
+    def __init__(self, pipeline: Pipeline, cgroup: str, log: Any, journal: Journal) -> None:
         self.total = 0
         """Scans that were made."""
         self._pipeline = pipeline
         self._cgroup = cgroup
         self._log = log
+        self._journal = journal
         self._lost_before = 0
         self._lossy = asyncio.Event()
 
@@ -52,6 +54,7 @@ class Reconciler:
             await asyncio.sleep(max(_REST_SECONDS_MIN, _REST_FACTOR * seconds))
 
     async def _scan(self) -> None:
+        self._journal(ScanBegins())
         self._pipeline.tree.watch_exits()
         begun_ns = host.boottime_ns()
         found: list[Observed] = []
@@ -63,5 +66,7 @@ class Reconciler:
                 slice_end = time.monotonic() + _SLICE_SECONDS
         self.total += 1
         complete = procfs.shows_all()
-        self._pipeline.offer(Scan(begun_ns, host.boottime_ns(), tuple(found), complete))
+        scan = Scan(begun_ns, host.boottime_ns(), tuple(found), complete)
+        self._journal(scan)
+        self._pipeline.offer(scan)
         self._log.info("reconciling after a loss", processes=len(found), complete=complete)

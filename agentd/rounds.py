@@ -15,6 +15,7 @@ from agentd import host
 from agentd.core.accounting import KernelCounters
 from agentd.core.batch import Batch
 from agentd.core.histogram import Histogram
+from agentd.core.journal import Flush, Journal, Round, no_journal
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Entry, Pipeline
 from agentd.core.process import Applied
@@ -78,6 +79,7 @@ class Rounds:
         pace: Pace,
         round_bytes: int,
         after_round: Callable[[], None] = lambda: None,
+        journal: Journal = no_journal,
     ) -> None:
         self.total = 0
         self.duration = Histogram(DURATION_BOUNDS_NS)
@@ -92,6 +94,7 @@ class Rounds:
         self._pace = pace
         self._round_bytes = round_bytes
         self._after_round = after_round
+        self._journal = journal
         self._ready = asyncio.Event()
         self.entries_total = 0
         """Entries that left the pipeline; the next one's sequence number."""
@@ -116,7 +119,9 @@ class Rounds:
         for _ in range(_LAST_ROUNDS_MAX):
             if (await self._round()).drained:
                 break
-        await self._hand_on(self._pipeline.flush())
+        wall_offset_ns = host.wall_offset_ns()
+        self._journal(Flush(wall_offset_ns))
+        await self._hand_on(self._pipeline.flush(), wall_offset_ns)
 
     async def _readable(self) -> None:
         """Wait for the kernel's notification, or find that it left something without one."""
@@ -150,7 +155,10 @@ class Rounds:
         delivery = self._transport.drain(self._round_bytes)
         self._pace.after(len(delivery.spans), filled)
         after = self._read_counters()
-        await self._hand_on(self._pipeline.push(start_ns, before, delivery, after))
+        wall_offset_ns = host.wall_offset_ns()
+        self._journal(Round(start_ns, wall_offset_ns, before, delivery, after))
+        entries = self._pipeline.push(start_ns, before, delivery, after)
+        await self._hand_on(entries, wall_offset_ns)
         self._transport.commit()
         self.total += 1
         self.last_ns = host.boottime_ns()
@@ -158,9 +166,8 @@ class Rounds:
         self._after_round()
         return delivery
 
-    async def _hand_on(self, entries: list[Entry]) -> None:
+    async def _hand_on(self, entries: list[Entry], wall_offset_ns: int) -> None:
         """Render and write, in pieces; what a cancelled call leaves over goes out first."""
-        wall_offset_ns = host.wall_offset_ns()
         for start in range(0, len(entries), _BATCH_ENTRIES):
             some = entries[start : start + _BATCH_ENTRIES]
             self._outbox.append(Batch(some, self.entries_total + start, wall_offset_ns))

@@ -17,3 +17,8 @@ def open_transport(handover: Handover, ring_bytes: int, perf_bytes_per_cpu: int)
     if handover.transport == PERFBUF:
         return Perfbuf(handover.events_fd, handover.perf_fds, perf_bytes_per_cpu)
     return Ringbuf(handover.events_fd, ring_bytes)
+
+
+def room_stage(handover: Handover) -> str:
+    """The transport's word for no room."""
+    return Perfbuf.room_stage if handover.transport == PERFBUF else Ringbuf.room_stage

@@ -98,9 +98,9 @@ def test_every_attempt_comes_out_as_event_or_loss(steps: Steps, slack: int, capa
         assert pipeline.emitted[kind] == emitted[kind]
         assert emitted[kind] + failed == sum(kernel.counters().attempts[kind])
     assert pipeline.imbalance == 0
-    assert pipeline.reorderer.late_total == 0
-    stamps = [_item(entry).boottime_ns for entry in entries]
-    if not pipeline.reorderer.forced_total:
+    if not pipeline.reorderer.forced_total:  # what is forced out early may overtake
+        assert pipeline.reorderer.late_total == 0
+        stamps = [_item(entry).boottime_ns for entry in entries]
         assert stamps == sorted(stamps)
 
 

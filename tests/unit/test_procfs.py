@@ -53,6 +53,38 @@ def test_scan_gives_keys_parents_and_images(tmp_path: Path) -> None:
     assert sh.coarse
 
 
+def test_arguments_outside_the_filter_are_not_read(tmp_path: Path) -> None:
+    """Of processes in other cgroups there is the name and the file, but not what they were told."""
+    for pid, cgroup in ((40, "/mine/below"), (41, "/mine-not"), (42, "/")):
+        folder = _process(tmp_path, pid, "sh", 1, 9)
+        (folder / "cmdline").write_bytes(b"sh\0secret\0")
+        (folder / "cgroup").write_text(f"1:name=systemd:/mine\n0::{cgroup}\n")
+    found = {p.key[0]: p for p in procfs.scan(str(tmp_path), "/mine")}
+    assert {tgid: p.inside for tgid, p in found.items()} == {40: True, 41: False, 42: False}
+    assert {tgid: p.image.args_count for tgid, p in found.items()} == {40: 2, 41: 0, 42: 0}
+    assert all(p.inside for p in procfs.scan(str(tmp_path)))
+
+
+def test_a_zombie_is_no_process(tmp_path: Path) -> None:
+    """The dead are left out, unless it is only the first thread that has gone."""
+    for pid, threads in ((40, 1), (41, 2)):
+        stat = _process(tmp_path, pid, "sh", 1, 9) / "stat"
+        text = (
+            stat.read_text().replace(" S ", " Z ", 1).replace(" 20 0 1 0 ", f" 20 0 {threads} 0 ")
+        )
+        stat.write_text(text)
+    assert [process.key[0] for process in procfs.scan(str(tmp_path))] == [41]
+
+
+def test_the_owner_is_the_effective_one(tmp_path: Path) -> None:
+    """An observation has the effective ids; of what is gone, root's."""
+    folder = _process(tmp_path, 40, "sh", 1, 9)
+    (folder / "status").write_text("Name:\tsh\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n")
+    _process(tmp_path, 41, "sh", 1, 9)
+    found = {o.process.key[0]: (o.uid, o.gid) for o in procfs.observe(str(tmp_path))}
+    assert found == {40: (2, 6), 41: (0, 0)}
+
+
 def test_processes_that_vanish_are_left_out(tmp_path: Path) -> None:
     """A process without a readable stat is not there; without a cmdline it has no arguments."""
     (tmp_path / "50").mkdir()

@@ -24,6 +24,7 @@ THIRD_PARTY = {
     "structlog": {"log.py"},
     "prometheus_client": {"metrics.py"},
     "hypercorn": {"http.py"},
+    "msgpack": {"recording.py"},
     "tqdm": {"experiment/command.py"},
     "matplotlib": {"experiment/plot.py"},
 }
@@ -33,7 +34,8 @@ ABOVE_EDGES = {
     "rounds": {"rounds"},
     "capture": set(),
     "reconciler": set(),
-    "daemon": {"capture", "daemon", "reconciler", "rounds"},
+    "daemon": {"capture", "daemon", "reconciler", "recording", "rounds"},
+    "replay": {"capture", "recording"},
     "experiment": {"capture", "experiment", "rounds"},
 }
 """Who may use which rooms beside core, leaves and edges."""

@@ -1,0 +1,170 @@
+"""Recordings: everything that goes into the pipeline, in order, so that it can be done again.
+
+A file of msgpack values behind each other: first what the stream was made for, then one value a
+step. Raw records are in it as the kernel wrote them, arguments with their secrets included: it is
+made for its owner alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgpack
+
+from agentd.core.accounting import KernelCounters
+from agentd.core.journal import Flush, Round, ScanBegins, Seed, Step
+from agentd.core.pipeline import Delivery
+from agentd.core.process import Image, Process
+from agentd.core.reconcile import Observed, Scan
+from agentd.errors import ConfigError
+
+_FORMAT = "agentd-recording-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a stream was made for."""
+
+    wire_sha256: str
+    """Of ``bpf/agentd.h``: other records cannot be read."""
+    cpus: int
+    tick_ns: int
+    page_bytes: int
+    boot_id: str
+    room_stage: str
+    config: dict[str, dict[str, Any]]
+
+
+def wire_sha256(header: str) -> str:
+    """The fingerprint of a wire contract's text."""
+    return hashlib.sha256(header.encode()).hexdigest()
+
+
+class Recorder:
+    """Writes a recording. Raises ConfigError if the file cannot be had."""
+
+    def __init__(self, path: Path, head: Head) -> None:
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise ConfigError(f"--record {path}: cannot be written: {error.strerror}") from None
+        self._file: BinaryIO = os.fdopen(fd, "wb")
+        self._pack(_FORMAT)
+        self._pack(asdict(head))
+
+    def step(self, step: Step) -> None:
+        """Append one step."""
+        self._pack([type(step).__name__, _to_plain(step)])
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._file.close()
+
+    def _pack(self, value: Any) -> None:
+        self._file.write(msgpack.packb(value))
+
+
+class Recording:
+    """A recording to be read. Raises ConfigError if the file is none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        limits = dict.fromkeys(("max_buffer_size", "max_bin_len", "max_str_len"), 1 << 31)
+        self._unpacker = msgpack.Unpacker(self._file, use_list=False, **limits)
+        form, head = self._next(), self._next()
+        if form != _FORMAT or not isinstance(head, dict):
+            raise ConfigError(f"{path}: is no recording of this agentd", "made by run --record")
+        self.head = Head(**head)
+
+    def steps(self) -> Iterator[Step]:
+        """All steps, in order. A recording that was cut off ends at its last whole step."""
+        while (value := self._next()) is not None:
+            name, plain = value
+            yield _FROM_PLAIN[name](plain)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _next(self) -> Any:
+        """The next value; None at the end."""
+        try:
+            return self._unpacker.unpack()
+        except msgpack.OutOfData:
+            return None
+        except (ValueError, msgpack.UnpackException) as error:
+            raise ConfigError(f"{self._path}: is damaged: {error}") from None
+
+
+def _to_plain(step: Step) -> Any:
+    if isinstance(step, Seed):
+        return [_process(process) for process in step.processes]
+    if isinstance(step, Round):
+        counters = [_counters(step.before), _counters(step.after)]
+        delivery = step.delivery
+        return [
+            step.now_ns,
+            step.wall_offset_ns,
+            counters[0],
+            [delivery.data, delivery.spans, delivery.drained],
+            counters[1],
+        ]
+    if isinstance(step, Scan):
+        seen = [[_process(o.process), o.seen_ns, o.uid, o.gid] for o in step.processes]
+        return [step.begun_ns, step.ended_ns, seen, step.complete]
+    if isinstance(step, Flush):
+        return step.wall_offset_ns
+    return None
+
+
+def _process(process: Process) -> list[Any]:
+    return [process.key, process.parent, tuple(process.image), process.coarse, process.inside]
+
+
+def _counters(counters: KernelCounters) -> list[Any]:
+    return [
+        counters.failures,
+        counters.seq,
+        counters.attempts,
+        counters.filtered,
+        counters.threads,
+    ]
+
+
+def _read_process(plain: Any) -> Process:
+    key, parent, image, coarse, inside = plain
+    return Process(key, parent, Image(*image), executed=True, coarse=coarse, inside=inside)
+
+
+def _read_round(plain: Any) -> Round:
+    now_ns, wall_offset_ns, before, (data, spans, drained), after = plain
+    delivery = Delivery(data, list(spans), drained)
+    return Round(now_ns, wall_offset_ns, KernelCounters(*before), delivery, KernelCounters(*after))
+
+
+def _read_seed(plain: Iterable[Any]) -> Seed:
+    return Seed([_read_process(process) for process in plain])
+
+
+def _read_scan(plain: Any) -> Scan:
+    begun_ns, ended_ns, seen, complete = plain
+    processes = tuple(Observed(_read_process(process), *rest) for process, *rest in seen)
+    return Scan(begun_ns, ended_ns, processes, complete)
+
+
+_FROM_PLAIN: dict[str, Callable[[Any], Step]] = {
+    "Seed": _read_seed,
+    "Round": _read_round,
+    "ScanBegins": lambda plain: ScanBegins(),
+    "Scan": _read_scan,
+    "Flush": Flush,
+}

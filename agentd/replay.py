@@ -1,0 +1,83 @@
+"""Does a recording again: the same pipeline, the same lines, without a kernel."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+from agentd.capture import limits_of, read_wire, wire_text
+from agentd.config import Config
+from agentd.core.batch import Batch
+from agentd.core.event import kind_names
+from agentd.core.journal import Flush, Round, ScanBegins, Seed
+from agentd.core.pipeline import Entry, Pipeline
+from agentd.core.reconcile import Scan
+from agentd.core.redact import Redactor
+from agentd.errors import ConfigError
+from agentd.recording import Head, Recording, wire_sha256
+from agentd.sinks.ecs import EcsRenderer
+from agentd.sinks.renderer import Renderer
+from agentd.sinks.text import HEADING, TextRenderer
+
+
+def play(recording: Recording, output_format: str, out: BinaryIO) -> None:
+    """Write what the recorded run wrote. Raises ConfigError for a recording of other records."""
+    head = recording.head
+    if head.wire_sha256 != wire_sha256(wire_text()):
+        raise ConfigError(
+            "the recording holds the records of another version of agentd",
+            "replay it with the version that made it",
+        )
+    renderer = _renderer(head, output_format)
+    if output_format == "text":
+        out.write(HEADING.encode())
+    sequence = 0
+    for entries, wall_offset_ns in _entries(recording):
+        if renderer is not None and entries:
+            out.write(renderer.render(Batch(entries, sequence, wall_offset_ns)))
+        sequence += len(entries)
+    out.flush()
+
+
+def _entries(recording: Recording) -> Iterator[tuple[list[Entry], int]]:
+    """What leaves the pipeline at each step, and the wall clock's distance there."""
+    head = recording.head
+    config = _config(head.config)
+    pipeline = Pipeline(
+        read_wire(),
+        head.cpus,
+        limits_of(config),
+        head.tick_ns,
+        room_stage=head.room_stage,
+        redact=Redactor(config.redact.patterns).redact,
+    )
+    for step in recording.steps():
+        if isinstance(step, Round):
+            entries = pipeline.push(step.now_ns, step.before, step.delivery, step.after)
+            yield entries, step.wall_offset_ns
+        elif isinstance(step, Seed):
+            pipeline.seed(step.processes)
+        elif isinstance(step, ScanBegins):
+            pipeline.tree.watch_exits()
+        elif isinstance(step, Scan):
+            pipeline.offer(step)
+        elif isinstance(step, Flush):
+            yield pipeline.flush(), step.wall_offset_ns
+
+
+def _config(recorded: dict[str, dict[str, Any]]) -> Config:
+    """The configuration of the recorded run."""
+    config = Config()
+    sections = {name: replace(getattr(config, name), **keys) for name, keys in recorded.items()}
+    return replace(config, **sections)
+
+
+def _renderer(head: Head, output_format: str) -> Renderer | None:
+    wire = read_wire()
+    if output_format == "json":
+        return EcsRenderer(wire, head.boot_id, head.page_bytes)
+    if output_format == "text":
+        return TextRenderer(kind_names(wire), colour=sys.stdout.isatty())
+    return None
