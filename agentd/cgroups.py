@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
+from agentd.core.journal import CgroupNamed, Journal, no_journal
 from agentd.errors import ConfigError
 from agentd.kernel.program import CgroupFilter
 
@@ -46,3 +48,55 @@ def find_filter(path: str) -> CgroupFilter | None:
         )
     level = len(folder.relative_to(mount).parts)
     return CgroupFilter(folder.stat().st_ino, level) if level else None
+
+
+_WALK_SECONDS_MIN = 0.5
+_PATHS_KEPT = 65536
+
+
+class CgroupPaths:
+    """Paths of cgroups by their ids. A new one is looked for in the whole hierarchy."""
+
+    def __init__(self, journal: Journal = no_journal) -> None:
+        self._paths: dict[int, str] = {}
+        self._told: set[int] = set()
+        self._journal = journal
+        self._next_walk = 0.0
+        try:
+            self._mount: Path | None = cgroup2_mount()
+        except ConfigError:
+            self._mount = None
+
+    def path(self, cgroup_id: int) -> str | None:
+        """The path below the mount; None where it was not found (yet), empty without a mount."""
+        if self._mount is None:
+            return ""
+        path = self._paths.get(cgroup_id)
+        if path is None and time.monotonic() >= self._next_walk:
+            self._walk(self._mount)
+            path = self._paths.get(cgroup_id)
+        if path is not None and cgroup_id not in self._told:
+            self._told.add(cgroup_id)
+            self._journal(CgroupNamed(cgroup_id, path))
+        return path
+
+    def _walk(self, mount: Path) -> None:
+        if len(self._paths) > _PATHS_KEPT:
+            self._paths.clear()
+        self._paths[mount.stat().st_ino] = "/"
+        folders = [(str(mount), "")]
+        while folders:
+            folder, path = folders.pop()
+            for inode, name in _folders_in(folder):
+                self._paths[inode] = f"{path}/{name}"
+                folders.append((f"{folder}/{name}", f"{path}/{name}"))
+        self._next_walk = time.monotonic() + _WALK_SECONDS_MIN
+
+
+def _folders_in(folder: str) -> list[tuple[int, str]]:
+    """Inodes and names; nothing where it has gone meanwhile."""
+    try:
+        with os.scandir(folder) as entries:
+            return [(e.inode(), e.name) for e in entries if e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agentd import host, http, metrics, procfs
 from agentd.audit import ForkAudit
 from agentd.capture import Capture, limits_of, read_wire, wire_text
+from agentd.cgroups import CgroupPaths
 from agentd.config import Config
 from agentd.core.batch import Batch
 from agentd.core.event import kind_names
@@ -50,7 +51,6 @@ class Options:
 async def run(config: Config, loader: Loader, options: Options, log: Any) -> None:
     """Run until a signal, the duration's end, or the end of standard output's reader."""
     listening = http.bind(config.metrics.listen) if config.metrics.listen else None
-    sink = _make_sink(config)
     stopping = _stop_on_signals()
     attached = await _unless(stopping, loader.attached())
     if attached is None:
@@ -59,6 +59,7 @@ async def run(config: Config, loader: Loader, options: Options, log: Any) -> Non
         log.debug("the loader said", text=attached.log)
     recorder = _make_recorder(config, attached, options.record) if options.record else None
     journal = recorder.step if recorder else no_journal
+    sink = _make_sink(config, journal)
     daemon = Daemon(config, attached, sink, log, stopping, journal=journal)
     loader.dismiss()
     daemon.seed()
@@ -264,11 +265,12 @@ async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | 
     return None
 
 
-def _make_sink(config: Config) -> Stdout | None:
+def _make_sink(config: Config, journal: Journal) -> Stdout | None:
     """The sink that the configuration asks for. Raises ConfigError if there is no stdout."""
     wire = read_wire()
     if config.output.format == "json":
-        return Stdout(EcsRenderer(wire, host.boot_id(), host.PAGE_BYTES))
+        paths = CgroupPaths(journal)
+        return Stdout(EcsRenderer(wire, host.boot_id(), host.PAGE_BYTES, paths.path))
     if config.output.format == "text":
         return Stdout(TextRenderer(kind_names(wire), colour=sys.stdout.isatty()), heading=HEADING)
     return None

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import msgpack
 
 from agentd.core.accounting import KernelCounters
-from agentd.core.journal import Flush, Round, ScanBegins, Seed, Step
+from agentd.core.journal import CgroupNamed, Flush, Round, ScanBegins, Seed, Step
 from agentd.core.pipeline import Delivery
 from agentd.core.process import Image, Process
 from agentd.core.reconcile import Observed, Scan
@@ -123,6 +123,8 @@ def _to_plain(step: Step) -> Any:
         return [step.begun_ns, step.ended_ns, seen, step.complete]
     if isinstance(step, Flush):
         return step.wall_offset_ns
+    if isinstance(step, CgroupNamed):
+        return [step.cgroup_id, step.path]
     return None
 
 
@@ -166,5 +168,6 @@ _FROM_PLAIN: dict[str, Callable[[Any], Step]] = {
     "Round": _read_round,
     "ScanBegins": lambda plain: ScanBegins(),
     "Scan": _read_scan,
+    "CgroupNamed": lambda plain: CgroupNamed(*plain),
     "Flush": Flush,
 }

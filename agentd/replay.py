@@ -11,7 +11,7 @@ from agentd.capture import limits_of, read_wire, wire_text
 from agentd.config import Config
 from agentd.core.batch import Batch
 from agentd.core.event import kind_names
-from agentd.core.journal import Flush, Round, ScanBegins, Seed
+from agentd.core.journal import CgroupNamed, Flush, Round, ScanBegins, Seed, Step
 from agentd.core.pipeline import Entry, Pipeline
 from agentd.core.reconcile import Scan
 from agentd.core.redact import Redactor
@@ -30,22 +30,55 @@ def play(recording: Recording, output_format: str, out: BinaryIO) -> None:
             "the recording holds the records of another version of agentd",
             "replay it with the version that made it",
         )
-    renderer = _renderer(head, output_format)
+    names: dict[int, str] = {}
+    renderer = _renderer(head, output_format, names)
     if output_format == "text":
         out.write(HEADING.encode())
     sequence = 0
-    for entries, wall_offset_ns in _entries(recording):
+    for entries, wall_offset_ns in _entries(recording, names):
         if renderer is not None and entries:
             out.write(renderer.render(Batch(entries, sequence, wall_offset_ns)))
         sequence += len(entries)
     out.flush()
 
 
-def _entries(recording: Recording) -> Iterator[tuple[list[Entry], int]]:
-    """What leaves the pipeline at each step, and the wall clock's distance there."""
-    head = recording.head
+Written = tuple[list[Entry], int]
+"""What left the pipeline at a step, and the wall clock's distance there."""
+
+
+def _entries(recording: Recording, names: dict[int, str]) -> Iterator[Written]:
+    """What was written at each step; by then ``names`` has the cgroups that were known then."""
+    pipeline = _pipeline(recording.head)
+    written: Written | None = None
+    for step in recording.steps():
+        if isinstance(step, CgroupNamed):
+            names[step.cgroup_id] = step.path
+            continue
+        if written is not None:
+            yield written
+        written = _do(pipeline, step)
+    if written is not None:
+        yield written
+
+
+def _do(pipeline: Pipeline, step: Step) -> Written | None:
+    if isinstance(step, Round):
+        entries = pipeline.push(step.now_ns, step.before, step.delivery, step.after)
+        return entries, step.wall_offset_ns
+    if isinstance(step, Flush):
+        return pipeline.flush(), step.wall_offset_ns
+    if isinstance(step, Seed):
+        pipeline.seed(step.processes)
+    elif isinstance(step, ScanBegins):
+        pipeline.tree.watch_exits()
+    elif isinstance(step, Scan):
+        pipeline.offer(step)
+    return None
+
+
+def _pipeline(head: Head) -> Pipeline:
     config = _config(head.config)
-    pipeline = Pipeline(
+    return Pipeline(
         read_wire(),
         head.cpus,
         limits_of(config),
@@ -53,18 +86,6 @@ def _entries(recording: Recording) -> Iterator[tuple[list[Entry], int]]:
         room_stage=head.room_stage,
         redact=Redactor(config.redact.patterns).redact,
     )
-    for step in recording.steps():
-        if isinstance(step, Round):
-            entries = pipeline.push(step.now_ns, step.before, step.delivery, step.after)
-            yield entries, step.wall_offset_ns
-        elif isinstance(step, Seed):
-            pipeline.seed(step.processes)
-        elif isinstance(step, ScanBegins):
-            pipeline.tree.watch_exits()
-        elif isinstance(step, Scan):
-            pipeline.offer(step)
-        elif isinstance(step, Flush):
-            yield pipeline.flush(), step.wall_offset_ns
 
 
 def _config(recorded: dict[str, dict[str, Any]]) -> Config:
@@ -74,10 +95,10 @@ def _config(recorded: dict[str, dict[str, Any]]) -> Config:
     return replace(config, **sections)
 
 
-def _renderer(head: Head, output_format: str) -> Renderer | None:
+def _renderer(head: Head, output_format: str, names: dict[int, str]) -> Renderer | None:
     wire = read_wire()
     if output_format == "json":
-        return EcsRenderer(wire, head.boot_id, head.page_bytes)
+        return EcsRenderer(wire, head.boot_id, head.page_bytes, names.get)
     if output_format == "text":
         return TextRenderer(kind_names(wire), colour=sys.stdout.isatty())
     return None

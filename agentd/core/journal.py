@@ -36,13 +36,21 @@ class ScanBegins:
 
 
 @dataclass(frozen=True, slots=True)
+class CgroupNamed:
+    """While the lines of the last step were written, a cgroup's path became known."""
+
+    cgroup_id: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Flush:
     """The end: all that was held left."""
 
     wall_offset_ns: int
 
 
-Step: TypeAlias = Seed | Round | ScanBegins | Scan | Flush
+Step: TypeAlias = Seed | Round | ScanBegins | Scan | CgroupNamed | Flush
 """One thing that is done to a pipeline."""
 
 Journal: TypeAlias = Callable[[Step], None]

@@ -116,7 +116,9 @@ class _Tracer:
         self.stamps_ns: list[int] = []
         self.latencies_ns: list[int] = []
         self.lost_events = 0
-        self._renderer = EcsRenderer(wire, host.boot_id(), host.PAGE_BYTES)
+        self._renderer = EcsRenderer(
+            wire, host.boot_id(), host.PAGE_BYTES, cgroups.CgroupPaths().path
+        )
         transport = Config().transport
         self.rounds = Rounds(
             self.capture.transport,

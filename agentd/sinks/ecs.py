@@ -16,7 +16,7 @@ from agentd.core.event import Exec, Exit, Lost, kind_names
 from agentd.core.process import Applied, Image
 from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
-from agentd.sinks.ecs_exec import ExecRenderer
+from agentd.sinks.ecs_exec import CgroupPath, ExecRenderer
 from agentd.sinks.text_values import as_text, raw_parts
 
 _SECOND_NS = 1_000_000_000
@@ -39,17 +39,18 @@ _TYPES = {"fork": "start", "exec": "start", "exit": "end"}
 class EcsRenderer:
     """Renders batches of one host and boot.
 
-    ``boot_id``: 32 hexadecimal digits. ``page_bytes``: the unit of max_rss_pages.
+    ``boot_id``: 32 hexadecimal digits. ``page_bytes``: the unit of max_rss_pages. ``cgroup_path``
+    gives the path of a cgroup, None if it is not known (yet).
     """
 
-    def __init__(self, wire: Wire, boot_id: str, page_bytes: int) -> None:
+    def __init__(self, wire: Wire, boot_id: str, page_bytes: int, cgroup_path: CgroupPath) -> None:
         self._entity = boot_id[:16]
         self._page_bytes = page_bytes
         self._kind_names = kind_names(wire)
         self._actions = tuple(_action(_TYPES[name], name) for name in self._kind_names)
         self._change = _action("change", "exec")
         self._flags = {name: wire.constant(macro) for name, macro in _FLAG_NAMES.items()}
-        self._execs = ExecRenderer(wire)
+        self._execs = ExecRenderer(wire, cgroup_path)
         self._processes: dict[tuple[int, int], tuple[str, str]] = {}
         self._images: dict[Image, tuple[str, str]] = {}
         self._parents: dict[tuple[int, int, Image | None], str] = {}
@@ -74,12 +75,12 @@ class EcsRenderer:
                 :12
             ]
             when = self._time(ns + offset_ns)
-            more = details = raw = ""
+            more = details = raw = top = ""
             if isinstance(event, Exit):
                 more, details = self._ending(event, when)
             elif isinstance(event, Exec):
                 key = execs.key(event)
-                more, details, raw = known_exec(key) or execs.add(key)
+                more, details, raw, top = known_exec(key) or execs.add(key)
                 more += f',"group_leader":{{"pid":{event.process_group}}}'
                 more += f',"session_leader":{{"pid":{event.session}}}'
                 details += f',"pid_inside":{event.ns_tgid}}}'
@@ -94,7 +95,7 @@ class EcsRenderer:
                 f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
                 f'{change if changed else actions[kind]},"sequence":{sequence}}},'
                 f'"process":{{{process}{what}{start}{more},'
-                f'"user":{{"id":"{uid}"}},"group":{{"id":"{gid}"}}{whose}}},'
+                f'"user":{{"id":"{uid}"}},"group":{{"id":"{gid}"}}{whose}}}{top},'
                 f'"agentd":{{"cpu":{cpu},"seq":{seq},"boottime_ns":{ns}{details},'
                 f'"flags":{self._flag_list(flags) if flags else "[]"}}}}}\n'
             )

@@ -6,9 +6,11 @@ Most of it is the same for all that runs in one place, so it is rendered once fo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as _quote
 from typing import TypeAlias
 
+from agentd.core.containers import Identity, identify
 from agentd.core.event import Exec
 from agentd.core.place import Place, PlaceReader
 from agentd.core.wire import Wire
@@ -19,15 +21,18 @@ _PARTS_KEPT = 512
 
 ExecKey: TypeAlias = tuple[bytes, bytes, bytes, int]
 """place, filename, cwd, flags"""
-ExecParts: TypeAlias = tuple[str, str, str]
+CgroupPath: TypeAlias = Callable[[int], str | None]
+"""Gives the path of a cgroup by its id, where it is known."""
+ExecParts: TypeAlias = tuple[str, str, str, str]
 """Pieces of JSON text that begin with a comma, for ``process`` and for ``agentd``, which ends
-inside ``namespaces``; and members for ``agentd.raw``."""
+inside ``namespaces``; members for ``agentd.raw``; and members of the line itself."""
 
 
 class ExecRenderer:
     """Renders what is particular to exec events."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, cgroup_path: CgroupPath) -> None:
+        self._cgroup_path = cgroup_path
         self._places = PlaceReader(wire)
         self._script = wire.constant("AGENTD_SCRIPT")
         self._unlinked = wire.constant("AGENTD_UNLINKED")
@@ -41,19 +46,24 @@ class ExecRenderer:
 
     def add(self, key: ExecKey) -> ExecParts:
         """Render the parts of a key, and keep them in ``parts``."""
-        if len(self.parts) >= _PARTS_KEPT:
-            self.parts.clear()
         place_bytes, filename, cwd, flags = key
         place = self._places.read(place_bytes)
+        path = self._cgroup_path(place.cgroup_id)
+        whose = Identity() if path is None else identify(path)
         folder = f',"working_directory":{_quote(as_text(cwd))}' if cwd else ""
-        parts = self.parts[key] = (
+        parts = (
             folder + _who(place),
-            self._file(place, filename, flags) + self._where(place),
+            self._file(place, filename, flags) + self._where(place, path, whose),
             raw_parts({"working_directory": cwd, "filename": filename}),
+            _container(whose),
         )
+        if path is not None:  # or it may be found the next time
+            if len(self.parts) >= _PARTS_KEPT:
+                self.parts.clear()
+            self.parts[key] = parts
         return parts
 
-    def _where(self, place: Place) -> str:
+    def _where(self, place: Place, path: str | None, whose: Identity) -> str:
         tty = tty_name(place.tty)
         login = {"login_uid": place.login_uid, "audit_session": place.audit_session}
         known = [f',"{name}":{value}' for name, value in login.items() if value != self._unset]
@@ -61,7 +71,7 @@ class ExecRenderer:
             f',"capabilities":{{"effective":"{place.caps_effective:016x}",'
             f'"permitted":"{place.caps_permitted:016x}"}}'
             f'{"".join(known)}{f""","tty":{_quote(tty)}""" if tty else ""}'
-            f',"cgroup":{{"id":{place.cgroup_id}}}'
+            f',"cgroup":{{"id":{place.cgroup_id}{_cgroup(path, whose)}}}'
             f',"namespaces":{{"pid":{place.pid_ns},"mnt":{place.mnt_ns}'
         )
 
@@ -72,6 +82,23 @@ class ExecRenderer:
         script = ',"script":true' if flags & self._script else ""
         unlinked = ',"unlinked":true' if flags & self._unlinked else ""
         return f',"exec":{{{name}"inode":{place.exe_inode},"device":"{device}"{script}{unlinked}}}'
+
+
+def _cgroup(path: str | None, whose: Identity) -> str:
+    known = {"path": path, "unit": whose.unit, "slice": whose.slice}
+    return "".join(f',"{name}":{_quote(value)}' for name, value in known.items() if value)
+
+
+def _container(whose: Identity) -> str:
+    """Members of the line itself."""
+    text = ""
+    if whose.container_id:
+        runtime = f',"runtime":"{whose.runtime}"' if whose.runtime else ""
+        text = f',"container":{{"id":{_quote(whose.container_id)}{runtime}}}'
+    if whose.pod_uid:
+        pod = f'{{"type":"pod","id":"{whose.pod_uid}"}}'
+        text += f',"orchestrator":{{"type":"kubernetes","resource":{pod}}}'
+    return text
 
 
 def _who(place: Place) -> str:

@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import ENOUGH_SECONDS, running
+from tests.e2e.agent import ENOUGH_SECONDS, Agent, running
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs/events.schema.json").read_text())
 
@@ -290,6 +290,34 @@ def test_none_writes_nothing(cgroup: Cgroup, tmp_path: Path) -> None:
         agent.wait_for_events(2)
         agent.stop()
         assert agent.text() == ""
+
+
+def test_container(cgroup: Cgroup, tmp_path: Path) -> None:
+    """A process in a container's cgroup is told with the container, also one that began later."""
+    scope = f"docker-{'a1' * 32}.scope"
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        cgroup.run(["/bin/true"])
+        agent.wait_for_events(2)
+        inside = Cgroup(f"{cgroup.path.strip('/')}/{scope}")
+        inside.folder.mkdir()
+        agent.wait_until(lambda: _true_in(inside, agent)["agentd"]["cgroup"].get("path"))
+        agent.stop()
+        lines = agent.lines()
+    _validate(lines)
+    assert lines[0]["agentd"]["cgroup"]["path"] == cgroup.path
+    assert "container" not in lines[0]
+    last = [line for line in lines if line["event"]["action"] == "exec"][-1]
+    assert last["container"] == {"id": "a1" * 32, "runtime": "docker"}
+    assert last["agentd"]["cgroup"]["path"] == f"{cgroup.path}/{scope}"
+
+
+def _true_in(cgroup: Cgroup, agent: Agent) -> dict[str, Any]:
+    """The line of a command that runs in a cgroup."""
+    before = agent.events_total()
+    cgroup.run(["/bin/true"])
+    agent.wait_for_events(before + 2)
+    execs = [line for line in agent.lines() if line["event"]["action"] == "exec"]
+    return execs[-1]
 
 
 @pytest.mark.parametrize("output", ["text", "json"])

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from agentd import cgroups
+from agentd.cgroups import CgroupPaths
+from agentd.core.journal import CgroupNamed, Step
 from agentd.errors import ConfigError
 
 LINE = "30 20 0:26 / {} rw,relatime shared:9 - {} none rw\n"
@@ -38,3 +40,47 @@ def test_what_is_no_cgroup_is_an_error(path: str) -> None:
     """A path that is no cgroup below the mount is named, with a way out."""
     with pytest.raises(ConfigError, match=r"filter\.cgroup"):
         cgroups.find_filter(path)
+
+
+@pytest.fixture
+def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hierarchy made of folders."""
+    (tmp_path / "a.slice/b.service").mkdir(parents=True)
+    monkeypatch.setattr(cgroups, "cgroup2_mount", lambda: tmp_path)
+    return tmp_path
+
+
+def test_paths_by_id(mount: Path) -> None:
+    """A cgroup's id is its folder's inode; what becomes known is told, once."""
+    told: list[Step] = []
+    paths = CgroupPaths(told.append)
+    inode = (mount / "a.slice/b.service").stat().st_ino
+    assert [paths.path(inode), paths.path(inode)] == ["/a.slice/b.service"] * 2
+    assert paths.path(mount.stat().st_ino) == "/"
+    assert told == [CgroupNamed(inode, "/a.slice/b.service"), CgroupNamed(mount.stat().st_ino, "/")]
+
+
+def test_a_new_cgroup_is_found_later(mount: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks some time must pass; what has been removed since stays known."""
+    monkeypatch.setattr(cgroups, "_WALK_SECONDS_MIN", 3600.0)
+    paths = CgroupPaths()
+    old = (mount / "a.slice/b.service").stat().st_ino
+    assert paths.path(old)
+    new = mount / "new"
+    new.mkdir()
+    inode = new.stat().st_ino
+    assert paths.path(inode) is None
+    monkeypatch.setattr(paths, "_next_walk", 0.0)
+    (mount / "a.slice/b.service").rmdir()
+    assert paths.path(inode) == "/new"
+    assert paths.path(old) == "/a.slice/b.service"
+
+
+def test_without_a_hierarchy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where cgroup v2 is not mounted there are no paths, and nobody asks again."""
+
+    def missing() -> Path:
+        raise ConfigError("not mounted")
+
+    monkeypatch.setattr(cgroups, "cgroup2_mount", missing)
+    assert CgroupPaths().path(1) == ""

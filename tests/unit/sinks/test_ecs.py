@@ -21,11 +21,20 @@ OFFSET_NS = 1_700_000_000_000_000_000
 IMAGE = Image(b"true", b"/bin/true", b"true\0--x\0", 2)
 PARENT = Image(b"bash", b"/bin/bash", b"bash\0", 1)
 
+CONTAINER = "a1" * 32
+POD = "01234567-89ab-cdef-0123-456789abcdef"
+PATHS = {
+    1: "/",
+    44: "/system.slice/ssh.service",
+    45: f"/docker/{CONTAINER}",
+    46: f"/kubepods/burstable/pod{POD}/{CONTAINER}",
+}
+
 texts = st.binary(max_size=30).map(lambda value: value.replace(b"\0", b""))
 
 
 def _render(*entries: Entry, sequence: int = 0) -> list[dict[str, Any]]:
-    renderer = EcsRenderer(WIRE, BOOT_ID, 4096)
+    renderer = EcsRenderer(WIRE, BOOT_ID, 4096, PATHS.get)
     text = renderer.render(Batch(list(entries), sequence, OFFSET_NS))
     assert text.isascii()
     assert text.count(b"\n") == len(entries)
@@ -68,7 +77,11 @@ def test_an_exec_says_all_there_is() -> None:
             "cpu": 1, "seq": 77, "boottime_ns": 5, "flags": [],
             "exec": {"filename": "./true", "inode": 99, "device": "8:1"},
             "capabilities": {"effective": "0000000000000000", "permitted": "000001ffffffffff"},
-            "login_uid": 1000, "audit_session": 3, "tty": "pts/3", "cgroup": {"id": 44},
+            "login_uid": 1000, "audit_session": 3, "tty": "pts/3",
+            "cgroup": {
+                "id": 44, "path": "/system.slice/ssh.service",
+                "unit": "ssh.service", "slice": "system.slice",
+            },
             "namespaces": {"pid": 31, "mnt": 30, "pid_inside": 2},
         },
     }  # fmt: skip
@@ -104,6 +117,33 @@ def test_names_that_are_no_text_are_recoverable(filename: bytes, cwd: bytes) -> 
         ("working_directory", cwd, line["process"].get("working_directory", "")),
     ):
         assert (base64.b64decode(raw[name]) if name in raw else told.encode()) == value
+
+
+def test_a_container_is_named() -> None:
+    """By its id and runtime, or with the pod that it is in."""
+    execs = [execed(place=place(cgroup_id=number), seq=number) for number in (45, 46, 1, 99)]
+    lines = _render(*(Applied(event, IMAGE, None, changed=False) for event in execs))
+    docker, kube, root, unknown = lines
+    assert docker["container"] == {"id": CONTAINER, "runtime": "docker"}
+    assert "orchestrator" not in docker
+    assert kube["container"] == {"id": CONTAINER}
+    assert kube["orchestrator"] == {
+        "type": "kubernetes",
+        "resource": {"type": "pod", "id": POD},
+    }
+    assert root["agentd"]["cgroup"] == {"id": 1, "path": "/"}
+    assert unknown["agentd"]["cgroup"] == {"id": 99}
+    assert not {"container", "orchestrator"} & (set(root) | set(unknown))
+
+
+def test_a_cgroup_that_becomes_known() -> None:
+    """A path that is not known at first is asked for again."""
+    paths: dict[int, str] = {}
+    renderer = EcsRenderer(WIRE, BOOT_ID, 4096, paths.get)
+    batch = Batch([Applied(execed(), IMAGE, None, changed=False)], 0, OFFSET_NS)
+    assert "path" not in json.loads(renderer.render(batch))["agentd"]["cgroup"]
+    paths[1] = "/"
+    assert json.loads(renderer.render(batch))["agentd"]["cgroup"]["path"] == "/"
 
 
 def test_io_is_told_where_it_is_accounted() -> None:
