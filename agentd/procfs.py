@@ -120,7 +120,7 @@ def _is_inside(proc: str, tgid: int, cgroup: str) -> bool:
         return True
     for line in os.fsdecode(_read(f"{proc}/{tgid}/cgroup")).splitlines():
         if line.startswith("0::"):
-            return f"{line[3:]}/".startswith(f"{cgroup.rstrip('/')}/")
+            return f"{line[3:]}/".startswith(f"/{cgroup.strip('/')}/")
     return False
 
 

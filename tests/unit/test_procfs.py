@@ -59,8 +59,9 @@ def test_arguments_outside_the_filter_are_not_read(tmp_path: Path) -> None:
         folder = _process(tmp_path, pid, "sh", 1, 9)
         (folder / "cmdline").write_bytes(b"sh\0secret\0")
         (folder / "cgroup").write_text(f"1:name=systemd:/mine\n0::{cgroup}\n")
-    found = {p.key[0]: p for p in procfs.scan(str(tmp_path), "/mine")}
-    assert {tgid: p.inside for tgid, p in found.items()} == {40: True, 41: False, 42: False}
+    for name in ("/mine", "mine", "/mine/"):
+        found = {p.key[0]: p for p in procfs.scan(str(tmp_path), name)}
+        assert {tgid: p.inside for tgid, p in found.items()} == {40: True, 41: False, 42: False}
     assert {tgid: p.image.args_count for tgid, p in found.items()} == {40: 2, 41: 0, 42: 0}
     assert all(p.inside for p in procfs.scan(str(tmp_path)))
 
