@@ -70,7 +70,7 @@ class Current:
 
 @contextmanager
 def attached(
-    cgroup_path: str, buffer_bytes: int = 1 << 20, *, seed: bool = True
+    cgroup_path: str, buffer_bytes: int = 1 << 22, *, seed: bool = True
 ) -> Iterator[Tracer]:
     """Programs that keep to a cgroup, loaded by agentd's own loader, over the test's transport.
 
