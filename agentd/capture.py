@@ -39,7 +39,12 @@ class Capture:
     """Takes over the fds. The programs run until ``detach``."""
 
     def __init__(
-        self, attached: Attached, limits: Limits, redact: Callable[[bytes], bytes] = bytes
+        self,
+        attached: Attached,
+        limits: Limits,
+        redact: Callable[[bytes], bytes] = bytes,
+        *,
+        hold_until_seeded: bool = False,
     ) -> None:
         self.wire = read_wire()
         handover, settings = attached.handover, attached.settings
@@ -58,6 +63,7 @@ class Capture:
             host.TICK_NS,
             room_stage=self.transport.room_stage,
             redact=redact,
+            hold_until_seeded=hold_until_seeded,
         )
 
     def detach(self) -> None:

@@ -26,6 +26,7 @@ from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.transport import room_stage
 from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
+from agentd.scanning import scan_in_slices
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.stdout import SinkClosedError, SinkFailedError, Stdout
 from agentd.sinks.text import HEADING, TextRenderer
@@ -62,14 +63,12 @@ async def run(config: Config, loader: Loader, options: Options, log: Any) -> Non
     sink = _make_sink(config, journal)
     daemon = Daemon(config, attached, sink, log, stopping, journal=journal)
     loader.dismiss()
-    daemon.seed()
-    gc.collect()
-    gc.freeze()
     try:
         async with asyncio.TaskGroup() as group:
             rounds = group.create_task(daemon.run_rounds())
             if listening is not None:
                 group.create_task(http.run(daemon.http_app(), listening, daemon.stopping.wait))
+            await daemon.seed()
             reconciling = group.create_task(daemon.reconcile())
             await daemon.wait(options.duration_seconds)
             reconciling.cancel()
@@ -103,7 +102,9 @@ class Daemon:
         self._journal = journal
         self._seeded = False
         redactor = Redactor(config.redact.patterns)
-        self._capture = Capture(attached, limits_of(config), redactor.redact)
+        self._capture = Capture(
+            attached, limits_of(config), redactor.redact, hold_until_seeded=True
+        )
         self._pipeline = self._capture.pipeline
         self._kind_names = kind_names(self._capture.wire)
         self._transport_kind = attached.handover.transport
@@ -123,12 +124,14 @@ class Daemon:
         self._audit = ForkAudit(self._forks_seen, procfs.forks_total)
         self._log_attached(attached, config.filter.cgroup)
 
-    def seed(self) -> None:
-        """Scan /proc, after attaching: what happens meanwhile waits in the ring."""
-        processes = procfs.scan(cgroup=self._cgroup)
+    async def seed(self) -> None:
+        """Scan /proc, after attaching: what happens meanwhile is taken, and waits in the queue."""
+        processes = [seen.process for seen in await scan_in_slices(self._cgroup)]
         self._journal(Seed(processes))
         self._pipeline.seed(processes)
         self._seeded = True
+        gc.collect()
+        gc.freeze()
         self._log.info("ready", processes=self._pipeline.tree.live)
 
     async def wait(self, duration_seconds: float | None) -> None:

@@ -14,10 +14,9 @@ from typing import Any
 from agentd import host, procfs
 from agentd.core.journal import Journal, ScanBegins
 from agentd.core.pipeline import Pipeline
-from agentd.core.reconcile import Observed, Scan
+from agentd.core.reconcile import Scan
+from agentd.scanning import scan_in_slices
 
-_SLICE_SECONDS = 0.002
-"""How long a slice may keep the loop from anything else, one process more or less."""
 _REST_FACTOR = 20
 """A scan is followed by so many times its own duration without one: 5 % of a CPU at most."""
 _REST_SECONDS_MIN = 1.0
@@ -57,13 +56,7 @@ class Reconciler:
         self._journal(ScanBegins())
         self._pipeline.tree.watch_exits()
         begun_ns = host.boottime_ns()
-        found: list[Observed] = []
-        slice_end = time.monotonic() + _SLICE_SECONDS
-        for observed in procfs.observe(cgroup=self._cgroup):
-            found.append(observed)
-            if time.monotonic() > slice_end:
-                await asyncio.sleep(0)
-                slice_end = time.monotonic() + _SLICE_SECONDS
+        found = await scan_in_slices(self._cgroup)
         self.total += 1
         complete = procfs.shows_all()
         scan = Scan(begun_ns, host.boottime_ns(), tuple(found), complete)

@@ -85,6 +85,7 @@ def _pipeline(head: Head) -> Pipeline:
         head.tick_ns,
         room_stage=head.room_stage,
         redact=Redactor(config.redact.patterns).redact,
+        hold_until_seeded=True,
     )
 
 

@@ -58,7 +58,11 @@ class Delivery:
 
 
 class Pipeline:
-    """The stateful chain from delivery to entries, for one wire contract and host."""
+    """The stateful chain from delivery to entries, for one wire contract and host.
+
+    ``hold_until_seeded``: events are taken, but applied only when the tree has been seeded; as
+    many as the queue holds.
+    """
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class Pipeline:
         *,
         room_stage: str = STAGE_RESERVE,
         redact: Callable[[bytes], bytes] = bytes,
+        hold_until_seeded: bool = False,
     ) -> None:
         kinds = wire.constant("AGENTD_KINDS")
         self.decoder = Decoder(wire, cpus)
@@ -93,6 +98,7 @@ class Pipeline:
         names = ("AGENTD_FORK", "AGENTD_EXEC", "AGENTD_EXIT")
         self._kinds = Kinds(*map(wire.constant, names))
         self._scan: Scan | None = None
+        self._holding = hold_until_seeded
         self._slack_ns = limits.slack_ns
 
     @property
@@ -116,8 +122,9 @@ class Pipeline:
         return held or self.losses.unreported(counters)
 
     def seed(self, processes: Iterable[Process]) -> None:
-        """Begin with the processes that a scan found."""
+        """Begin with the processes that a scan found; what was held for it may leave."""
         self.tree.seed(processes)
+        self._holding = False
 
     def push(
         self, now_ns: int, before: KernelCounters, delivery: Delivery, after: KernelCounters
@@ -131,7 +138,7 @@ class Pipeline:
         self.losses.arrive(events)
         self._lost += self.losses.settle(before, now_ns, self.decoder.errors)
         safe_ns = self._watermark.advance(now_ns, before.seq, drained=delivery.drained)
-        released = self.reorderer.push(events, safe_ns - self._slack_ns)
+        released = self.reorderer.push(events, 0 if self._holding else safe_ns - self._slack_ns)
         entries = self._apply(released, self._lost_until(self.reorderer.watermark_ns))
         if self._scan is not None and self._scan.ended_ns <= self.reorderer.watermark_ns:
             entries += self._reconcile(self._scan)

@@ -33,8 +33,9 @@ LEAVES = {"agentd", "errors", "paths", "host", "rules", "toml_text"}
 ABOVE_EDGES = {
     "rounds": {"rounds"},
     "capture": set(),
-    "reconciler": set(),
-    "daemon": {"capture", "daemon", "reconciler", "recording", "rounds"},
+    "scanning": set(),
+    "reconciler": {"scanning"},
+    "daemon": {"capture", "daemon", "reconciler", "recording", "rounds", "scanning"},
     "replay": {"capture", "recording"},
     "experiment": {"capture", "experiment", "rounds"},
 }

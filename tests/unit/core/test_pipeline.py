@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Limits, Pipeline
-from agentd.core.process import Applied
+from agentd.core.process import Applied, Image, Process
 from tests.records import CPUS, EXIT, FORK, WIRE, counters, delivery, exited, fork
 
 
@@ -91,3 +91,22 @@ def test_flush_holds_nothing_back() -> None:
     now = counters({(FORK, 0): 1})
     pipeline.push(30, now, delivery([fork(boottime_ns=20)]), now)
     assert len(pipeline.flush()) == 1
+
+
+def test_events_wait_for_the_seed() -> None:
+    """What happens while /proc is being read is applied to what was found there, in order."""
+    pipeline = Pipeline(WIRE, CPUS, Limits(100, 0, 100, 100), 10_000_000, hold_until_seeded=True)
+    now = counters({(FORK, 0): 1, (EXIT, 0): 1})
+    events: list[Event] = [
+        fork(boottime_ns=10, seq=0, parent_tgid=7, parent_start_boottime_ns=3),
+        exited(boottime_ns=20, seq=1, tgid=7, start_boottime_ns=3),
+    ]
+    assert pipeline.push(30, now, delivery(events), now) == []
+    assert pipeline.waiting(now)
+    image = Image(b"sh", b"/bin/sh", b"sh\0", 1)
+    pipeline.seed([Process((7, 0), (1, 0), image, executed=True, coarse=True)])
+    first, second = pipeline.push(40, now, delivery([]), now)
+    assert isinstance(first, Applied)
+    assert isinstance(second, Applied)
+    assert first.parent_image == second.image == image
+    assert sum(pipeline.tree.misses.values()) == 0
