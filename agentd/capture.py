@@ -8,6 +8,7 @@ from collections.abc import Callable
 from agentd import host
 from agentd.config import Config
 from agentd.core.pipeline import Limits, Pipeline
+from agentd.core.tree import TreeLimits
 from agentd.core.wire import Wire, parse_wire
 from agentd.kernel.attach import Attached
 from agentd.kernel.counters import Counters
@@ -30,9 +31,18 @@ def limits_of(config: Config) -> Limits:
     return Limits(
         reorder_capacity=config.reorder.capacity,
         slack_ns=config.reorder.slack_us * 1000,
-        live_capacity=config.tree.live_capacity,
-        exited_capacity=config.tree.exited_capacity,
+        tree=TreeLimits(
+            live_capacity=config.tree.live_capacity,
+            exited_capacity=config.tree.exited_capacity,
+            ancestor_capacity=config.tree.ancestor_capacity,
+            exited_age_ns=config.tree.exited_seconds * 1_000_000_000,
+        ),
     )
+
+
+def is_filtered(config: Config) -> bool:
+    """Whether the kernel is to tell of some processes only."""
+    return bool(config.filter.cgroup.strip("/"))
 
 
 class Capture:
@@ -64,6 +74,7 @@ class Capture:
             room_stage=self.transport.room_stage,
             redact=redact,
             hold_until_seeded=hold_until_seeded,
+            filtered=settings.cgroup is not None,
         )
 
     def detach(self) -> None:

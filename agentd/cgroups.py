@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from agentd.core.journal import CgroupNamed, Journal, no_journal
+from agentd.core.journal import Journal, Named, no_journal
 from agentd.errors import ConfigError
 from agentd.kernel.program import CgroupFilter
 
@@ -77,7 +77,7 @@ class CgroupPaths:
             path = self._paths.get(cgroup_id)
         if path is not None and cgroup_id not in self._told:
             self._told.add(cgroup_id)
-            self._journal(CgroupNamed(cgroup_id, path))
+            self._journal(Named("cgroup", cgroup_id, path))
         return path
 
     def _walk(self, mount: Path) -> None:

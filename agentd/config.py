@@ -108,6 +108,15 @@ class Tree:
 
     live_capacity: int = _key(131072, "live processes kept at most", low=16, high=10_000_000)
     exited_capacity: int = _key(4096, "exited processes remembered at most", low=0, high=10_000_000)
+    exited_seconds: int = _key(
+        3600, "how long an exited process is remembered at most", low=1, high=1_000_000
+    )
+    ancestor_capacity: int = _key(
+        16384,
+        "exited processes kept longer, because what they started is in the tree, at most",
+        low=0,
+        high=10_000_000,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,14 @@ import asyncio
 import contextlib
 import gc
 import signal
-import sys
 from collections.abc import Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from agentd import host, http, metrics, procfs
 from agentd.audit import ForkAudit
-from agentd.capture import Capture, limits_of, read_wire, wire_text
-from agentd.cgroups import CgroupPaths
+from agentd.capture import Capture, is_filtered, limits_of
 from agentd.config import Config
 from agentd.core.batch import Batch
 from agentd.core.event import kind_names
@@ -23,16 +21,12 @@ from agentd.core.journal import Journal, Seed, no_journal
 from agentd.core.pace import Pace
 from agentd.core.redact import Redactor
 from agentd.kernel.attach import Attached, Loader
-from agentd.kernel.transport import room_stage
+from agentd.names import HostNames
+from agentd.outlets import make_recorder, make_sink
 from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
 from agentd.scanning import scan_in_slices
-from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.stdout import SinkClosedError, SinkFailedError, Stdout
-from agentd.sinks.text import HEADING, TextRenderer
-
-if TYPE_CHECKING:
-    from agentd.recording import Recorder
 
 T = TypeVar("T")
 
@@ -58,9 +52,10 @@ async def run(config: Config, loader: Loader, options: Options, log: Any) -> Non
         return
     if attached.log:
         log.debug("the loader said", text=attached.log)
-    recorder = _make_recorder(config, attached, options.record) if options.record else None
+    recorder = make_recorder(config, attached, options.record) if options.record else None
     journal = recorder.step if recorder else no_journal
-    sink = _make_sink(config, journal)
+    names = HostNames(journal)
+    sink = make_sink(config, journal, names)
     daemon = Daemon(config, attached, sink, log, stopping, journal=journal)
     loader.dismiss()
     try:
@@ -68,11 +63,12 @@ async def run(config: Config, loader: Loader, options: Options, log: Any) -> Non
             rounds = group.create_task(daemon.run_rounds())
             if listening is not None:
                 group.create_task(http.run(daemon.http_app(), listening, daemon.stopping.wait))
+            await names.load()
             await daemon.seed()
-            reconciling = group.create_task(daemon.reconcile())
+            background = [group.create_task(daemon.reconcile()), group.create_task(names.run())]
             await daemon.wait(options.duration_seconds)
-            reconciling.cancel()
-            rounds.cancel()
+            for task in (*background, rounds):
+                task.cancel()
         await daemon.finish()
     finally:
         daemon.close()
@@ -108,7 +104,7 @@ class Daemon:
         self._pipeline = self._capture.pipeline
         self._kind_names = kind_names(self._capture.wire)
         self._transport_kind = attached.handover.transport
-        self._filtered = attached.settings.cgroup is not None
+        self._filtered = is_filtered(config)
         self._cgroup = config.filter.cgroup if self._filtered else ""
         self._reconciler = Reconciler(self._pipeline, self._cgroup, log, journal)
         self._rounds = Rounds(
@@ -126,13 +122,14 @@ class Daemon:
 
     async def seed(self) -> None:
         """Scan /proc, after attaching: what happens meanwhile is taken, and waits in the queue."""
+        begun_ns = host.boottime_ns()
         processes = [seen.process for seen in await scan_in_slices(self._cgroup)]
-        self._journal(Seed(processes))
-        self._pipeline.seed(processes)
+        self._journal(Seed(processes, begun_ns))
+        self._pipeline.seed(processes, begun_ns)
         self._seeded = True
         gc.collect()
         gc.freeze()
-        self._log.info("ready", processes=self._pipeline.tree.live)
+        self._log.info("ready", processes=len(self._pipeline.tree.living))
 
     async def wait(self, duration_seconds: float | None) -> None:
         """Until it is time to stop."""
@@ -266,32 +263,6 @@ async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | 
     task.cancel()
     await asyncio.wait((task,))
     return None
-
-
-def _make_sink(config: Config, journal: Journal) -> Stdout | None:
-    """The sink that the configuration asks for. Raises ConfigError if there is no stdout."""
-    wire = read_wire()
-    if config.output.format == "json":
-        paths = CgroupPaths(journal)
-        return Stdout(EcsRenderer(wire, host.boot_id(), host.PAGE_BYTES, paths.path))
-    if config.output.format == "text":
-        return Stdout(TextRenderer(kind_names(wire), colour=sys.stdout.isatty()), heading=HEADING)
-    return None
-
-
-def _make_recorder(config: Config, attached: Attached, path: Path) -> Recorder:
-    from agentd.recording import Head, Recorder, wire_sha256  # noqa: PLC0415 (memory)
-
-    head = Head(
-        wire_sha256=wire_sha256(wire_text()),
-        cpus=attached.settings.cpus,
-        tick_ns=host.TICK_NS,
-        page_bytes=host.PAGE_BYTES,
-        boot_id=host.boot_id(),
-        room_stage=room_stage(attached.handover),
-        config=asdict(config),
-    )
-    return Recorder(path, head)
 
 
 def _pace(config: Config) -> Pace:

@@ -168,19 +168,27 @@ def _tree(now: Snapshot) -> Iterator[Metric]:
     tree = now.pipeline.tree
     yield _labelled(
         GaugeMetricFamily("agentd_tree_processes", "Processes in the tree.", labels=["state"]),
-        (("live", tree.live), ("exited", tree.exited)),
+        (
+            ("live", len(tree.living)),
+            ("exited", tree.departed.recent),
+            ("ancestor", tree.departed.ancestors),
+        ),
     )
     yield _labelled(
         GaugeMetricFamily(
             "agentd_tree_capacity", "Processes that the tree holds at most.", labels=["state"]
         ),
-        (("live", tree.live_capacity), ("exited", tree.exited_capacity)),
+        (
+            ("live", tree.limits.live_capacity),
+            ("exited", tree.limits.exited_capacity),
+            ("ancestor", tree.limits.ancestor_capacity),
+        ),
     )
     yield _labelled(
         CounterMetricFamily(
             "agentd_tree_evictions", "Processes dropped from the tree.", labels=["reason"]
         ),
-        tree.evictions.items(),
+        tree.departed.evictions.items(),
     )
     yield _labelled(
         CounterMetricFamily(

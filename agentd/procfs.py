@@ -15,9 +15,11 @@ from agentd.host import TICK_NS, boottime_ns
 
 _STAT_STATE = 0
 _STAT_PPID = 1
+_STAT_PGRP = 2
+_STAT_SESSION = 3
 _STAT_NUM_THREADS = 17
 _STAT_STARTTIME = 19
-"""Indexes among the fields after the name, proc(5) fields 3, 4, 20 and 22."""
+"""Indexes among the fields after the name, proc(5) fields 3 to 6, 20 and 22."""
 
 _DEAD_STATES = (b"Z", b"X")
 
@@ -28,6 +30,8 @@ class Stat:
 
     name: bytes
     parent_tgid: int
+    process_group: int
+    session: int
     start_ns: int
     is_dead: bool
     """A zombie without another thread that lives."""
@@ -65,8 +69,11 @@ def observe(proc: str = "/proc", cgroup: str = "") -> Iterator[Observed]:
             executed=True,
             coarse=True,
             inside=inside,
+            verified_ns=seen_ns,
+            process_group=stat.process_group,
+            session=stat.session,
         )
-        yield Observed(process, seen_ns, *_owner(proc, tgid))
+        yield Observed(process, *_owner(proc, tgid))
 
 
 def shows_all(proc: str = "/proc") -> bool:
@@ -87,6 +94,8 @@ def parse_stat(text: bytes) -> Stat:
     return Stat(
         name=text[opening + 1 : closing],
         parent_tgid=int(rest[_STAT_PPID]),
+        process_group=int(rest[_STAT_PGRP]),
+        session=int(rest[_STAT_SESSION]),
         start_ns=int(rest[_STAT_STARTTIME]) * TICK_NS,
         is_dead=rest[_STAT_STATE] in _DEAD_STATES and int(rest[_STAT_NUM_THREADS]) <= 1,
     )

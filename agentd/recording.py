@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,13 +17,13 @@ from typing import Any, BinaryIO
 import msgpack
 
 from agentd.core.accounting import KernelCounters
-from agentd.core.journal import CgroupNamed, Flush, Round, ScanBegins, Seed, Step
+from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Step
 from agentd.core.pipeline import Delivery
 from agentd.core.process import Image, Process
 from agentd.core.reconcile import Observed, Scan
 from agentd.errors import ConfigError
 
-_FORMAT = "agentd-recording-1"
+_FORMAT = "agentd-recording-2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Recording:
 
 def _to_plain(step: Step) -> Any:
     if isinstance(step, Seed):
-        return [_process(process) for process in step.processes]
+        return [step.begun_ns, [_process(process) for process in step.processes]]
     if isinstance(step, Round):
         counters = [_counters(step.before), _counters(step.after)]
         delivery = step.delivery
@@ -119,17 +119,22 @@ def _to_plain(step: Step) -> Any:
             counters[1],
         ]
     if isinstance(step, Scan):
-        seen = [[_process(o.process), o.seen_ns, o.uid, o.gid] for o in step.processes]
+        seen = [[_process(o.process), o.uid, o.gid] for o in step.processes]
         return [step.begun_ns, step.ended_ns, seen, step.complete]
     if isinstance(step, Flush):
         return step.wall_offset_ns
-    if isinstance(step, CgroupNamed):
-        return [step.cgroup_id, step.path]
+    if isinstance(step, Named):
+        return [step.sort, step.number, step.name]
     return None
 
 
+_SEEN = ("coarse", "inside", "verified_ns", "process_group", "session")
+"""What /proc says of a process, beside its key, its parent and its image."""
+
+
 def _process(process: Process) -> list[Any]:
-    return [process.key, process.parent, tuple(process.image), process.coarse, process.inside]
+    plain = (getattr(process, name) for name in _SEEN)
+    return [process.key, process.parent, tuple(process.image), *plain]
 
 
 def _counters(counters: KernelCounters) -> list[Any]:
@@ -143,8 +148,9 @@ def _counters(counters: KernelCounters) -> list[Any]:
 
 
 def _read_process(plain: Any) -> Process:
-    key, parent, image, coarse, inside = plain
-    return Process(key, parent, Image(*image), executed=True, coarse=coarse, inside=inside)
+    key, parent, image, *seen = plain
+    facts = dict(zip(_SEEN, seen, strict=True))
+    return Process(key, parent, Image(*image), executed=True, **facts)
 
 
 def _read_round(plain: Any) -> Round:
@@ -153,8 +159,9 @@ def _read_round(plain: Any) -> Round:
     return Round(now_ns, wall_offset_ns, KernelCounters(*before), delivery, KernelCounters(*after))
 
 
-def _read_seed(plain: Iterable[Any]) -> Seed:
-    return Seed([_read_process(process) for process in plain])
+def _read_seed(plain: Any) -> Seed:
+    begun_ns, processes = plain
+    return Seed([_read_process(process) for process in processes], begun_ns)
 
 
 def _read_scan(plain: Any) -> Scan:
@@ -168,6 +175,6 @@ _FROM_PLAIN: dict[str, Callable[[Any], Step]] = {
     "Round": _read_round,
     "ScanBegins": lambda plain: ScanBegins(),
     "Scan": _read_scan,
-    "CgroupNamed": lambda plain: CgroupNamed(*plain),
+    "Named": lambda plain: Named(*plain),
     "Flush": Flush,
 }

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from agentd.capture import limits_of, read_wire, wire_text
+from agentd.capture import is_filtered, limits_of, read_wire, wire_text
 from agentd.config import Config
 from agentd.core.batch import Batch
 from agentd.core.event import kind_names
-from agentd.core.journal import CgroupNamed, Flush, Round, ScanBegins, Seed, Step
+from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Step
 from agentd.core.pipeline import Entry, Pipeline
 from agentd.core.reconcile import Scan
 from agentd.core.redact import Redactor
 from agentd.errors import ConfigError
 from agentd.recording import Head, Recording, wire_sha256
 from agentd.sinks.ecs import EcsRenderer
-from agentd.sinks.renderer import Renderer
+from agentd.sinks.renderer import NameOf, Names, Renderer
 from agentd.sinks.text import HEADING, TextRenderer
 
 
@@ -30,7 +30,7 @@ def play(recording: Recording, output_format: str, out: BinaryIO) -> None:
             "the recording holds the records of another version of agentd",
             "replay it with the version that made it",
         )
-    names: dict[int, str] = {}
+    names: _Known = {}
     renderer = _renderer(head, output_format, names)
     if output_format == "text":
         out.write(HEADING.encode())
@@ -42,17 +42,20 @@ def play(recording: Recording, output_format: str, out: BinaryIO) -> None:
     out.flush()
 
 
+_Known = dict[tuple[str, int], str]
+"""Names by sort and number."""
+
 Written = tuple[list[Entry], int]
 """What left the pipeline at a step, and the wall clock's distance there."""
 
 
-def _entries(recording: Recording, names: dict[int, str]) -> Iterator[Written]:
-    """What was written at each step; by then ``names`` has the cgroups that were known then."""
+def _entries(recording: Recording, names: _Known) -> Iterator[Written]:
+    """What was written at each step; by then ``names`` has what was known then."""
     pipeline = _pipeline(recording.head)
     written: Written | None = None
     for step in recording.steps():
-        if isinstance(step, CgroupNamed):
-            names[step.cgroup_id] = step.path
+        if isinstance(step, Named):
+            names[step.sort, step.number] = step.name
             continue
         if written is not None:
             yield written
@@ -68,7 +71,7 @@ def _do(pipeline: Pipeline, step: Step) -> Written | None:
     if isinstance(step, Flush):
         return pipeline.flush(), step.wall_offset_ns
     if isinstance(step, Seed):
-        pipeline.seed(step.processes)
+        pipeline.seed(step.processes, step.begun_ns)
     elif isinstance(step, ScanBegins):
         pipeline.tree.watch_exits()
     elif isinstance(step, Scan):
@@ -86,6 +89,7 @@ def _pipeline(head: Head) -> Pipeline:
         room_stage=head.room_stage,
         redact=Redactor(config.redact.patterns).redact,
         hold_until_seeded=True,
+        filtered=is_filtered(config),
     )
 
 
@@ -96,10 +100,19 @@ def _config(recorded: dict[str, dict[str, Any]]) -> Config:
     return replace(config, **sections)
 
 
-def _renderer(head: Head, output_format: str, names: dict[int, str]) -> Renderer | None:
+def _names(known: _Known) -> Names:
+    """The names that were known to the recorded run, as they become known."""
+
+    def of(sort: str) -> NameOf:
+        return lambda number: known.get((sort, number))
+
+    return Names(of("cgroup"), of("user"), of("group"))
+
+
+def _renderer(head: Head, output_format: str, names: _Known) -> Renderer | None:
     wire = read_wire()
     if output_format == "json":
-        return EcsRenderer(wire, head.boot_id, head.page_bytes, names.get)
+        return EcsRenderer(wire, head.boot_id, head.page_bytes, _names(names))
     if output_format == "text":
         return TextRenderer(kind_names(wire), colour=sys.stdout.isatty())
     return None

@@ -6,8 +6,9 @@ from typing import Any
 
 from agentd.core.accounting import STAGE_RESERVE, KernelCounters, causes
 from agentd.core.event import Exec, Exit, Fork
-from agentd.core.pipeline import Delivery
+from agentd.core.pipeline import Delivery, Limits
 from agentd.core.place import Place
+from agentd.core.tree import TreeLimits
 from agentd.core.wire import Wire, parse_wire
 from agentd.paths import bpf_dir
 
@@ -20,6 +21,20 @@ FORCED = WIRE.constant("AGENTD_FORCED")
 CPUS = 4
 CAUSES = causes(3, STAGE_RESERVE)
 """The rows of failures: first those of the three kinds that found no room."""
+
+TICK_NS = 10_000_000
+
+
+def tree_limits(**fields: int) -> TreeLimits:
+    """Bounds of a tree; what is not given is generous."""
+    ample = {"live_capacity": 1000, "exited_capacity": 1000, "ancestor_capacity": 1000}
+    return TreeLimits(**(ample | {"exited_age_ns": 1 << 60} | fields))
+
+
+def limits(reorder_capacity: int = 1000, slack_ns: int = 0, **tree: int) -> Limits:
+    """Bounds of a pipeline, likewise."""
+    return Limits(reorder_capacity, slack_ns, tree_limits(**tree))
+
 
 _DEFAULTS: dict[str, Any] = {
     "boottime_ns": 1000,

@@ -7,8 +7,8 @@ and not the upkeep of an LRU, which at thousands of exits a second was a tenth o
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Collection, Hashable
+from typing import Generic, TypeAlias, TypeVar
 
 from cachetools import Cache, LRUCache
 
@@ -17,52 +17,70 @@ V = TypeVar("V")
 
 _GENERATIONS = 16
 
+CAPACITY = "capacity"
+AGE = "age"
+Dropped: TypeAlias = Callable[[str, Collection[V]], None]
+"""Is told the reason, CAPACITY or AGE, and the items that are dropped."""
 
-class _Generations(LRUCache[int, dict[K, V]]):
-    """Generations by number; counts what goes with those that it drops."""
 
-    evicted = 0
+class _Generation(dict[K, V]):
+    """Items, and between which moments they came."""
 
-    def popitem(self) -> tuple[int, dict[K, V]]:
+    oldest_ns = 0
+    newest_ns = 0
+
+
+class _Generations(LRUCache[int, _Generation[K, V]]):
+    """Generations by number; tells what goes with those that it drops."""
+
+    def __init__(self, maxsize: int, dropped: Dropped[V]) -> None:
+        super().__init__(maxsize)
+        self._dropped = dropped
+
+    def popitem(self) -> tuple[int, _Generation[K, V]]:
         number, generation = super().popitem()
-        self.evicted += len(generation)
+        self._dropped(CAPACITY, generation.values())
         return number, generation
 
-    def peek(self, number: int) -> dict[K, V]:
+    def peek(self, number: int) -> _Generation[K, V]:
         """A generation, without that being a use of it."""
-        generation: dict[K, V] = Cache.__getitem__(self, number)
+        generation: _Generation[K, V] = Cache.__getitem__(self, number)
         return generation
 
 
 class Exited(Generic[K, V]):
-    """At most ``capacity`` items by key. A hit keeps the whole generation of the item longer."""
+    """At most ``capacity`` items by key, for at most ``age_ns``, a sixteenth more or less.
 
-    def __init__(self, capacity: int) -> None:
+    A hit keeps the whole generation of the item longer, but not beyond its age.
+    """
+
+    def __init__(self, capacity: int, age_ns: int, dropped: Dropped[V]) -> None:
         self.capacity = capacity
+        self._age_ns = age_ns
+        self._dropped = dropped
         self._generation_size = max(1, capacity // _GENERATIONS)
         self._generations: _Generations[K, V] = _Generations(
-            max(1, capacity // self._generation_size)
+            max(1, capacity // self._generation_size), dropped
         )
-        self._young: dict[K, V] = {}
+        self._young: _Generation[K, V] = _Generation()
         self._number = 0
         self._generations[0] = self._young
 
     def __len__(self) -> int:
         return sum(len(self._generations.peek(number)) for number in self._generations)
 
-    @property
-    def evicted(self) -> int:
-        """Items that were dropped for room."""
-        return self._generations.evicted
-
-    def remember(self, key: K, item: V) -> None:
+    def remember(self, key: K, item: V, now_ns: int) -> None:
         """Keep an item, for as long as there is room."""
         if not self.capacity:
+            self._dropped(CAPACITY, (item,))
             return
-        if len(self._young) >= self._generation_size:
-            self._number += 1
-            self._young = self._generations[self._number] = {}
-        self._young[key] = item
+        young = self._young
+        if len(young) >= self._generation_size:
+            young = self._begin()
+        if not young:
+            young.oldest_ns = now_ns
+        young.newest_ns = now_ns
+        young[key] = item
 
     def get(self, key: K) -> V | None:
         """The item, if it is remembered."""
@@ -71,3 +89,24 @@ class Exited(Generic[K, V]):
             if item is not None:
                 return self._generations[number][key]  # which makes it used
         return None
+
+    def values(self) -> list[V]:
+        """All items."""
+        peek = self._generations.peek
+        return [item for number in self._generations for item in peek(number).values()]
+
+    def expire(self, now_ns: int) -> None:
+        """Drop what has been here for too long."""
+        if self._young and self._young.oldest_ns < now_ns - self._age_ns // _GENERATIONS:
+            self._begin()
+        for number in list(self._generations):
+            generation = self._generations.peek(number)
+            if generation and generation.newest_ns < now_ns - self._age_ns:
+                del self._generations[number]
+                self._dropped(AGE, generation.values())
+
+    def _begin(self) -> _Generation[K, V]:
+        """A new generation."""
+        self._number += 1
+        self._young = self._generations[self._number] = _Generation()
+        return self._young

@@ -17,6 +17,8 @@ class Seed:
     """The pipeline began with these processes."""
 
     processes: list[Process]
+    begun_ns: int
+    """When the scan began that found them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,13 @@ class ScanBegins:
 
 
 @dataclass(frozen=True, slots=True)
-class CgroupNamed:
-    """While the lines of the last step were written, a cgroup's path became known."""
+class Named:
+    """While the lines of the last step were written, it became known what a number is called."""
 
-    cgroup_id: int
-    path: str
+    sort: str
+    """``cgroup``, ``user`` or ``group``."""
+    number: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Flush:
     wall_offset_ns: int
 
 
-Step: TypeAlias = Seed | Round | ScanBegins | Scan | CgroupNamed | Flush
+Step: TypeAlias = Seed | Round | ScanBegins | Scan | Named | Flush
 """One thing that is done to a pipeline."""
 
 Journal: TypeAlias = Callable[[Step], None]

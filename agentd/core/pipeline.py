@@ -25,7 +25,7 @@ from agentd.core.event import Event, Lost, by_order
 from agentd.core.process import Applied, Process
 from agentd.core.reconcile import Inferred, Kinds, Scan, reconcile
 from agentd.core.reorder import Reorderer
-from agentd.core.tree import Tree
+from agentd.core.tree import Tree, TreeLimits
 from agentd.core.watermark import Watermark
 from agentd.core.wire import Wire
 
@@ -41,8 +41,7 @@ class Limits:
 
     reorder_capacity: int
     slack_ns: int
-    live_capacity: int
-    exited_capacity: int
+    tree: TreeLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Pipeline:
     """The stateful chain from delivery to entries, for one wire contract and host.
 
     ``hold_until_seeded``: events are taken, but applied only when the tree has been seeded; as
-    many as the queue holds.
+    many as the queue holds. ``filtered``: the kernel tells of some processes only.
     """
 
     def __init__(
@@ -74,13 +73,14 @@ class Pipeline:
         room_stage: str = STAGE_RESERVE,
         redact: Callable[[bytes], bytes] = bytes,
         hold_until_seeded: bool = False,
+        filtered: bool = False,
     ) -> None:
         kinds = wire.constant("AGENTD_KINDS")
         self.decoder = Decoder(wire, cpus)
         self.reorderer = Reorderer(
             limits.reorder_capacity, wire.constant("AGENTD_LATE"), wire.constant("AGENTD_FORCED")
         )
-        self.tree = Tree(limits.live_capacity, limits.exited_capacity, tick_ns, redact)
+        self.tree = Tree(limits.tree, tick_ns, redact, filtered=filtered)
         self.causes = causes(kinds, room_stage)
         """What the rows of the counters' failures stand for."""
         self.losses = LossTracker(cpus, self.causes)
@@ -121,9 +121,9 @@ class Pipeline:
         held = self.reorderer.held > 0 or bool(self._lost) or self._scan is not None
         return held or self.losses.unreported(counters)
 
-    def seed(self, processes: Iterable[Process]) -> None:
-        """Begin with the processes that a scan found; what was held for it may leave."""
-        self.tree.seed(processes)
+    def seed(self, processes: Iterable[Process], begun_ns: int) -> None:
+        """Begin with what a scan found that began then; what was held for it may leave."""
+        self.tree.seed(processes, begun_ns)
         self._holding = False
 
     def push(
@@ -142,6 +142,7 @@ class Pipeline:
         entries = self._apply(released, self._lost_until(self.reorderer.watermark_ns))
         if self._scan is not None and self._scan.ended_ns <= self.reorderer.watermark_ns:
             entries += self._reconcile(self._scan)
+        self.tree.departed.expire(self.reorderer.watermark_ns)
         if delivery.drained:
             self.imbalance = self._balance.imbalance(before, self.accounted, after)
         return entries
@@ -179,6 +180,7 @@ class Pipeline:
     def _apply(self, released: list[Event], lost: list[Lost]) -> list[Entry]:
         ordered: Iterable[Event | Lost] = released
         if lost:
+            self.tree.doubts.lose(max(loss.boottime_ns for loss in lost))
             lost.sort(key=by_order)
             ordered = heapq.merge(released, lost, key=by_order)
         duplicates_before = self.tree.duplicate_exits_total

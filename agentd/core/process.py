@@ -23,7 +23,39 @@ class Image(NamedTuple):
     args_count: int
 
 
-@dataclass(slots=True)
+class Ran(NamedTuple):
+    """An image that a process ran, and since when (ns of CLOCK_BOOTTIME; 0 where unknown)."""
+
+    image: Image
+    since_ns: int
+    before: Ran | None
+
+
+class Unknown:
+    """Why nothing is known of a process that an event names; ``KNOWN`` if something is."""
+
+    KNOWN = ""
+    BEFORE_START = "before_start"
+    """It ran when agentd began, and /proc did not show it."""
+    LOST = "lost"
+    """Events were lost since it began."""
+    EVICTED = "evicted"
+    """It was known, but there was no room for it."""
+    OUTSIDE = "outside"
+    """It is none of those that the filter lets through."""
+    DISORDER = "disorder"
+    """None of these: its events came late, or there is a bug."""
+
+
+class Entry(NamedTuple):
+    """How somebody, or something, came into the host: the leader of the session it began."""
+
+    leader: Process
+    kind: str
+    """One of those in ``core.session``."""
+
+
+@dataclass(slots=True, eq=False)
 class Process:
     """One process, live or exited."""
 
@@ -37,9 +69,46 @@ class Process:
     """The start in ``key`` is only good to a clock tick (seeded from /proc)."""
     inside: bool = True
     """Whether the filter lets its events through."""
+    image_ns: int = 0
+    """Since when it runs its image; 0 where that is unknown."""
+    verified_ns: int = 0
+    """When an event, or a look at /proc, last said what it runs."""
+    creator: Process | None = None
+    """Who forked it, while that is known."""
+    gap: str = Unknown.KNOWN
+    """Why its creator is not known."""
+    children: int = 0
+    """How many of those in the tree it created."""
+    process_group: int = 0
+    session: int = 0
+    """The session's id, the tgid of its leader, as of its last exec; 0 for none."""
+    entry: Entry | None = None
+    past: Ran | None = None
+    """The images it ran before, the newest first."""
     exit_code: int | None = None
-    updated_ns: int = 0
-    """When an event last said what it runs; 0 before the first."""
+    exited_ns: int = 0
+    """When it was seen to exit, or found gone; 0 while it lives."""
+
+
+class Doubt(NamedTuple):
+    """What the tree adds to an event and cannot vouch for."""
+
+    process: bool
+    """A loss may have hidden a change of what the process runs."""
+    parent: bool
+    """Likewise of its parent."""
+    parent_unknown: str
+    """Why nothing is known of the parent (``Unknown``)."""
+
+
+class Leaders(NamedTuple):
+    """Those that a process belongs to, by key; a start of 0 where it is not known exactly."""
+
+    process_group: Key
+    session: Key
+    entry: Key | None
+    entry_kind: str
+    """Empty where ``entry`` is None."""
 
 
 class Applied(NamedTuple):
@@ -51,3 +120,7 @@ class Applied(NamedTuple):
     """None when the parent is unknown, or there is none."""
     changed: bool
     """An exec of a process that had an image of its own before."""
+    doubt: Doubt | None = None
+    """None: all of it is certain."""
+    leaders: Leaders | None = None
+    """Of an exec."""

@@ -19,8 +19,7 @@ class Observed(NamedTuple):
     """One process as /proc shows it; its start is good to a clock tick."""
 
     process: Process
-    seen_ns: int
-    """CLOCK_BOOTTIME before it was read."""
+    """``verified_ns`` is the moment before it was read."""
     uid: int
     gid: int
 
@@ -76,15 +75,17 @@ def _by_start(observed: Observed) -> Key:
 
 def _close_the_gone(tree: Tree, scan: Scan, now_ns: int, kinds: Kinds) -> list[Inferred]:
     """Processes that began before the scan and are not in it have exited unseen."""
-    seen = {tree.ticks(observed.process.key) for observed in scan.processes}
+    ticks = tree.living.ticks
+    seen = {ticks(observed.process.key) for observed in scan.processes}
+    begun_ticks = ticks((0, scan.begun_ns))[1]
     gone = [
         process
-        for process in tree.processes()
-        if process.key[1] + tree.tick_ns < scan.begun_ns and tree.ticks(process.key) not in seen
+        for process in tree.living.values()
+        if ticks(process.key)[1] < begun_ticks and ticks(process.key) not in seen
     ]
     inferred = []
     for process in gone:
-        tree.close(process)
+        tree.close(process, now_ns)
         if process.inside:
             inferred.append(_event(tree, process, now_ns, kinds.exit, None))
     return inferred
@@ -94,20 +95,22 @@ def _compare(tree: Tree, observed: Observed, now_ns: int, kinds: Kinds) -> Infer
     """Add, or correct, one process that is there."""
     process = observed.process
     user = (observed.uid, observed.gid)
-    known = tree.live_at(process.key[0])
-    if known is None or tree.ticks(known.key) < tree.ticks(process.key):
+    living = tree.living
+    known, ticks = living.at(process.key[0]), living.ticks(process.key)
+    if known is None or living.ticks(known.key) < ticks:
         if tree.exited_since_scan(process.key):
             return None
-        tree.add(process)
+        tree.add(process, now_ns)
         return _event(tree, process, now_ns, kinds.fork, user)
-    if tree.ticks(known.key) != tree.ticks(process.key) or known.updated_ns > observed.seen_ns:
+    if living.ticks(known.key) != ticks or known.verified_ns > process.verified_ns:
         return None
-    known.parent = tree.exact(process.parent)
+    known.verified_ns = process.verified_ns
+    known.parent = living.exact(process.parent)
     there = process.image.executable
     if not there or there == known.image.executable:
         return None
     was_known = bool(known.image.executable)
-    tree.replace_image(known, process.image)
+    tree.replace_image(known, process.image, process.verified_ns)
     if not was_known:
         return None
     return _event(tree, known, now_ns, kinds.exec, user)

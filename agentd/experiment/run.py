@@ -24,13 +24,14 @@ from agentd.core.pace import Pace
 from agentd.core.pipeline import Limits
 from agentd.core.process import Applied
 from agentd.core.reorder import Reorderer
-from agentd.core.tree import Tree
+from agentd.core.tree import Tree, TreeLimits
 from agentd.core.wire import Wire
 from agentd.experiment.load import Load
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.program import Settings
 from agentd.rounds import Rounds
 from agentd.sinks.ecs import EcsRenderer
+from agentd.sinks.renderer import Names
 
 CAPACITY = 1 << 20
 """Of queue and tree: more than any run has events."""
@@ -100,24 +101,34 @@ class _Unordered(_Recorder):
         return self._out(events)
 
 
+def _no_name(number: int) -> str:
+    """Names cost the same on either transport."""
+    return str(number)
+
+
 class _Tracer:
     """agentd's parts around one transport."""
 
     def __init__(self, attached: Attached, plan: Plan) -> None:
-        limits = Limits(CAPACITY, Config().reorder.slack_us * 1000, CAPACITY, CAPACITY)
+        bounds = TreeLimits(CAPACITY, CAPACITY, CAPACITY, exited_age_ns=1 << 62)
+        limits = Limits(CAPACITY, Config().reorder.slack_us * 1000, bounds)
         self.capture = Capture(attached, limits)
         self.pipeline = self.capture.pipeline
         wire = self.capture.wire
         self.recorder = _Recorder(wire) if plan.reorders else _Unordered(wire)
         self.pipeline.reorderer = self.recorder
-        self.pipeline.seed(procfs.scan())
-        self.raw_tree = Tree(CAPACITY, CAPACITY, host.TICK_NS)
-        self.raw_tree.seed(procfs.scan())
+        self.raw_tree = Tree(bounds, host.TICK_NS)
+        for seed in (self.pipeline.seed, self.raw_tree.seed):
+            begun_ns = host.boottime_ns()
+            seed(procfs.scan(), begun_ns)
         self.stamps_ns: list[int] = []
         self.latencies_ns: list[int] = []
         self.lost_events = 0
         self._renderer = EcsRenderer(
-            wire, host.boot_id(), host.PAGE_BYTES, cgroups.CgroupPaths().path
+            wire,
+            host.boot_id(),
+            host.PAGE_BYTES,
+            Names(cgroups.CgroupPaths().path, _no_name, _no_name),
         )
         transport = Config().transport
         self.rounds = Rounds(

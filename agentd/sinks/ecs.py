@@ -13,10 +13,11 @@ from json.encoder import encode_basestring_ascii as _quote
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code, scale_cpu_times
 from agentd.core.event import Exec, Exit, Lost, kind_names
-from agentd.core.process import Applied, Image
+from agentd.core.process import Applied, Doubt, Image
 from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
-from agentd.sinks.ecs_exec import CgroupPath, ExecRenderer
+from agentd.sinks.ecs_exec import ExecRenderer
+from agentd.sinks.renderer import Names
 from agentd.sinks.text_values import as_text, raw_parts
 
 _SECOND_NS = 1_000_000_000
@@ -39,18 +40,19 @@ _TYPES = {"fork": "start", "exec": "start", "exit": "end"}
 class EcsRenderer:
     """Renders batches of one host and boot.
 
-    ``boot_id``: 32 hexadecimal digits. ``page_bytes``: the unit of max_rss_pages. ``cgroup_path``
-    gives the path of a cgroup, None if it is not known (yet).
+    ``boot_id``: 32 hexadecimal digits. ``page_bytes``: the unit of max_rss_pages.
     """
 
-    def __init__(self, wire: Wire, boot_id: str, page_bytes: int, cgroup_path: CgroupPath) -> None:
+    def __init__(self, wire: Wire, boot_id: str, page_bytes: int, names: Names) -> None:
         self._entity = boot_id[:16]
         self._page_bytes = page_bytes
         self._kind_names = kind_names(wire)
         self._actions = tuple(_action(_TYPES[name], name) for name in self._kind_names)
         self._change = _action("change", "exec")
         self._flags = {name: wire.constant(macro) for name, macro in _FLAG_NAMES.items()}
-        self._execs = ExecRenderer(wire, cgroup_path)
+        self._execs = ExecRenderer(wire, self._entity, names.cgroup)
+        self._names = names
+        self._owners: dict[tuple[int, int], str] = {}
         self._processes: dict[tuple[int, int], tuple[str, str]] = {}
         self._images: dict[Image, tuple[str, str]] = {}
         self._parents: dict[tuple[int, int, Image | None], str] = {}
@@ -63,14 +65,13 @@ class EcsRenderer:
         offset_ns = batch.wall_offset_ns
         actions, change = self._actions, self._change
         known_process, known_image = self._processes.get, self._images.get
-        known_parent = self._parents.get
-        execs, known_exec = self._execs, self._execs.parts.get
+        known_parent, known_owner = self._parents.get, self._owners.get
         lines = []
         for sequence, entry in enumerate(batch.entries, batch.first_sequence):
             if not isinstance(entry, Applied):
                 lines.append(self._other(entry, sequence, offset_ns))
                 continue
-            event, image, parent_image, changed = entry
+            event, image, parent_image, changed, doubt, leaders = entry
             ns, seq, cpu, kind, flags, _, tgid, parent, start_ns, parent_start_ns, uid, gid = event[
                 :12
             ]
@@ -79,23 +80,22 @@ class EcsRenderer:
             if isinstance(event, Exit):
                 more, details = self._ending(event, when)
             elif isinstance(event, Exec):
-                key = execs.key(event)
-                more, details, raw, top = known_exec(key) or execs.add(key)
-                more += f',"group_leader":{{"pid":{event.process_group}}}'
-                more += f',"session_leader":{{"pid":{event.session}}}'
-                details += f',"pid_inside":{event.ns_tgid}}}'
+                more, details, raw, top = self._execs.render(event, leaders)
             own = (tgid, start_ns)
             process, start = known_process(own) or self._add_process(own, offset_ns)
             what, image_raw = known_image(image) or self._add_image(image)
             if raw or image_raw:
                 details += f',"raw":{{{",".join(filter(None, (image_raw, raw)))}}}'
+            if doubt is not None:
+                details += _doubtful(doubt)
+            owner = known_owner((uid, gid)) or self._add_owner(uid, gid)
             parent_key = (parent, parent_start_ns, parent_image)
             whose = known_parent(parent_key) or self._add_parent(parent_key)
             lines.append(
                 f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
                 f'{change if changed else actions[kind]},"sequence":{sequence}}},'
                 f'"process":{{{process}{what}{start}{more},'
-                f'"user":{{"id":"{uid}"}},"group":{{"id":"{gid}"}}{whose}}}{top},'
+                f"{owner}{whose}}}{top},"
                 f'"agentd":{{"cpu":{cpu},"seq":{seq},"boottime_ns":{ns}{details},'
                 f'"flags":{self._flag_list(flags) if flags else "[]"}}}}}\n'
             )
@@ -124,11 +124,7 @@ class EcsRenderer:
         process, start = self._add_process(entry.key, offset_ns)
         what, raw = self._add_image(entry.image)
         whose = self._add_parent((*entry.parent, entry.parent_image))
-        user = (
-            ""
-            if entry.user is None
-            else (f',"user":{{"id":"{entry.user[0]}"}},"group":{{"id":"{entry.user[1]}"}}')
-        )
+        user = "" if entry.user is None else f",{self._add_owner(*entry.user)}"
         inside = f',"raw":{{{raw}}}' if raw else ""
         return (
             f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
@@ -166,6 +162,16 @@ class EcsRenderer:
         parts = self._images[image] = _render_image(image)
         return parts
 
+    def _add_owner(self, uid: int, gid: int) -> str:
+        """The part that says whose it is; kept when both names are known."""
+        user, group = self._names.user(uid), self._names.group(gid)
+        text = f'"user":{{{_named(uid, user)}}},"group":{{{_named(gid, group)}}}'
+        if user and group:
+            if len(self._owners) >= _PARTS_KEPT:
+                self._owners.clear()
+            self._owners[uid, gid] = text
+        return text
+
     def _add_parent(self, key: tuple[int, int, Image | None]) -> str:
         """The part that says who started it; a blank, which JSON ignores, where nobody did."""
         if len(self._parents) >= _PARTS_KEPT:
@@ -192,6 +198,17 @@ def _io(event: Exit) -> str:
     if event.read_bytes == _NOT_ACCOUNTED:
         return ""
     return f',"read_bytes":{event.read_bytes},"written_bytes":{event.written_bytes}'
+
+
+def _named(number: int, name: str | None) -> str:
+    return f'"id":"{number}"{f""","name":{_quote(name)}""" if name else ""}'
+
+
+def _doubtful(doubt: Doubt) -> str:
+    """Members of ``agentd`` that tell what is not certain."""
+    suspect = [f'"{name}"' for name in ("process", "parent") if getattr(doubt, name)]
+    text = f',"suspect":[{",".join(suspect)}]' if suspect else ""
+    return f'{text},"parent_unknown":"{doubt.parent_unknown}"' if doubt.parent_unknown else text
 
 
 def _action(event_type: str, name: str) -> str:

@@ -6,46 +6,51 @@ Most of it is the same for all that runs in one place, so it is rendered once fo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as _quote
 from typing import TypeAlias
 
 from agentd.core.containers import Identity, identify
 from agentd.core.event import Exec
 from agentd.core.place import Place, PlaceReader
+from agentd.core.process import Key, Leaders
 from agentd.core.wire import Wire
+from agentd.sinks.renderer import NameOf
 from agentd.sinks.text_values import as_text, raw_parts
 
 _PARTS_KEPT = 512
 
 
-ExecKey: TypeAlias = tuple[bytes, bytes, bytes, int]
+_Key: TypeAlias = tuple[bytes, bytes, bytes, int]
 """place, filename, cwd, flags"""
-CgroupPath: TypeAlias = Callable[[int], str | None]
-"""Gives the path of a cgroup by its id, where it is known."""
 ExecParts: TypeAlias = tuple[str, str, str, str]
-"""Pieces of JSON text that begin with a comma, for ``process`` and for ``agentd``, which ends
-inside ``namespaces``; members for ``agentd.raw``; and members of the line itself."""
+"""Pieces of JSON text that begin with a comma, for ``process`` and for ``agentd``; members for
+``agentd.raw``; and members of the line itself."""
 
 
 class ExecRenderer:
     """Renders what is particular to exec events."""
 
-    def __init__(self, wire: Wire, cgroup_path: CgroupPath) -> None:
+    def __init__(self, wire: Wire, entity: str, cgroup_path: NameOf) -> None:
         self._cgroup_path = cgroup_path
+        self._entity = entity
         self._places = PlaceReader(wire)
         self._script = wire.constant("AGENTD_SCRIPT")
         self._unlinked = wire.constant("AGENTD_UNLINKED")
         self._flags = self._script | self._unlinked
         self._unset = wire.constant("AGENTD_UNSET")
-        self.parts: dict[ExecKey, ExecParts] = {}
+        self._parts: dict[_Key, ExecParts] = {}
+        self._leaders: dict[Leaders, str] = {}
 
-    def key(self, event: Exec) -> ExecKey:
-        """What all execs with the same parts have in common."""
-        return event.place, event.filename, event.cwd, event.flags & self._flags
+    def render(self, event: Exec, leaders: Leaders | None) -> ExecParts:
+        """The parts of one event."""
+        key = (event.place, event.filename, event.cwd, event.flags & self._flags)
+        more, details, raw, top = self._parts.get(key) or self._add(key)
+        if leaders is not None:
+            more += self._leaders.get(leaders) or self._add_leaders(leaders)
+        return more, f'{details},"pid_inside":{event.ns_tgid}}}', raw, top
 
-    def add(self, key: ExecKey) -> ExecParts:
-        """Render the parts of a key, and keep them in ``parts``."""
+    def _add(self, key: _Key) -> ExecParts:
+        """Render what all execs with that key have in common, and keep it."""
         place_bytes, filename, cwd, flags = key
         place = self._places.read(place_bytes)
         path = self._cgroup_path(place.cgroup_id)
@@ -58,10 +63,29 @@ class ExecRenderer:
             _container(whose),
         )
         if path is not None:  # or it may be found the next time
-            if len(self.parts) >= _PARTS_KEPT:
-                self.parts.clear()
-            self.parts[key] = parts
+            if len(self._parts) >= _PARTS_KEPT:
+                self._parts.clear()
+            self._parts[key] = parts
         return parts
+
+    def _add_leaders(self, leaders: Leaders) -> str:
+        """Render whom a process belongs to, and keep it."""
+        if len(self._leaders) >= _PARTS_KEPT:
+            self._leaders.clear()
+        entry = ""
+        if leaders.entry is not None:
+            meta = f',"entry_meta":{{"type":"{leaders.entry_kind}"}}'
+            entry = f',"entry_leader":{{{self._who_leads(leaders.entry)}{meta}}}'
+        text = self._leaders[leaders] = (
+            f',"group_leader":{{{self._who_leads(leaders.process_group)}}}'
+            f',"session_leader":{{{self._who_leads(leaders.session)}}}{entry}'
+        )
+        return text
+
+    def _who_leads(self, key: Key) -> str:
+        tgid, start_ns = key
+        entity = f',"entity_id":"{self._entity}-{tgid}-{start_ns}"' if start_ns else ""
+        return f'"pid":{tgid}{entity}'
 
     def _where(self, place: Place, path: str | None, whose: Identity) -> str:
         tty = tty_name(place.tty)

@@ -42,8 +42,8 @@ def test_zombie_that_nobody_waits_for(cgroup: Cgroup) -> None:
         assert parent.stdout is not None
         zombie = int(parent.stdout.readline())
         with attached(cgroup.path) as late:
-            assert late.pipeline.tree.live_at(zombie) is None
-            assert late.pipeline.tree.live_at(parent.pid) is not None
+            assert late.pipeline.tree.living.at(zombie) is None
+            assert late.pipeline.tree.living.at(parent.pid) is not None
         parent.communicate("")
 
 
@@ -69,7 +69,7 @@ def test_outliving_ten_thousand_siblings(cgroup: Cgroup, tracer: Tracer) -> None
             while load.poll() is None:
                 tracer.round()
         tracer.collect()
-        process = tracer.pipeline.tree.live_at(survivor.pid)
+        process = tracer.pipeline.tree.living.at(survivor.pid)
         assert process is not None
         assert process.parent[0] == os.getpid()
         assert process.image.args == b"/bin/cat\0"

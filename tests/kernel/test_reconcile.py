@@ -68,7 +68,7 @@ def _facts(process: Process) -> Facts:
 
 
 def _known(tracer: Tracer) -> dict[int, Facts]:
-    return {p.key[0]: _facts(p) for p in tracer.pipeline.tree.processes() if p.inside}
+    return {p.key[0]: _facts(p) for p in tracer.pipeline.tree.living.values() if p.inside}
 
 
 def _there(cgroup: Cgroup) -> dict[int, Facts]:
@@ -134,7 +134,7 @@ def test_exits_that_were_missed(storm_cgroup: Cgroup, tmp_path: Path) -> None:
         missed = lost(tracer.collect())
         assert missed
         after = _reconcile(tracer, storm_cgroup)
-        tree = {process.key[0] for process in tracer.pipeline.tree.processes()}
+        tree = {process.key[0] for process in tracer.pipeline.tree.living.values()}
         assert not alive & tree
         exits = [e for e in after if isinstance(e, Inferred) and e.kind == EXIT]
         assert exits

@@ -11,15 +11,16 @@ from agentd import cgroups, host, procfs
 from agentd.capture import Capture
 from agentd.core.accounting import KernelCounters
 from agentd.core.event import Event, Exec, Exit, Fork, Lost
-from agentd.core.pipeline import Entry, Limits
+from agentd.core.pipeline import Entry
 from agentd.core.process import Applied
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.program import Settings
+from tests.records import limits
 
 ENOUGH_SECONDS = 60.0
 """A safety net for what should be over at once."""
 
-LIMITS = Limits(reorder_capacity=65536, slack_ns=0, live_capacity=65536, exited_capacity=65536)
+LIMITS = limits(65536, live_capacity=65536, exited_capacity=65536)
 
 
 class Tracer:
@@ -32,7 +33,8 @@ class Tracer:
         self.transport = self.capture.transport
         self.pipeline = self.capture.pipeline
         if seed:
-            self.pipeline.seed(procfs.scan(cgroup=cgroup_path))
+            begun_ns = host.boottime_ns()
+            self.pipeline.seed(procfs.scan(cgroup=cgroup_path), begun_ns)
 
     def counters(self) -> KernelCounters:
         """The kernel's counters now."""

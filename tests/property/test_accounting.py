@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from agentd.core.accounting import Balance, LossTracker
 from agentd.core.event import Event, Lost
-from agentd.core.pipeline import Entry, Limits, Pipeline
+from agentd.core.pipeline import Entry, Pipeline
 from agentd.core.process import Applied
 from agentd.core.reconcile import Inferred
 from tests.property.simulation import Kernel, actions, play, resume_all
-from tests.records import CAUSES, CPUS, WIRE, delivery
+from tests.records import CAUSES, CPUS, WIRE, delivery, limits
 
 
 def _item(entry: Entry) -> Event | Lost:
@@ -73,7 +73,7 @@ def test_a_stated_kind_is_right(steps: Steps) -> None:
 def test_every_attempt_comes_out_as_event_or_loss(steps: Steps, slack: int, capacity: int) -> None:
     """Through the whole pipeline: attempts are emitted or lost by kind, and the account is 0."""
     kernel = Kernel()
-    pipeline = Pipeline(WIRE, CPUS, Limits(capacity, slack, 1000, 1000), 10_000_000)
+    pipeline = Pipeline(WIRE, CPUS, limits(capacity, slack), 10_000_000)
     entries: list[Entry] = []
 
     def read() -> None:

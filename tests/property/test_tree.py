@@ -15,9 +15,7 @@ from hypothesis.stateful import (
 from agentd.core.event import Event
 from agentd.core.process import Image, Key, Process
 from agentd.core.tree import Tree
-from tests.records import execed, exited, fork
-
-TICK_NS = 10_000_000
+from tests.records import TICK_NS, execed, exited, fork, tree_limits
 
 ids = {
     "tgid": st.integers(1, 5),
@@ -31,12 +29,12 @@ any_event = st.one_of(st.builds(fork, **ids), st.builds(execed, **ids), st.build
 @given(st.lists(any_event, max_size=60), st.integers(1, 4), st.integers(0, 4))
 def test_never_beyond_its_bounds(events: list[Event], live: int, remembered: int) -> None:
     """Whatever comes, in whatever order, the tree stays within its bounds and raises nothing."""
-    tree = Tree(live, remembered, 1)
+    tree = Tree(tree_limits(live_capacity=live, exited_capacity=remembered), 1)
     for event in events:
         applied = tree.apply(event)
         assert applied is None or applied.event is event
-        assert tree.live <= live
-        assert tree.exited <= remembered
+        assert len(tree.living) <= live
+        assert tree.departed.recent <= remembered
 
 
 class GapFree(RuleBasedStateMachine):
@@ -46,7 +44,7 @@ class GapFree(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.tree = Tree(1000, 1000, TICK_NS)
+        self.tree = Tree(tree_limits(), TICK_NS)
         self.alive: dict[int, Key] = {}
         self.image: dict[Key, bytes] = {}
         self.dead: dict[Key, int] = {}
@@ -62,7 +60,9 @@ class GapFree(RuleBasedStateMachine):
         key = (1, 7 * TICK_NS + 5)
         start_ns = 7 * TICK_NS if coarse else key[1]
         image = Image(b"init", b"/sbin/init", b"init\0", 1)
-        self.tree.seed([Process((1, start_ns), (0, 0), image, executed=True, coarse=coarse)])
+        self.tree.seed(
+            [Process((1, start_ns), (0, 0), image, executed=True, coarse=coarse)], 9 * TICK_NS
+        )
         self.alive[1] = key
         self.image[key] = b"/sbin/init"
         return key
@@ -110,8 +110,8 @@ class GapFree(RuleBasedStateMachine):
     @invariant()
     def agrees(self) -> None:
         """Everyone is found under their own key, alive or dead, and nothing was missed."""
-        assert self.tree.live == len(self.alive)
-        assert self.tree.exited == len(self.dead)
+        assert len(self.tree.living) == len(self.alive)
+        assert self.tree.departed.recent == len(self.dead)
         for key in self.alive.values():
             found = self.tree.find(key)
             assert found is not None

@@ -8,7 +8,7 @@ import pytest
 
 from agentd import cgroups
 from agentd.cgroups import CgroupPaths
-from agentd.core.journal import CgroupNamed, Step
+from agentd.core.journal import Named, Step
 from agentd.errors import ConfigError
 
 LINE = "30 20 0:26 / {} rw,relatime shared:9 - {} none rw\n"
@@ -57,7 +57,10 @@ def test_paths_by_id(mount: Path) -> None:
     inode = (mount / "a.slice/b.service").stat().st_ino
     assert [paths.path(inode), paths.path(inode)] == ["/a.slice/b.service"] * 2
     assert paths.path(mount.stat().st_ino) == "/"
-    assert told == [CgroupNamed(inode, "/a.slice/b.service"), CgroupNamed(mount.stat().st_ino, "/")]
+    assert told == [
+        Named("cgroup", inode, "/a.slice/b.service"),
+        Named("cgroup", mount.stat().st_ino, "/"),
+    ]
 
 
 def test_a_new_cgroup_is_found_later(mount: Path, monkeypatch: pytest.MonkeyPatch) -> None:

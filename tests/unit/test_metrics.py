@@ -9,9 +9,9 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentd.core.histogram import Histogram
-from agentd.core.pipeline import Limits, Pipeline
+from agentd.core.pipeline import Pipeline
 from agentd.metrics import Snapshot, make_registry
-from tests.records import CPUS, WIRE, counters
+from tests.records import CPUS, WIRE, counters, limits
 from tests.requirements import need_program
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/metrics.md"
@@ -57,8 +57,12 @@ agentd_round_duration_seconds{le}
 agentd_rounds_total
 agentd_transport_info{kind=ringbuf}
 agentd_transport_lost_samples_total
+agentd_tree_capacity{state=ancestor}
 agentd_tree_capacity{state=exited}
 agentd_tree_capacity{state=live}
+agentd_tree_evictions_total{reason=ancestor_capacity}
+agentd_tree_evictions_total{reason=ancestor_needless}
+agentd_tree_evictions_total{reason=exited_age}
 agentd_tree_evictions_total{reason=exited_capacity}
 agentd_tree_evictions_total{reason=live_capacity}
 agentd_tree_misses_total{reason=exec_unknown}
@@ -66,13 +70,14 @@ agentd_tree_misses_total{reason=exit_missed}
 agentd_tree_misses_total{reason=exit_unknown}
 agentd_tree_misses_total{reason=fork_after_exit}
 agentd_tree_misses_total{reason=fork_parent_unknown}
+agentd_tree_processes{state=ancestor}
 agentd_tree_processes{state=exited}
 agentd_tree_processes{state=live}
 """
 
 
 def _exposition() -> str:
-    pipeline = Pipeline(WIRE, CPUS, Limits(10, 0, 10, 10), 10_000_000)
+    pipeline = Pipeline(WIRE, CPUS, limits(), 10_000_000)
     snapshot = Snapshot(
         kind_names=("fork", "exec", "exit"),
         pipeline=pipeline,

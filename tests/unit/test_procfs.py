@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentd import host, procfs
 
-STAT = " S 7 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
+STAT = " S 7 5 6 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
 
 
 def _process(proc: Path, pid: int, name: str, ppid: int, ticks: int) -> Path:
@@ -25,7 +25,7 @@ def _process(proc: Path, pid: int, name: str, ppid: int, ticks: int) -> Path:
 def test_a_name_may_hold_anything(name: str) -> None:
     """The name ends at the last parenthesis, whatever it holds."""
     text = f"12 ({name}){STAT.format(ticks=55)}".encode()
-    stat = procfs.Stat(name.encode(), 7, 55 * host.TICK_NS, is_dead=False)
+    stat = procfs.Stat(name.encode(), 7, 5, 6, 55 * host.TICK_NS, is_dead=False)
     assert procfs.parse_stat(text) == stat
 
 

@@ -11,9 +11,9 @@ from agentd.core.accounting import KernelCounters
 from agentd.core.batch import Batch
 from agentd.core.event import Event
 from agentd.core.pace import Pace
-from agentd.core.pipeline import Delivery, Limits, Pipeline
+from agentd.core.pipeline import Delivery, Pipeline
 from agentd.rounds import Rounds
-from tests.records import CPUS, FORK, WIRE, counters, delivery, fork
+from tests.records import CPUS, FORK, WIRE, counters, delivery, fork, limits
 
 
 class FakeTransport:
@@ -68,7 +68,7 @@ class Harness:
         self.batches: list[Batch] = []
         self.blocked = asyncio.Event()
         self.blocked.set()
-        self.pipeline = Pipeline(WIRE, CPUS, Limits(1000, slack_ns, 1000, 1000), 10_000_000)
+        self.pipeline = Pipeline(WIRE, CPUS, limits(slack_ns=slack_ns), 10_000_000)
         self.rounds = Rounds(
             self.transport,
             self.transport.counters,

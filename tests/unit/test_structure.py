@@ -20,7 +20,7 @@ CORE_STDLIB = {
 THIRD_PARTY = {
     "bcc": {"kernel/loader.py", "experiment/throughput.py"},
     "uvloop": {"cli.py", "experiment/run.py"},
-    "cachetools": {"core/exited.py"},
+    "cachetools": {"core/doubts.py", "core/exited.py"},
     "structlog": {"log.py"},
     "prometheus_client": {"metrics.py"},
     "hypercorn": {"http.py"},
@@ -35,7 +35,8 @@ ABOVE_EDGES = {
     "capture": set(),
     "scanning": set(),
     "reconciler": {"scanning"},
-    "daemon": {"capture", "daemon", "reconciler", "recording", "rounds", "scanning"},
+    "outlets": {"capture", "recording"},
+    "daemon": {"capture", "daemon", "outlets", "reconciler", "rounds", "scanning"},
     "replay": {"capture", "recording"},
     "experiment": {"capture", "experiment", "rounds"},
 }

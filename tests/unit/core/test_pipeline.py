@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from agentd.core.event import Event, Lost
-from agentd.core.pipeline import Limits, Pipeline
+from agentd.core.pipeline import Pipeline
 from agentd.core.process import Applied, Image, Process
-from tests.records import CPUS, EXIT, FORK, WIRE, counters, delivery, exited, fork
+from tests.records import CPUS, EXIT, FORK, WIRE, counters, delivery, exited, fork, limits
 
 
 def _pipeline(slack_ns: int = 0) -> Pipeline:
-    return Pipeline(WIRE, CPUS, Limits(100, slack_ns, 100, 100), 10_000_000)
+    return Pipeline(WIRE, CPUS, limits(100, slack_ns), 10_000_000)
 
 
 def test_a_round_from_records_to_entries() -> None:
@@ -95,7 +95,7 @@ def test_flush_holds_nothing_back() -> None:
 
 def test_events_wait_for_the_seed() -> None:
     """What happens while /proc is being read is applied to what was found there, in order."""
-    pipeline = Pipeline(WIRE, CPUS, Limits(100, 0, 100, 100), 10_000_000, hold_until_seeded=True)
+    pipeline = Pipeline(WIRE, CPUS, limits(100), 10_000_000, hold_until_seeded=True)
     now = counters({(FORK, 0): 1, (EXIT, 0): 1})
     events: list[Event] = [
         fork(boottime_ns=10, seq=0, parent_tgid=7, parent_start_boottime_ns=3),
@@ -104,7 +104,7 @@ def test_events_wait_for_the_seed() -> None:
     assert pipeline.push(30, now, delivery(events), now) == []
     assert pipeline.waiting(now)
     image = Image(b"sh", b"/bin/sh", b"sh\0", 1)
-    pipeline.seed([Process((7, 0), (1, 0), image, executed=True, coarse=True)])
+    pipeline.seed([Process((7, 0), (1, 0), image, executed=True, coarse=True)], 5)
     first, second = pipeline.push(40, now, delivery([]), now)
     assert isinstance(first, Applied)
     assert isinstance(second, Applied)

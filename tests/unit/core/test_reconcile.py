@@ -9,9 +9,8 @@ import pytest
 from agentd.core.process import Image, Key, Process
 from agentd.core.reconcile import Inferred, Kinds, Observed, Scan, reconcile
 from agentd.core.tree import Tree
-from tests.records import EXEC, EXIT, FORK, execed, exited, fork
+from tests.records import EXEC, EXIT, FORK, TICK_NS, execed, exited, fork, tree_limits
 
-TICK_NS = 10_000_000
 KINDS = Kinds(FORK, EXEC, EXIT)
 BEGUN_NS, SEEN_NS, ENDED_NS = 1_000 * TICK_NS, 1_001 * TICK_NS, 1_002 * TICK_NS
 NOW_NS = ENDED_NS + 1
@@ -28,7 +27,7 @@ SHELL = Image(b"sh", b"/bin/sh", b"sh\0", 1)
 
 
 def _tree() -> Tree:
-    tree = Tree(100, 100, TICK_NS)
+    tree = Tree(tree_limits(), TICK_NS)
     tree.apply(
         execed(b"/bin/sh", b"sh\0", boottime_ns=5 * TICK_NS, comm=b"sh".ljust(16, b"\0"), **A)
     )
@@ -41,7 +40,8 @@ def _seen(
 ) -> Observed:
     key = (tgid, ticks * TICK_NS)
     process = Process(key, parent, image, executed=True, coarse=True, inside=inside)
-    return Observed(process, SEEN_NS, 7, 8)
+    process.verified_ns = SEEN_NS
+    return Observed(process, 7, 8)
 
 
 def _reconcile(tree: Tree, *seen: Observed, complete: bool = True) -> list[Inferred]:
@@ -52,7 +52,7 @@ def test_a_tree_that_agrees_is_left_alone() -> None:
     """What is known as it is seen is no event."""
     tree = _tree()
     assert _reconcile(tree, _seen(10, 5)) == []
-    assert [process.key for process in tree.processes()] == [A_KEY]
+    assert [process.key for process in tree.living.values()] == [A_KEY]
 
 
 def test_a_process_that_is_not_known_was_forked_unseen() -> None:
@@ -81,7 +81,7 @@ def test_a_process_that_is_gone_exited_unseen() -> None:
     tree = _tree()
     (found,) = _reconcile(tree)
     assert (found.kind, found.key, found.user) == (EXIT, A_KEY, None)
-    assert list(tree.processes()) == []
+    assert list(tree.living.values()) == []
     remembered = tree.find(A_KEY)
     assert remembered is not None
     assert remembered.exit_code is None
@@ -91,7 +91,7 @@ def test_nobody_is_gone_where_processes_are_hidden() -> None:
     """A scan that does not see everything closes nothing."""
     tree = _tree()
     assert _reconcile(tree, complete=False) == []
-    assert tree.live == 1
+    assert len(tree.living) == 1
 
 
 def test_who_began_during_the_scan_need_not_be_in_it() -> None:
@@ -99,7 +99,7 @@ def test_who_began_during_the_scan_need_not_be_in_it() -> None:
     tree = _tree()
     tree.apply(fork(boottime_ns=SEEN_NS, tgid=20, start_boottime_ns=SEEN_NS))
     assert _reconcile(tree, _seen(10, 5)) == []
-    assert tree.live == 2
+    assert len(tree.living) == 2
 
 
 def test_who_exits_after_it_was_seen_is_not_brought_back() -> None:
@@ -108,7 +108,7 @@ def test_who_exits_after_it_was_seen_is_not_brought_back() -> None:
     tree.apply(exited(boottime_ns=SEEN_NS + 5, **A))
     tree.apply(exited(boottime_ns=SEEN_NS + 6, **CHILD))
     assert _reconcile(tree, _seen(10, 5), _seen(11, 7)) == []
-    assert tree.live == 0
+    assert len(tree.living) == 0
 
 
 def test_another_image_is_an_exec_unseen() -> None:
@@ -140,7 +140,7 @@ def test_a_new_owner_of_a_pid_closes_the_old_one() -> None:
         (EXIT, A_KEY[1]),
         (FORK, 300 * TICK_NS),
     ]
-    assert [process.key[1] // TICK_NS for process in tree.processes()] == [300]
+    assert [process.key[1] // TICK_NS for process in tree.living.values()] == [300]
 
 
 def test_an_adopted_process_has_its_new_parent() -> None:
@@ -159,16 +159,16 @@ def test_what_is_outside_the_filter_is_no_event(inside: bool) -> None:
     tree = _tree()
     found = _reconcile(tree, _seen(10, 5), _seen(11, 7, inside=inside))
     assert len(found) == int(inside)
-    assert tree.live == 2
+    assert len(tree.living) == 2
 
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_seeded_process_that_is_gone(inside: bool) -> None:
     """It is closed; outside the filter its exit could not be seen, and is not told."""
-    tree = Tree(100, 100, TICK_NS)
-    tree.seed([_seen(30, 3, inside=inside).process])
+    tree = Tree(tree_limits(), TICK_NS)
+    tree.seed([_seen(30, 3, inside=inside).process], BEGUN_NS)
     assert len(_reconcile(tree)) == int(inside)
-    assert tree.live == 0
+    assert len(tree.living) == 0
 
 
 def test_an_unknown_image_is_filled_in() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from agentd.core.process import Image, Key, Process
 from agentd.core.tree import Tree
-from tests.records import execed, exited, fork
+from tests.records import TICK_NS, execed, exited, fork, tree_limits
 
-TICK_NS = 10_000_000
+BEGUN_NS = 100
 A: dict[str, Any] = {"tgid": 10, "start_boottime_ns": 5 * TICK_NS + 3}
 B: dict[str, Any] = {"tgid": 11, "start_boottime_ns": 6 * TICK_NS + 4}
 CHILD_OF_A: dict[str, Any] = {"parent_tgid": 10, "parent_start_boottime_ns": 5 * TICK_NS + 3}
@@ -18,7 +18,7 @@ COMM = b"a".ljust(16, b"\0")
 
 
 def _tree(live: int = 100, exited_capacity: int = 100) -> Tree:
-    return Tree(live, exited_capacity, TICK_NS)
+    return Tree(tree_limits(live_capacity=live, exited_capacity=exited_capacity), TICK_NS)
 
 
 def _coarse(tgid: int, ticks: int) -> Process:
@@ -50,7 +50,7 @@ def test_an_exited_process_is_remembered() -> None:
     tree = _tree()
     tree.apply(fork(**A))
     tree.apply(exited(exit_code=256, **A))
-    assert (tree.live, tree.exited) == (0, 1)
+    assert (len(tree.living), tree.departed.recent) == (0, 1)
     found = tree.find(A_KEY)
     assert found is not None
     assert found.exit_code == 256
@@ -70,7 +70,7 @@ def test_a_late_fork_does_not_bring_back_the_dead() -> None:
     tree = _tree()
     tree.apply(exited(**A))
     tree.apply(fork(**A))
-    assert tree.live == 0
+    assert len(tree.living) == 0
     assert tree.misses["fork_after_exit"] == 1
 
 
@@ -106,13 +106,13 @@ def test_a_delayed_exit_does_not_close_the_next_owner() -> None:
     new = tree.find((10, 9 * TICK_NS))
     assert new is not None
     assert new.exit_code is None
-    assert tree.live == 1
+    assert len(tree.living) == 1
 
 
 def test_a_seeded_process_takes_its_exact_key() -> None:
     """The first event that names a seeded process makes its key exact."""
     tree = _tree()
-    tree.seed([_coarse(10, 5)])
+    tree.seed([_coarse(10, 5)], BEGUN_NS)
     child = tree.apply(fork(**B, **CHILD_OF_A))
     assert child is not None
     assert child.parent_image is not None
@@ -125,29 +125,29 @@ def test_a_seeded_process_takes_its_exact_key() -> None:
 def test_a_seeded_process_of_another_tick_is_not_taken() -> None:
     """A key from another tick is another process."""
     tree = _tree()
-    tree.seed([_coarse(10, 4)])
+    tree.seed([_coarse(10, 4)], BEGUN_NS)
     assert tree.find(A_KEY) is None
 
 
 def test_events_from_before_the_scan_do_not_displace_what_it_saw() -> None:
     """While the ring still tells of a pid's former owner, the scanned one stays."""
     tree = _tree()
-    tree.seed([_coarse(10, 9)])
+    tree.seed([_coarse(10, 9)], BEGUN_NS)
     tree.apply(fork(**A))
     tree.apply(exited(**A))
     assert tree.misses["exit_missed"] == 0
-    assert tree.live == 1
+    assert len(tree.living) == 1
 
 
 def test_a_scanned_process_whose_fork_comes_later_starts_over() -> None:
     """What was forked between attaching and the scan is told from its fork on."""
     tree = _tree()
-    tree.seed([_coarse(10, 5)])
+    tree.seed([_coarse(10, 5)], BEGUN_NS)
     tree.apply(fork(**A))
     applied = tree.apply(execed(**A))
     assert applied is not None
     assert not applied.changed
-    assert tree.live == 1
+    assert len(tree.living) == 1
 
 
 def test_live_processes_are_bounded() -> None:
@@ -155,8 +155,8 @@ def test_live_processes_are_bounded() -> None:
     tree = _tree(live=2)
     for tgid in (10, 11, 12):
         tree.apply(fork(tgid=tgid))
-    assert tree.live == 2
-    assert tree.evictions["live_capacity"] == 1
+    assert len(tree.living) == 2
+    assert tree.departed.evictions["live_capacity"] == 1
     assert tree.find((10, 900)) is None
 
 
@@ -165,8 +165,8 @@ def test_exited_processes_are_bounded() -> None:
     tree = _tree(exited_capacity=2)
     for tgid in (10, 11, 12):
         tree.apply(exited(tgid=tgid))
-    assert tree.exited == 2
-    assert tree.evictions["exited_capacity"] == 1
+    assert tree.departed.recent == 2
+    assert tree.departed.evictions["exited_capacity"] == 1
 
 
 def test_nothing_needs_to_be_remembered() -> None:
@@ -174,7 +174,7 @@ def test_nothing_needs_to_be_remembered() -> None:
     tree = _tree(exited_capacity=0)
     tree.apply(fork(**A))
     tree.apply(exited(**A))
-    assert (tree.live, tree.exited) == (0, 0)
+    assert (len(tree.living), tree.departed.recent) == (0, 0)
 
 
 def test_unknown_processes_are_counted() -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from agentd.core.batch import Batch
 from agentd.core.event import Lost
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied, Image
+from agentd.core.process import Applied, Doubt, Image, Leaders
 from agentd.sinks.ecs import EcsRenderer
+from agentd.sinks.renderer import Names
 from tests.records import FORCED, LATE, WIRE, execed, exited, fork, place
 
 BOOT_ID = "0123456789abcdef" + "f" * 16
@@ -30,11 +31,16 @@ PATHS = {
     46: f"/kubepods/burstable/pod{POD}/{CONTAINER}",
 }
 
+
+def nobody(number: int) -> str | None:
+    """An id without a name."""
+
+
 texts = st.binary(max_size=30).map(lambda value: value.replace(b"\0", b""))
 
 
 def _render(*entries: Entry, sequence: int = 0) -> list[dict[str, Any]]:
-    renderer = EcsRenderer(WIRE, BOOT_ID, 4096, PATHS.get)
+    renderer = EcsRenderer(WIRE, BOOT_ID, 4096, Names(PATHS.get, {0: "root"}.get, {0: "root"}.get))
     text = renderer.render(Batch(list(entries), sequence, OFFSET_NS))
     assert text.isascii()
     assert text.count(b"\n") == len(entries)
@@ -54,7 +60,9 @@ def test_an_exec_says_all_there_is() -> None:
             tty=b"pts3".ljust(16, b"\0"), pid_ns=31, mnt_ns=30,
         ),
     )  # fmt: skip
-    (line,) = _render(Applied(event, IMAGE, PARENT, changed=False), sequence=9)
+    leaders = Leaders((12, 2), (11, 0), (10, 1), "ssh")
+    applied = Applied(event, IMAGE, PARENT, changed=False, leaders=leaders)
+    (line,) = _render(applied, sequence=9)
     assert line == {
         "@timestamp": "2023-11-14T22:13:20.000000005Z",
         "event": {
@@ -71,7 +79,11 @@ def test_an_exec_says_all_there_is() -> None:
             },
             "working_directory": "/home/x", "interactive": True,
             "real_user": {"id": "7"}, "real_group": {"id": "8"},
-            "group_leader": {"pid": 12}, "session_leader": {"pid": 11},
+            "group_leader": {"pid": 12, "entity_id": "0123456789abcdef-12-2"},
+            "session_leader": {"pid": 11},
+            "entry_leader": {
+                "pid": 10, "entity_id": "0123456789abcdef-10-1", "entry_meta": {"type": "ssh"},
+            },
         },
         "agentd": {
             "cpu": 1, "seq": 77, "boottime_ns": 5, "flags": [],
@@ -119,6 +131,29 @@ def test_names_that_are_no_text_are_recoverable(filename: bytes, cwd: bytes) -> 
         assert (base64.b64decode(raw[name]) if name in raw else told.encode()) == value
 
 
+def test_what_is_not_certain_is_told() -> None:
+    """Suspects are named, and why a parent is not known; a certain event says neither."""
+    doubts = (Doubt(True, False, "lost"), Doubt(False, True, ""), None)
+    lines = _render(*(Applied(fork(), IMAGE, None, changed=False, doubt=d) for d in doubts))
+    told = [(line["agentd"].get("suspect"), line["agentd"].get("parent_unknown")) for line in lines]
+    assert told == [(["process"], "lost"), (["parent"], None), (None, None)]
+
+
+def test_ids_have_their_names() -> None:
+    """Users and groups are named where the host names them, also once that has become known."""
+    names: dict[int, str] = {}
+    renderer = EcsRenderer(WIRE, BOOT_ID, 4096, Names(nobody, names.get, names.get))
+    batch = Batch([Applied(fork(uid=5, gid=6), IMAGE, None, changed=False)], 0, OFFSET_NS)
+    before = json.loads(renderer.render(batch))["process"]
+    names.update({5: 'jo"e', 6: "staff"})
+    after = json.loads(renderer.render(batch))["process"]
+    assert (before["user"], before["group"]) == ({"id": "5"}, {"id": "6"})
+    assert (after["user"], after["group"]) == (
+        {"id": "5", "name": 'jo"e'},
+        {"id": "6", "name": "staff"},
+    )
+
+
 def test_a_container_is_named() -> None:
     """By its id and runtime, or with the pod that it is in."""
     execs = [execed(place=place(cgroup_id=number), seq=number) for number in (45, 46, 1, 99)]
@@ -139,7 +174,7 @@ def test_a_container_is_named() -> None:
 def test_a_cgroup_that_becomes_known() -> None:
     """A path that is not known at first is asked for again."""
     paths: dict[int, str] = {}
-    renderer = EcsRenderer(WIRE, BOOT_ID, 4096, paths.get)
+    renderer = EcsRenderer(WIRE, BOOT_ID, 4096, Names(paths.get, nobody, nobody))
     batch = Batch([Applied(execed(), IMAGE, None, changed=False)], 0, OFFSET_NS)
     assert "path" not in json.loads(renderer.render(batch))["agentd"]["cgroup"]
     paths[1] = "/"

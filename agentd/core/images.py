@@ -1,0 +1,79 @@
+"""What processes run, from the events that say so; one object for all that run the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agentd.core.event import Exec
+from agentd.core.process import Image, Process, Ran
+
+# Ran(...) would run Python for each exec; this makes the same object in C.
+_make = tuple.__new__
+
+_IMAGES_KEPT = 1024
+"""Images looked up for sharing; the same commands recur soon or not at all."""
+_PAST_KEPT = 32
+"""Images that a process ran before; of more, the oldest are forgotten."""
+
+
+class Images:
+    """Images without their secrets. ``redact`` takes these out of arguments."""
+
+    def __init__(self, redact: Callable[[bytes], bytes]) -> None:
+        self._redact = redact
+        self._known: dict[Image, Image] = {}
+
+    def shared(self, image: Image) -> Image:
+        """The same image as of another process that runs the same, without its secrets."""
+        shared = self._known.get(image)
+        if shared is None:
+            if len(self._known) >= _IMAGES_KEPT:
+                self._known.clear()
+            shared = self._known[image] = image._replace(args=self._redact(image.args))
+        return shared
+
+    def executed(self, event: Exec) -> Image:
+        """What an exec says that its process runs now."""
+        executable = event.path or event.filename
+        return self.shared(Image(_text(event.comm), executable, event.args, event.args_count))
+
+
+def inherited(parent: Process | None, comm: bytes) -> Image:
+    """The image of a child: its parent's, unless the parent is unknown or was renamed since."""
+    name = _text(comm)
+    if parent is None:
+        return Image(name, b"", b"", 0)
+    if parent.image.name == name:
+        return parent.image
+    return parent.image._replace(name=name)
+
+
+def change_image(process: Process, image: Image, now_ns: int) -> None:
+    """It runs another image now; the one before is not forgotten."""
+    past = process.past
+    ran: Ran = _make(Ran, (process.image, process.image_ns, past))
+    process.past = ran if past is None else _cut(ran)
+    process.image = image
+    process.image_ns = now_ns
+    process.executed = True
+
+
+def _cut(newest: Ran) -> Ran:
+    """At most so many, the newest."""
+    kept = []
+    ran: Ran | None = newest
+    while ran is not None:
+        kept.append(ran)
+        ran = ran.before
+    if len(kept) <= _PAST_KEPT:
+        return newest
+    cut: Ran | None = None
+    for ran in reversed(kept[:_PAST_KEPT]):
+        cut = ran._replace(before=cut)
+    assert cut is not None
+    return cut
+
+
+def _text(comm: bytes) -> bytes:
+    """A NUL-padded name without its padding."""
+    return comm.partition(b"\0")[0]
