@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 
 from agentd import host
-from agentd.config import Config
 from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.tree import TreeLimits
 from agentd.core.wire import Wire, parse_wire
@@ -14,6 +13,7 @@ from agentd.kernel.attach import Attached
 from agentd.kernel.counters import Counters
 from agentd.kernel.transport import open_transport
 from agentd.paths import bpf_dir
+from agentd.settings import Config
 
 
 def wire_text() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 import traceback
@@ -13,10 +14,11 @@ from typing import NoReturn
 import uvloop
 
 from agentd import __version__, cgroups, host
-from agentd.config import Config, load_config
+from agentd.config import load_config
 from agentd.errors import AgentdError, ConfigError
 from agentd.kernel.attach import Loader, LoaderError
 from agentd.kernel.program import Settings
+from agentd.settings import Config, Control
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,12 +86,29 @@ def _parser() -> _Parser:
     again.add_argument("--output", choices=("text", "json", "none"), default="text")
     again.set_defaults(command=_replay)
 
+    _add_explain(commands)
     _add_bench(commands)
 
     check = commands.add_parser("check-config", help="say whether a configuration file is good")
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(command=_check_config)
     return parser
+
+
+def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
+    explain = commands.add_parser(
+        "explain",
+        help="say everything about one process",
+        description="Everything that a running agentd knows about one process: its ancestors,"
+        " each image that it ran, its children, how it ended. Also of one that exited lately.",
+        epilog="example: agentd explain 4711",
+    )
+    explain.add_argument("id", metavar="PID|ENTITY_ID")
+    explain.add_argument("--json", action="store_true", help="docs/control.md has the fields")
+    explain.add_argument(
+        "--socket", default=Control().socket, metavar="PATH", help="default: %(default)s"
+    )
+    explain.set_defaults(command=_explain)
 
 
 def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -163,6 +182,14 @@ def _run_daemon(config: Config, loader: Loader, arguments: argparse.Namespace) -
     except Exception:
         traceback.print_exc()
         return 1
+    return os.EX_OK
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from agentd.control import client, explain  # noqa: PLC0415 (needs what the daemon does not)
+
+    answer = client.ask(arguments.socket, "explain", id=arguments.id)
+    print(json.dumps(answer) if arguments.json else explain.render(answer), end="")
     return os.EX_OK
 
 

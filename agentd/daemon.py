@@ -6,19 +6,22 @@ import asyncio
 import contextlib
 import gc
 import signal
+import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agentd import host, http, metrics, procfs
+from agentd import asgi, host, http, metrics, procfs
 from agentd.audit import ForkAudit
 from agentd.capture import Capture, is_filtered, limits_of
-from agentd.config import Config
+from agentd.control.api import make_app as make_control_app
+from agentd.control.listening import listening
 from agentd.core.batch import Batch
 from agentd.core.event import kind_names
-from agentd.core.journal import Journal, Seed, no_journal
+from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
+from agentd.core.process import entity_prefix
 from agentd.core.redact import Redactor
 from agentd.kernel.attach import Attached, Loader
 from agentd.names import HostNames
@@ -26,7 +29,8 @@ from agentd.outlets import make_recorder, make_sink
 from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
 from agentd.scanning import scan_in_slices
-from agentd.sinks.stdout import SinkClosedError, SinkFailedError, Stdout
+from agentd.settings import Config
+from agentd.sinks.stdout import SinkClosedError, SinkFailedError
 
 T = TypeVar("T")
 
@@ -45,37 +49,22 @@ class Options:
 
 async def run(config: Config, loader: Loader, options: Options, log: Any) -> None:
     """Run until a signal, the duration's end, or the end of standard output's reader."""
-    listening = http.bind(config.metrics.listen) if config.metrics.listen else None
-    stopping = _stop_on_signals()
-    attached = await _unless(stopping, loader.attached())
-    if attached is None:
-        return
-    if attached.log:
-        log.debug("the loader said", text=attached.log)
-    recorder = make_recorder(config, attached, options.record) if options.record else None
-    journal = recorder.step if recorder else no_journal
-    names = HostNames(journal)
-    sink = make_sink(config, journal, names)
-    daemon = Daemon(config, attached, sink, log, stopping, journal=journal)
-    loader.dismiss()
-    try:
-        async with asyncio.TaskGroup() as group:
-            rounds = group.create_task(daemon.run_rounds())
-            if listening is not None:
-                group.create_task(http.run(daemon.http_app(), listening, daemon.stopping.wait))
-            await names.load()
-            await daemon.seed()
-            background = [group.create_task(daemon.reconcile()), group.create_task(names.run())]
-            await daemon.wait(options.duration_seconds)
-            for task in (*background, rounds):
-                task.cancel()
-        await daemon.finish()
-    finally:
-        daemon.close()
-        if recorder:
-            recorder.close()
-    if daemon.failure is not None:
-        raise daemon.failure
+    with contextlib.ExitStack() as sockets:
+        web = asking = None
+        if config.metrics.listen:
+            web = sockets.enter_context(http.bind(config.metrics.listen))
+        if config.control.socket:
+            asking = sockets.enter_context(listening(config.control.socket))
+        stopping = _stop_on_signals()
+        attached = await _unless(stopping, loader.attached())
+        if attached is None:
+            return
+        daemon = Daemon(config, attached, options, log, stopping)
+        loader.dismiss()
+        try:
+            await daemon.run(web, asking)
+        finally:
+            daemon.close()
 
 
 class Daemon:
@@ -85,17 +74,20 @@ class Daemon:
         self,
         config: Config,
         attached: Attached,
-        sink: Stdout | None,
+        options: Options,
         log: Any,
         stopping: asyncio.Event,
-        *,
-        journal: Journal,
     ) -> None:
-        self.stopping = stopping
-        self.failure: Exception | None = None
+        self._stopping = stopping
+        self._failure: Exception | None = None
         self._log = log
-        self._sink = sink
-        self._journal = journal
+        self._duration_seconds = options.duration_seconds
+        if attached.log:
+            log.debug("the loader said", text=attached.log)
+        self._recorder = make_recorder(config, attached, options.record) if options.record else None
+        journal = self._journal = self._recorder.step if self._recorder else no_journal
+        self._names = HostNames(journal)
+        self._sink = make_sink(config, journal, self._names)
         self._seeded = False
         redactor = Redactor(config.redact.patterns)
         self._capture = Capture(
@@ -120,7 +112,35 @@ class Daemon:
         self._audit = ForkAudit(self._forks_seen, procfs.forks_total)
         self._log_attached(attached, config.filter.cgroup)
 
-    async def seed(self) -> None:
+    async def run(self, web: socket.socket | None, asking: socket.socket | None) -> None:
+        """Work, until it is time to stop; then finish. Raises what ended it early."""
+        stop = self._stopping.wait
+        async with asyncio.TaskGroup() as group:
+            rounds = group.create_task(self._run_rounds())
+            if web is not None:
+                group.create_task(http.run(self._http_app(), web, stop))
+            if asking is not None:
+                group.create_task(http.run(self._control_app(), asking, stop))
+            await self._names.load()
+            await self._seed()
+            reconciling = group.create_task(self._reconciler.run(self._rounds.wake))
+            naming = group.create_task(self._names.run())
+            await self._wait()
+            for task in (rounds, reconciling, naming):
+                task.cancel()
+        await self._finish()
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._capture.close()
+        if self._sink is not None:
+            self._sink.close()
+        if self._recorder is not None:
+            self._recorder.close()
+
+    async def _seed(self) -> None:
         """Scan /proc, after attaching: what happens meanwhile is taken, and waits in the queue."""
         begun_ns = host.boottime_ns()
         processes = [seen.process for seen in await scan_in_slices(self._cgroup)]
@@ -131,16 +151,16 @@ class Daemon:
         gc.freeze()
         self._log.info("ready", processes=len(self._pipeline.tree.living))
 
-    async def wait(self, duration_seconds: float | None) -> None:
+    async def _wait(self) -> None:
         """Until it is time to stop."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop_error)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(duration_seconds):
-                await self.stopping.wait()
-        self.stopping.set()
+            async with asyncio.timeout(self._duration_seconds):
+                await self._stopping.wait()
+        self._stopping.set()
 
-    async def run_rounds(self) -> None:
+    async def _run_rounds(self) -> None:
         """Rounds until cancelled, or until nobody reads what goes out."""
         try:
             if self._sink is not None:
@@ -148,15 +168,11 @@ class Daemon:
             await self._rounds.run()
         except SinkClosedError as error:
             self._log.info("stopping", reason=error.message)
-            self.stopping.set()
+            self._stopping.set()
         except SinkFailedError as error:
             self._fail(error)
 
-    async def reconcile(self) -> None:
-        """After losses, until cancelled."""
-        await self._reconciler.run(self._rounds.wake)
-
-    async def finish(self) -> None:
+    async def _finish(self) -> None:
         """Detach, take what is left, and say what became of everything."""
         self._capture.detach()
         with contextlib.suppress(SinkClosedError, SinkFailedError, TimeoutError):
@@ -172,16 +188,16 @@ class Daemon:
             imbalance=pipeline.imbalance,
         )
 
-    def close(self) -> None:
-        """Let go of everything."""
-        self._capture.close()
-        if self._sink is not None:
-            self._sink.close()
-
-    def http_app(self) -> http.Asgi:
+    def _http_app(self) -> asgi.Asgi:
         """Metrics and health of this daemon."""
         return http.make_app(
             metrics.make_app(self._snapshot), self._healthz, self._readyz, self._fail
+        )
+
+    def _control_app(self) -> asgi.Asgi:
+        """Answers about the tree of this daemon."""
+        return make_control_app(
+            self._pipeline.tree, entity_prefix(host.boot_id()), host.wall_offset_ns, self._fail
         )
 
     def _log_attached(self, attached: Attached, cgroup: str) -> None:
@@ -220,8 +236,8 @@ class Daemon:
 
     def _fail(self, failure: Exception) -> None:
         """Stop; what happened first is raised when everything is put away."""
-        self.failure = self.failure or failure
-        self.stopping.set()
+        self._failure = self._failure or failure
+        self._stopping.set()
 
     def _forks_seen(self) -> int:
         kernel = self._capture.counters.read()

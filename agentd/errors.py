@@ -31,6 +31,12 @@ class PermissionMissingError(AgentdError):
     exit_code = os.EX_NOPERM
 
 
+class AnswerError(AgentdError):
+    """A running daemon has no answer to a question."""
+
+    exit_code = os.EX_DATAERR
+
+
 class UnavailableError(AgentdError):
     """This kernel or host does not offer what is needed."""
 

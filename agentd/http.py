@@ -1,4 +1,4 @@
-"""Metrics and health over HTTP: an ASGI application and the server that runs it."""
+"""Metrics and health over HTTP: an ASGI application, and the server that runs such."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config as HypercornConfig
 
+from agentd import asgi
+from agentd.asgi import Asgi, Receive, Scope, Send
 from agentd.errors import ConfigError
 from agentd.rules import split_address
 
 GRACEFUL_SECONDS = 0.2
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,48 +33,20 @@ def make_app(
     readyz: Callable[[], Health],
     on_bug: Callable[[Exception], None],
 ) -> Asgi:
-    """The application: /metrics by Prometheus's own, /healthz and /readyz by the functions.
-
-    The server would log an exception and go on; ``on_bug`` hears of it first.
-    """
+    """The application: /metrics by Prometheus's own, /healthz and /readyz by the functions."""
     checks = {"/healthz": healthz, "/readyz": readyz}
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if scope["method"] not in ("GET", "HEAD"):
-            await _text(send, 405, "only GET\n")
-        elif path == "/metrics":
+        if path == "/metrics":
             await metrics(scope, receive, send)
         elif path in checks:
             health = checks[path]()
-            await _text(send, 200 if health.good else 503, health.reason + "\n")
+            await asgi.text(send, 200 if health.good else 503, health.reason + "\n")
         else:
-            await _text(send, 404, "there is /metrics, /healthz and /readyz\n")
+            await asgi.text(send, 404, "there is /metrics, /healthz and /readyz\n")
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
-        try:
-            await route(scope, receive, send)
-        except Exception as bug:
-            on_bug(bug)
-            raise
-
-    return app
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    """Nothing to do at start-up and shutdown, but the server wants an answer."""
-    for phase in ("startup", "shutdown"):
-        await receive()
-        await send({"type": f"lifespan.{phase}.complete"})
-
-
-async def _text(send: Send, status: int, text: str) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text.encode()})
+    return asgi.application(route, on_bug)
 
 
 def bind(listen: str) -> socket.socket:

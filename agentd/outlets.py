@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from agentd import host
 from agentd.capture import read_wire, wire_text
 from agentd.cgroups import CgroupPaths
-from agentd.config import Config
 from agentd.core.event import kind_names
 from agentd.core.journal import Journal
 from agentd.kernel.attach import Attached
 from agentd.kernel.transport import room_stage
 from agentd.names import HostNames
+from agentd.settings import Config
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.renderer import Names
 from agentd.sinks.stdout import Stdout

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from agentd.capture import is_filtered, limits_of, read_wire, wire_text
-from agentd.config import Config
 from agentd.core.batch import Batch
 from agentd.core.event import kind_names
 from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Step
@@ -17,6 +16,7 @@ from agentd.core.reconcile import Scan
 from agentd.core.redact import Redactor
 from agentd.errors import ConfigError
 from agentd.recording import Head, Recording, wire_sha256
+from agentd.settings import Config
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.renderer import NameOf, Names, Renderer
 from agentd.sinks.text import HEADING, TextRenderer

@@ -6,6 +6,9 @@ import mmap
 
 from agentd.core.redact import PatternError, Redactor
 
+_SUN_PATH_BYTES = 108
+"""struct sockaddr_un, include/uapi/linux/un.h"""
+
 
 def buffer_bytes(value: int) -> str:
     """A size that the kernel takes for a buffer: a power of two, a page or more."""
@@ -39,3 +42,10 @@ def redact_patterns(value: tuple[str, ...]) -> str:
     except PatternError as error:
         return str(error)
     return ""
+
+
+def path_or_empty(value: str) -> str:
+    """An absolute path that fits into the address of a Unix socket, or nothing."""
+    if not value or (value.startswith("/") and len(value.encode()) < _SUN_PATH_BYTES):
+        return ""
+    return f"must be an absolute path of less than {_SUN_PATH_BYTES} bytes, or empty"

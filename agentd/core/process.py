@@ -11,6 +11,11 @@ Key = tuple[int, int]
 """(tgid, start_boottime_ns): one process of one boot."""
 
 
+def entity_prefix(boot_id: str) -> str:
+    """What the entity ids of one boot begin with, up to the hyphen before the pid."""
+    return boot_id[:16]
+
+
 class Image(NamedTuple):
     """What a process runs. Shared by the processes that inherit it."""
 

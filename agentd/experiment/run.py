@@ -17,7 +17,6 @@ import uvloop
 
 from agentd import cgroups, host, procfs
 from agentd.capture import Capture
-from agentd.config import Config
 from agentd.core.batch import Batch
 from agentd.core.event import Event, Lost
 from agentd.core.pace import Pace
@@ -30,6 +29,7 @@ from agentd.experiment.load import Load
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.program import Settings
 from agentd.rounds import Rounds
+from agentd.settings import Config
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.renderer import Names
 

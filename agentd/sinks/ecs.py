@@ -13,7 +13,7 @@ from json.encoder import encode_basestring_ascii as _quote
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code, scale_cpu_times
 from agentd.core.event import Exec, Exit, Lost, kind_names
-from agentd.core.process import Applied, Doubt, Image
+from agentd.core.process import Applied, Doubt, Image, entity_prefix
 from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
 from agentd.sinks.ecs_exec import ExecRenderer
@@ -44,7 +44,7 @@ class EcsRenderer:
     """
 
     def __init__(self, wire: Wire, boot_id: str, page_bytes: int, names: Names) -> None:
-        self._entity = boot_id[:16]
+        self._entity = entity_prefix(boot_id)
         self._page_bytes = page_bytes
         self._kind_names = kind_names(wire)
         self._actions = tuple(_action(_TYPES[name], name) for name in self._kind_names)

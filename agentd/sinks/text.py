@@ -11,6 +11,7 @@ from agentd.core.event import Exec, Exit, Fork, Lost
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied, Image
 from agentd.core.reconcile import Inferred
+from agentd.printable import printable
 
 HEADING = f"{'TIME':<15} {'EVENT':<5} {'PID':>7} {'PARENT':>7} {'UID':>5}  WHAT\n"
 
@@ -68,7 +69,7 @@ class TextRenderer:
         if isinstance(event, Exec):
             cut = " …" if event.args_bytes < event.args_total_bytes else ""
             return f"{_command(image)}{cut}"
-        name = printable(image.name)
+        name = _text(image.name)
         if isinstance(event, Fork):
             return self._paint(_DIM, name)
         return f"{name} {self._how_it_ended(event)}"
@@ -86,12 +87,9 @@ class TextRenderer:
         return f"{code}{text}{_RESET}" if self._colour else text
 
 
-def printable(value: bytes) -> str:
-    """Text that a terminal shows and never obeys: everything else as \\x… or \\u… escapes."""
-    text = value.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _text(value: bytes) -> str:
+    """What is not UTF-8, and what a terminal would obey, as escapes."""
+    return printable(value.decode("utf-8", "backslashreplace"))
 
 
 def _command(image: Image) -> str:
@@ -104,7 +102,7 @@ def _command(image: Image) -> str:
 
 
 def _word(value: bytes) -> str:
-    return shlex.quote(printable(value))
+    return shlex.quote(_text(value))
 
 
 def _time_of_day(wall_ns: int) -> str:

@@ -32,6 +32,7 @@ class Agent:
     """A running agentd."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, output: Path) -> None:
+        self.socket = str(output.with_suffix(".sock"))
         self.process = process
         self.port = port
         self._output = output
@@ -113,6 +114,7 @@ def running(folder: Path, cgroup_path: str, *options: str) -> Iterator[Agent]:
     port = free_port()
     output = folder / "agentd.out"
     command = [AGENTD, "run", "--set", f"metrics.listen=127.0.0.1:{port}"]
+    command += ["--set", f"control.socket={output.with_suffix('.sock')}"]
     command += ["--set", f"filter.cgroup={cgroup_path}", *options]
     with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.config import Config, default_toml, load_config
+from agentd.config import default_toml, load_config
 from agentd.errors import ConfigError
+from agentd.settings import Config
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config/agentd.toml"
 BOUNDS = [
@@ -104,7 +105,7 @@ def test_a_configuration_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
-        ("nosuch.key=1", ["[nosuch]", "known: filter"]),
+        ("nosuch.key=1", ["[nosuch]", "known: control, filter"]),
         ("metric.listen=", ["[metric]", "did you mean metrics?"]),
         ("transport.ring_byte=1", ["transport.ring_byte", "did you mean ring_bytes?"]),
         ("transport.ring_bytes=abc", ["ring_bytes", "a whole number"]),

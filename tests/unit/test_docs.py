@@ -9,7 +9,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from agentd.config import Config, load_config
+from agentd.config import load_config
+from agentd.settings import Config
 from agentd.sinks.text import HEADING
 
 ROOT = Path(__file__).resolve().parents[2]

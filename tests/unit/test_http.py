@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from agentd import http
+from agentd import asgi, http
 from agentd.errors import ConfigError
 from agentd.http import Health
 
 
-async def _metrics(scope: http.Scope, receive: http.Receive, send: http.Send) -> None:
+async def _metrics(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"some 1\n"})
 
@@ -25,14 +25,14 @@ def _broken() -> Health:
     raise ZeroDivisionError
 
 
-def _app(bugs: list[Exception] | None = None) -> http.Asgi:
+def _app(bugs: list[Exception] | None = None) -> asgi.Asgi:
     bugs = [] if bugs is None else bugs
     return http.make_app(
         _metrics, lambda: Health(True, "ok"), lambda: Health(False, "no"), bugs.append
     )
 
 
-def _ask(app: http.Asgi, path: str, method: str = "GET") -> tuple[int, bytes]:
+def _ask(app: asgi.Asgi, path: str, method: str = "GET") -> tuple[int, bytes]:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

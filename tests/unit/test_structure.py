@@ -28,7 +28,17 @@ THIRD_PARTY = {
     "tqdm": {"experiment/command.py"},
     "matplotlib": {"experiment/plot.py"},
 }
-LEAVES = {"agentd", "errors", "paths", "host", "rules", "toml_text"}
+LEAVES = {
+    "agentd",
+    "asgi",
+    "errors",
+    "host",
+    "paths",
+    "printable",
+    "rules",
+    "settings",
+    "toml_text",
+}
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
     "rounds": {"rounds"},

@@ -1,0 +1,52 @@
+"""What ASGI applications have in common (https://asgi.readthedocs.io)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
+
+
+def application(route: Asgi, on_bug: Callable[[Exception], None]) -> Asgi:
+    """An application that only reads: what else is asked is refused.
+
+    The server would log an exception and go on; ``on_bug`` hears of it first.
+    """
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        try:
+            if scope["method"] in ("GET", "HEAD"):
+                await route(scope, receive, send)
+            else:
+                await text(send, 405, "only GET\n")
+        except Exception as bug:
+            on_bug(bug)
+            raise
+
+    return app
+
+
+async def text(send: Send, status: int, body: str) -> None:
+    """Answer with plain text."""
+    await respond(send, status, "text/plain; charset=utf-8", body.encode())
+
+
+async def respond(send: Send, status: int, content_type: str, body: bytes) -> None:
+    """Answer with a whole body."""
+    headers = [(b"content-type", content_type.encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Nothing to do at start-up and shutdown, but the server wants an answer."""
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})

@@ -1,0 +1,107 @@
+"""Processes of the tree as plain values for JSON. docs/control.md is their description.
+
+Text is as in events: what is not UTF-8 has U+FFFD in its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from agentd.core.ending import read_exit_code
+from agentd.core.lineage import ancestors, children
+from agentd.core.process import Image, Key, Process
+from agentd.core.tree import Tree
+
+_SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Describer:
+    """Describes processes of one tree. ``entity``: the first digits of the boot id."""
+
+    tree: Tree
+    entity: str
+    wall_offset_ns: int
+
+    def explained(self, process: Process) -> dict[str, Any]:
+        """All that is known of one process."""
+        up = ancestors(self.tree, process)
+        last = up[-1].process if up else process
+        return {
+            "process": self.process(process),
+            "images": self._images(process),
+            "ancestors": [
+                self.process(above.process) | {"relation": _RELATIONS[above.is_creator]}
+                for above in up
+            ],
+            "ancestors_gap": last.gap or None,
+            "children": [self.process(child) for child in children(self.tree, process)],
+        }
+
+    def process(self, process: Process) -> dict[str, Any]:
+        """One process; what is not known is None."""
+        creator, entry = process.creator, process.entry
+        return {
+            "pid": process.key[0],
+            "entity_id": self._entity_id(process.key),
+            "start": self._time(process.key[1]),
+            "start_exact": not process.coarse,
+            **_image(process.image),
+            "live": not process.exited_ns,
+            "parent": self._key(process.parent),
+            "creator": None if creator is None else self._key(creator.key),
+            "creator_unknown": process.gap or None,
+            "process_group": process.process_group or None,
+            "session": process.session or None,
+            "entry": entry and {"type": entry.kind, **(self._key(entry.leader.key) or {})},
+            "suspect": self.tree.doubts.is_suspect(process),
+            "end": self._time(process.exited_ns),
+            **_ending(process.exit_code),
+        }
+
+    def _images(self, process: Process) -> list[dict[str, Any]]:
+        """What it has run, the first image first."""
+        images = [_image(process.image) | {"since": self._time(process.image_ns)}]
+        ran = process.past
+        while ran is not None:
+            images.append(_image(ran.image) | {"since": self._time(ran.since_ns)})
+            ran = ran.before
+        return images[::-1]
+
+    def _entity_id(self, key: Key) -> str:
+        return f"{self.entity}-{key[0]}-{key[1]}"
+
+    def _key(self, key: Key) -> dict[str, Any] | None:
+        return {"pid": key[0], "entity_id": self._entity_id(key)} if key[0] else None
+
+    def _time(self, boottime_ns: int) -> str | None:
+        if not boottime_ns:
+            return None
+        second, ns = divmod(boottime_ns + self.wall_offset_ns, _SECOND_NS)
+        moment = datetime.fromtimestamp(second, UTC)
+        return f"{moment:%Y-%m-%dT%H:%M:%S}.{ns:09d}Z"
+
+
+_RELATIONS = {True: "creator", False: "parent"}
+
+
+def _image(image: Image) -> dict[str, Any]:
+    return {
+        "name": _text(image.name),
+        "executable": _text(image.executable) or None,
+        "args": [_text(arg) for arg in image.args.split(b"\0")[:-1]],
+        "args_count": image.args_count,
+    }
+
+
+def _ending(exit_code: int | None) -> dict[str, Any]:
+    if exit_code is None:
+        return {"exit_code": None, "signal": None, "core_dumped": None}
+    status, signal, core_dumped = read_exit_code(exit_code)
+    return {"exit_code": status, "signal": signal, "core_dumped": core_dumped}
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

@@ -1,0 +1,72 @@
+"""The control socket: for its owner and group, and gone with the daemon."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agentd.errors import ConfigError
+
+_SOCKET_MODE = 0o660
+_FOLDER_MODE = 0o750
+_ANSWER_SECONDS = 1.0
+
+
+@contextmanager
+def listening(path: str) -> Iterator[socket.socket]:
+    """A listening socket at that path. Raises ConfigError if it cannot be had.
+
+    One that nobody listens at any more is replaced.
+    """
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            _bind(sock, path)
+        except OSError as error:
+            raise ConfigError(
+                f'control.socket = "{path}": cannot listen there: {error.strerror or error}',
+                "another path, or --set control.socket= to do without",
+            ) from None
+        try:
+            yield sock
+        finally:
+            Path(path).unlink(missing_ok=True)
+
+
+def _bind(sock: socket.socket, path: str) -> None:
+    Path(path).parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    if _is_socket(path):
+        if _answers(path):
+            raise ConfigError(
+                f'control.socket = "{path}": another agentd listens there',
+                "stop it, or --set control.socket= to do without",
+            )
+        os.unlink(path)
+    before = os.umask(0o777 & ~_SOCKET_MODE)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+    sock.listen()
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(_ANSWER_SECONDS)
+        try:
+            asking.connect(path)
+        except TimeoutError:
+            return True  # somebody, who is busy
+        except ConnectionRefusedError:
+            return False
+    return True

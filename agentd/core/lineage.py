@@ -1,0 +1,55 @@
+"""Where a process comes from and what came of it: ancestors and children, live or remembered."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agentd.core.process import Process
+from agentd.core.tree import Tree
+
+
+class Ancestor(NamedTuple):
+    """One step up."""
+
+    process: Process
+    is_creator: bool
+    """It forked the one below; otherwise it is the parent that the kernel names, perhaps an
+    adopter, because the creator is not known."""
+
+
+def ancestors(tree: Tree, process: Process) -> list[Ancestor]:
+    """From who created it up to the first that is known; ``gap`` of that one says why no more."""
+    chain: list[Ancestor] = []
+    met = {id(process)}
+    while True:
+        above = process.creator or tree.find(process.parent)
+        if above is None or id(above) in met:
+            return chain
+        chain.append(Ancestor(above, process.creator is not None))
+        met.add(id(above))
+        process = above
+
+
+def children(tree: Tree, process: Process) -> list[Process]:
+    """Those that it created, or has now, the oldest first. Looks at the whole tree."""
+    key = process.key
+    found = [
+        other
+        for others in (tree.living.values(), tree.departed.values())
+        for other in others
+        if other is not process and (other.creator is process or other.parent == key)
+    ]
+    return sorted(found, key=_by_start)
+
+
+def latest(tree: Tree, tgid: int) -> Process | None:
+    """The process that has that pid, or had it last."""
+    living = tree.living.at(tgid)
+    if living is not None:
+        return living
+    owners = [process for process in tree.departed.values() if process.key[0] == tgid]
+    return max(owners, key=_by_start, default=None)
+
+
+def _by_start(process: Process) -> int:
+    return process.key[1]

@@ -1,0 +1,63 @@
+"""``agentd explain`` asks a running agentd."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.cgroup import Cgroup
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, running
+
+
+def _explain(agent: Agent, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [AGENTD, "explain", "--socket", agent.socket, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=ENOUGH_SECONDS, check=False
+    )
+
+
+def _explained(agent: Agent, *arguments: str) -> dict[str, Any]:
+    done = _explain(agent, "--json", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_a_daemon_leads_back_to_who_made_it(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Orphaned, adopted and changed, it has its creators with their arguments, though they left."""
+    script = "sh -c 'setsid sh -c \"exec sleep 1000\" >/dev/null 2>&1 & exit 7' maker; :"
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        cgroup.run(["/bin/sh", "-c", script, "outer"])
+        agent.wait_for_events(8)
+        (orphan,) = cgroup.processes()
+        agent.wait_until(lambda: "sleep" in _explain(agent, str(orphan)).stdout)
+        answer = _explained(agent, str(orphan))
+        images = [(image["executable"].rpartition("/")[2]) for image in answer["images"]]
+        assert images[0] == "dash"
+        assert images[-1] == "sleep"
+        above = answer["ancestors"]
+        assert above[0]["args"][-1] == "maker"
+        assert (above[0]["exit_code"], above[0]["live"]) == (7, False)
+        assert above[1]["args"][-1] == "outer"
+        process = answer["process"]
+        assert process["parent"]["pid"] != process["creator"]["pid"] == above[0]["pid"]
+        assert process["session"] == orphan
+        by_entity = _explained(agent, above[0]["entity_id"])
+        assert [child["pid"] for child in by_entity["children"]] == [orphan]
+        text = _explain(agent, above[0]["entity_id"])
+        assert "with status 7" in text.stdout
+
+
+def test_what_nobody_knows(cgroup: Cgroup, tmp_path: Path) -> None:
+    """One line that says so, and an exit code of its own."""
+    with running(tmp_path, cgroup.path, "--output", "none") as agent:
+        done = _explain(agent, "nonsense")
+        assert (done.returncode, done.stdout) == (65, "")
+        assert done.stderr == "agentd: 'nonsense' is no pid and no entity id\n"
+        agent.stop()
+        assert not Path(agent.socket).exists()
+        done = _explain(agent, "1")
+        assert done.returncode == 69
+        assert done.stderr.startswith(f"agentd: no agentd answers at {agent.socket}")

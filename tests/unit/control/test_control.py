@@ -1,0 +1,164 @@
+"""agentd.control: from the tree to what an operator reads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentd.control.api import make_app
+from agentd.control.client import ask
+from agentd.control.explain import render
+from agentd.control.listening import listening
+from agentd.core.tree import Tree
+from agentd.errors import ConfigError, UnavailableError
+from tests.records import TICK_NS, execed, exited, fork, tree_limits
+
+ENTITY = "0123456789abcdef"
+SHELL: dict[str, Any] = {"tgid": 10, "start_boottime_ns": 100, "parent_tgid": 0}
+CHILD: dict[str, Any] = {
+    "tgid": 11, "start_boottime_ns": 200, "parent_tgid": 10, "parent_start_boottime_ns": 100,
+}  # fmt: skip
+
+
+def _tree() -> Tree:
+    """A shell, and its child that ran two programs and was killed."""
+    tree = Tree(tree_limits(), TICK_NS)
+    tree.apply(fork(boottime_ns=100, **SHELL))
+    tree.apply(execed(b"/bin/sh", b"sh\0-c\0", boottime_ns=150, session=10, **SHELL))
+    tree.apply(fork(boottime_ns=200, **CHILD))
+    tree.apply(execed(b"/bin/a", b"a\0", boottime_ns=250, session=10, **CHILD))
+    tree.apply(execed(b"/bin/b", b"b\0\x1b[1m\xff\0", boottime_ns=300, session=10, **CHILD))
+    tree.apply(exited(boottime_ns=400, exit_code=9, **CHILD))
+    return tree
+
+
+def _ask(query: str, tree: Tree, path: str = "/v1/explain") -> tuple[int, Any]:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("nothing is read")
+
+    app = make_app(tree, ENTITY, lambda: 0, lambda bug: None)
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode()}
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+def test_everything_about_a_process() -> None:
+    """Who it is and was, what it ran, who is above it and how it ended."""
+    status, answer = _ask("id=11", _tree())
+    assert status == 200
+    process = answer["process"]
+    assert process["entity_id"] == f"{ENTITY}-11-200"
+    assert process["creator"] == {"pid": 10, "entity_id": f"{ENTITY}-10-100"}
+    assert (process["live"], process["signal"], process["exit_code"]) == (False, 9, None)
+    assert process["end"] == "1970-01-01T00:00:00.000000400Z"
+    assert [image["executable"] for image in answer["images"]] == ["/bin/sh", "/bin/a", "/bin/b"]
+    assert answer["images"][2]["args"] == ["b", "\x1b[1m\ufffd"]
+    assert [(a["pid"], a["relation"]) for a in answer["ancestors"]] == [(10, "creator")]
+    assert answer["ancestors_gap"] is None
+    assert answer["children"] == []
+
+
+def test_by_entity_id() -> None:
+    """The printed name of a process finds it, and its children."""
+    status, answer = _ask(f"id={ENTITY}-10-100", _tree())
+    assert (status, answer["process"]["live"]) == (200, True)
+    assert [child["pid"] for child in answer["children"]] == [11]
+
+
+def test_a_loss_is_told() -> None:
+    """After one, what was known before is suspect."""
+    tree = _tree()
+    tree.doubts.lose(500)
+    assert _ask("id=10", tree)[1]["process"]["suspect"] is True
+
+
+@pytest.mark.parametrize(
+    ("query", "path", "status", "words"),
+    [
+        ("id=12", "/v1/explain", 404, "nothing is known of 12"),
+        (f"id={ENTITY}-12-5", "/v1/explain", 404, "nothing is known"),
+        ("id=fedcba9876543210-12-5", "/v1/explain", 400, "another boot"),
+        ("id=x", "/v1/explain", 400, "'x' is no pid and no entity id"),
+        ("", "/v1/explain", 400, "no pid"),
+        ("id=%FF", "/v1/explain", 400, "no pid"),
+        ("id=1", "/v1/nothing", 404, "there is /v1/explain"),
+    ],
+)
+def test_what_cannot_be_answered(query: str, path: str, status: int, words: str) -> None:
+    """Each has its status and says why."""
+    got, answer = _ask(query, _tree(), path)
+    assert got == status
+    assert words in answer["error"]
+
+
+def test_an_answer_for_people() -> None:
+    """The line of ancestors, then the facts; nothing in it reaches the terminal as a command."""
+    text = render(_ask("id=11", _tree())[1])
+    lines = text.splitlines()
+    assert lines[0] == "10 /bin/sh -c"
+    assert lines[1].startswith("└─ 11 /bin/b '\\x1b[1m")
+    assert "by signal 9" in lines[1]
+    assert text.count("ran ") == 3
+    assert all(line.isprintable() for line in lines)
+    shell = render(_ask("id=10", _tree())[1])
+    assert "live" in shell
+    assert "child      11 /bin/b" in shell
+
+
+def test_a_gap_is_told_to_people() -> None:
+    """Where the line of ancestors begins with somebody whose creator is not known."""
+    tree = _tree()
+    tree.doubts.lose(10_000)
+    tree.apply(fork(tgid=20, start_boottime_ns=900, parent_tgid=19, parent_start_boottime_ns=800))
+    assert render(_ask("id=20", tree)[1]).startswith(
+        "…  further up nothing is known: events were lost"
+    )
+
+
+def test_the_socket_is_for_its_owner_and_group(tmp_path: Path) -> None:
+    """Its folder is made; it is gone afterwards, and a stale one is replaced."""
+    path = tmp_path / "made" / "agentd.sock"
+    with listening(str(path)) as sock:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        assert sock.family == socket.AF_UNIX
+    assert not path.exists()
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    with listening(str(path)):
+        pass
+
+
+def test_a_socket_that_somebody_listens_at(tmp_path: Path) -> None:
+    """Is left alone."""
+    path = str(tmp_path / "agentd.sock")
+    with listening(path):
+        with pytest.raises(ConfigError, match="another agentd listens there"), listening(path):
+            pass
+        assert Path(path).exists()
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    """A file that is no socket is never removed."""
+    path = tmp_path / "agentd.sock"
+    path.write_text("precious")
+    with pytest.raises(ConfigError, match="cannot listen there"), listening(str(path)):
+        pass
+    assert path.read_text() == "precious"
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    """Without a daemon the error says where nobody is, and what to do."""
+    path = str(tmp_path / "none.sock")
+    with pytest.raises(UnavailableError, match=r"none\.sock.*systemctl status"):
+        ask(path, "explain", id="1")
