@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import uvloop
 
-from agentd import __version__, cgroups, host
+from agentd import __version__, cgroups, host, vantage
 from agentd.config import load_config
 from agentd.errors import AgentdError, ConfigError
 from agentd.kernel.attach import Loader, LoaderError
@@ -157,6 +157,7 @@ def _run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, assignments)
     if sys.stdout is None and config.output.format != "none":
         raise ConfigError("standard output is closed, and events go there", "--output none")
+    vantage.check()
     loader = Loader(_settings(config))
     try:
         return _run_daemon(config, loader, arguments)

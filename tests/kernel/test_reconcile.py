@@ -79,6 +79,12 @@ def _there(cgroup: Cgroup) -> dict[int, Facts]:
     return {observed.process.key[0]: _facts(observed.process) for observed in found}
 
 
+def _suspects(tracer: Tracer) -> int:
+    """How many live processes of the cgroup are in doubt."""
+    tree = tracer.pipeline.tree
+    return sum(p.inside and tree.doubts.is_suspect(p) for p in tree.living.values())
+
+
 def _wait_until_calm(cgroup: Cgroup) -> None:
     """Until only those are left that stay."""
     deadline = time.monotonic() + ENOUGH_SECONDS
@@ -113,10 +119,12 @@ def test_tree_equals_proc_at_rest(storm_cgroup: Cgroup, tmp_path: Path, buffer_b
         _storm(storm_cgroup, tmp_path / "fifo"),
     ):
         before = tracer.collect()
+        assert bool(_suspects(tracer)) == bool(lost(before))
         after = _reconcile(tracer, storm_cgroup)
         missed = lost(before)
         assert bool(missed) == (buffer_bytes == 4096)
         assert _known(tracer) == _there(storm_cgroup)
+        assert _suspects(tracer) == 0
         inferred = [entry for entry in after if isinstance(entry, Inferred)]
         assert bool(inferred) == bool(missed)
         assert sum(tracer.pipeline.inferred) == len(inferred)
@@ -141,17 +149,59 @@ def test_exits_that_were_missed(storm_cgroup: Cgroup, tmp_path: Path) -> None:
         assert {inferred.key[0] for inferred in exits} <= alive
 
 
-@pytest.mark.parametrize("buffer_bytes", [1 << 20, 4096])
-@pytest.mark.parametrize("stressor", ["fork", "vfork", "vforkmany", "exec", "clone", "daemon"])
-def test_tree_after_stress(storm_cgroup: Cgroup, stressor: str, buffer_bytes: int) -> None:
-    """stress-ng's process stressors on all CPUs, with a reader that is slow: nothing is left over.
-
-    The account is exact, and the tree is what /proc shows of the cgroup.
-    """
+def _stress(stressor: str, folder: Path) -> list[str]:
+    """One of stress-ng's stressors for a second, on all CPUs."""
     stress = need_program("stress-ng")
-    command = [stress, "--quiet", "--temp-path", "/tmp", f"--{stressor}", "0", "--timeout", "1s"]
+    folder_option = ["--temp-path", str(folder)]
+    return [stress, "--quiet", *folder_option, f"--{stressor}", "0", "--timeout", "1s"]
+
+
+def _build(folder: Path) -> list[str]:
+    """make -j over many small C files, as a kernel is built."""
+    for number in range(60):
+        (folder / f"f{number}.c").write_text(f"int f{number}(void) {{ return {number}; }}\n")
+    (folder / "Makefile").write_text(
+        "all: $(patsubst %.c,%.o,$(wildcard *.c))\n\tar rcs all.a $^\n"
+        "%.o: %.c\n\t@echo $< >$@.log; cc -O0 -c $< -o $@\n"
+    )
+    return ["make", "--silent", f"-j{2 * (os.cpu_count() or 1)}", "-C", str(folder)]
+
+
+_SHELLS = """
+for i in $(seq 60); do
+    for word in a b c; do echo $word; done | while read word; do (echo $word | cat) & done | wc -l
+    $(: $(: $(true)))
+    case $(cat <<<$i | sort) in 7) exec 3>&1;; esac
+    { sleep 0.001 & wait $!; } && (exit $i) || :
+done
+wait
+"""
+
+
+def _storm_command(name: str, folder: Path) -> list[str]:
+    if name == "build":
+        return _build(folder)
+    if name == "shells":
+        return ["bash", "-c", _SHELLS]
+    return _stress(name, folder)
+
+
+_STORMS = ["fork", "vfork", "vforkmany", "exec", "clone", "daemon", "build", "shells"]
+
+
+@pytest.mark.parametrize("buffer_bytes", [1 << 20, 4096])
+@pytest.mark.parametrize("name", _STORMS)
+def test_tree_after_a_storm(
+    storm_cgroup: Cgroup, tmp_path: Path, name: str, buffer_bytes: int
+) -> None:
+    """With a reader that is slow and buffers that lose, or with neither: nothing is left over.
+
+    The account is exact, and the tree is what /proc shows of the cgroup; nothing in it is in doubt.
+    """
+    command = _storm_command(name, tmp_path)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with attached(storm_cgroup.path, buffer_bytes=buffer_bytes) as tracer:
-        with storm_cgroup.popen(command, stderr=subprocess.DEVNULL) as process:
+        with storm_cgroup.popen(command, **quiet) as process:
             while process.poll() is None:
                 tracer.round()
                 time.sleep(0.01)
@@ -161,6 +211,7 @@ def test_tree_after_stress(storm_cgroup: Cgroup, stressor: str, buffer_bytes: in
         tracer.collect()
         _reconcile(tracer, storm_cgroup)
         assert _known(tracer) == _there(storm_cgroup) == {}
+        assert _suspects(tracer) == 0
         assert tracer.pipeline.imbalance == 0
         told, failed = tracer.pipeline.lost_total, tracer.counters().failures_total
         assert told == failed
