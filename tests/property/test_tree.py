@@ -13,6 +13,7 @@ from hypothesis.stateful import (
 )
 
 from agentd.core.event import Event
+from agentd.core.lineage import ancestors
 from agentd.core.process import Image, Key, Process
 from agentd.core.tree import Tree
 from tests.records import TICK_NS, execed, exited, fork, tree_limits
@@ -38,14 +39,19 @@ def test_never_beyond_its_bounds(events: list[Event], live: int, remembered: int
 
 
 class GapFree(RuleBasedStateMachine):
-    """A stream without gaps: the tree is what a dictionary of processes is."""
+    """A stream without gaps: the tree is what a dictionary of processes is.
+
+    However few exited processes are remembered, the ancestors of live ones are known.
+    """
 
     processes: Bundle[Key] = Bundle("processes")
 
     def __init__(self) -> None:
         super().__init__()
-        self.tree = Tree(tree_limits(), TICK_NS)
+        self.remembered = 1000
         self.alive: dict[int, Key] = {}
+        self.creator: dict[Key, Key] = {}
+        self.images: dict[Key, list[bytes]] = {}
         self.image: dict[Key, bytes] = {}
         self.dead: dict[Key, int] = {}
         self.now_ns = 100 * TICK_NS
@@ -54,9 +60,11 @@ class GapFree(RuleBasedStateMachine):
         self.now_ns += 1
         return self.now_ns
 
-    @initialize(target=processes, coarse=st.booleans())
-    def seed(self, coarse: bool) -> Key:
+    @initialize(target=processes, coarse=st.booleans(), remembered=st.sampled_from([0, 1, 3, 1000]))
+    def seed(self, coarse: bool, remembered: int) -> Key:
         """A process that ran before."""
+        self.remembered = remembered
+        self.tree = Tree(tree_limits(exited_capacity=remembered), TICK_NS)
         key = (1, 7 * TICK_NS + 5)
         start_ns = 7 * TICK_NS if coarse else key[1]
         image = Image(b"init", b"/sbin/init", b"init\0", 1)
@@ -65,6 +73,7 @@ class GapFree(RuleBasedStateMachine):
         )
         self.alive[1] = key
         self.image[key] = b"/sbin/init"
+        self.images[key] = [b"/sbin/init"]
         return key
 
     @rule(target=processes, parent=processes, tgid=st.integers(2, 6))
@@ -83,7 +92,9 @@ class GapFree(RuleBasedStateMachine):
         assert applied.parent_image is not None
         assert applied.image.executable == self.image[parent]
         self.alive[tgid] = key
+        self.creator[key] = parent
         self.image[key] = self.image[parent]
+        self.images[key] = [self.image[parent]]
         return key
 
     @rule(key=processes, name=st.sampled_from([b"/bin/a", b"/bin/b"]))
@@ -93,6 +104,7 @@ class GapFree(RuleBasedStateMachine):
             return
         self.tree.apply(execed(name, tgid=key[0], start_boottime_ns=key[1], parent_tgid=0))
         self.image[key] = name
+        self.images[key].append(name)
 
     @rule(key=processes, code=st.integers(0, 65535))
     def exit(self, key: Key, code: int) -> None:
@@ -111,17 +123,41 @@ class GapFree(RuleBasedStateMachine):
     def agrees(self) -> None:
         """Everyone is found under their own key, alive or dead, and nothing was missed."""
         assert len(self.tree.living) == len(self.alive)
-        assert self.tree.departed.recent == len(self.dead)
+        if self.remembered < 1000:
+            assert self.tree.departed.recent <= self.remembered
+        else:
+            assert self.tree.departed.recent == len(self.dead)
         for key in self.alive.values():
             found = self.tree.find(key)
             assert found is not None
             assert found.exit_code is None
             assert found.image.executable == self.image[key]
-        for key, code in self.dead.items():
+        for key, code in self.dead.items() if self.remembered == 1000 else ():
             found = self.tree.find(key)
             assert found is not None
             assert found.exit_code == code
         assert set(self.tree.misses.values()) == {0}
+
+    @invariant()
+    def lines_are_whole(self) -> None:
+        """Every live process leads back to the first, by creators, and knows what it ran."""
+        for key in self.alive.values():
+            process = self.tree.find(key)
+            assert process is not None
+            expected = []
+            above = key
+            while above in self.creator:
+                above = self.creator[above]
+                expected.append(above)
+            line = ancestors(self.tree, process)
+            assert [ancestor.process.key for ancestor in line] == expected
+            assert all(ancestor.is_creator for ancestor in line)
+            ran = [process.image.executable]
+            past = process.past
+            while past is not None:
+                ran.append(past.image.executable)
+                past = past.before
+            assert ran == self.images[key][: -33 - 1 : -1]
 
 
 TestGapFree = GapFree.TestCase
