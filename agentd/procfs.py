@@ -49,11 +49,8 @@ def observe(proc: str = "/proc", cgroup: str = "") -> Iterator[Observed]:
     what is outside are nobody's business.
     """
     stats: dict[int, Stat | None] = {}
-    for name in os.listdir(proc):
-        if not name.isdigit():
-            continue
+    for tgid in _tgids(proc):
         seen_ns = boottime_ns()
-        tgid = int(name)
         stat = stats[tgid] = _stat(proc, tgid)
         if stat is None or stat.is_dead:
             continue
@@ -74,6 +71,14 @@ def observe(proc: str = "/proc", cgroup: str = "") -> Iterator[Observed]:
             session=stat.session,
         )
         yield Observed(process, *_owner(proc, tgid))
+
+
+def _tgids(proc: str) -> Iterator[int]:
+    """Listed little by little: with tens of thousands that takes a while."""
+    with os.scandir(proc) as entries:
+        for entry in entries:
+            if entry.name.isdigit():
+                yield int(entry.name)
 
 
 def shows_all(proc: str = "/proc") -> bool:

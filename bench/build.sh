@@ -18,3 +18,6 @@ $cc -std=gnu11 -O2 $warnings -static -nostdlib -no-pie -ffreestanding \
 	-fno-stack-protector -fno-asynchronous-unwind-tables \
 	-Wl,--build-id=none -Wl,-z,noseparate-code -s \
 	-o "$here/build/tiny" "$here/tiny.c"
+
+# shellcheck disable=SC2086
+$cc -std=gnu11 -O2 $warnings -static -o "$here/build/crowd" "$here/crowd.c"
