@@ -88,9 +88,9 @@ async def measure(cgroup: str) -> None:
     found, seconds, pause_ms = await scan(cgroup)
     print(f"processes                 {len(found)}")
     print(f"scan                      {seconds:.2f} s, longest pause {pause_ms:.1f} ms")
-    processes = [seen.process for seen in found]
-    print(f"seeding the tree          {timed_ms(lambda: tree.seed(processes, begun_ns)):.1f} ms")
-    del found, processes
+    seed_ms = timed_ms(lambda: tree.seed([seen.process for seen in found], begun_ns))
+    print(f"seeding the tree          {seed_ms:.1f} ms")
+    found = []
     gc.collect()
     grown_mib = rss_mib(os.getpid()) - before_mib
     print(f"memory                    {grown_mib:.1f} MiB")
