@@ -13,7 +13,7 @@ RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachet
 	python3-msgpack
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev curl prometheus python3-matplotlib stress-ng
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench fixtures clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/agentd run $(ARGS)
@@ -34,6 +34,9 @@ format: .venv/dev.stamp
 bench: .venv/dev.stamp
 	bench/build.sh
 	$(BIN)/python bench/run.py $(ARGS)
+
+fixtures: .venv/dev.stamp
+	$(BIN)/python -m tests.fixtures.make
 
 clean:
 	rm -rf .venv bench/build
