@@ -87,6 +87,7 @@ def _parser() -> _Parser:
     again.set_defaults(command=_replay)
 
     _add_explain(commands)
+    _add_doctor(commands)
     _add_bench(commands)
 
     check = commands.add_parser("check-config", help="say whether a configuration file is good")
@@ -109,6 +110,19 @@ def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--socket", default=Control().socket, metavar="PATH", help="default: %(default)s"
     )
     explain.set_defaults(command=_explain)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="say whether agentd can run here",
+        description="Look at all that agentd needs, and load its programs for a moment."
+        " Exit code 0: it can run here; 69: it cannot.",
+        epilog="example: agentd doctor --config /etc/agentd/agentd.toml",
+    )
+    doctor.add_argument("--config", type=Path, metavar="FILE", help="the file to look at, too")
+    doctor.add_argument("--json", action="store_true", help="the findings for programs")
+    doctor.set_defaults(command=_doctor)
 
 
 def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -184,6 +198,15 @@ def _run_daemon(config: Config, loader: Loader, arguments: argparse.Namespace) -
         traceback.print_exc()
         return 1
     return os.EX_OK
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from agentd.doctor import report  # noqa: PLC0415 (needs what the daemon does not)
+    from agentd.doctor.examine import examine  # noqa: PLC0415
+
+    findings = examine(arguments.config, _settings)
+    print(report.as_json(findings) if arguments.json else report.as_text(findings), end="")
+    return os.EX_OK if report.can_run(findings) else os.EX_UNAVAILABLE
 
 
 def _explain(arguments: argparse.Namespace) -> int:

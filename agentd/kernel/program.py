@@ -79,7 +79,7 @@ _MEMBERS = {
     "KERNFS_NODE_ID": ("kernfs_node", "id"),
 }
 _FILTER_MEMBERS = {"CGROUP_LEVEL": ("cgroup", "level")}
-_OPTIONAL_MEMBERS = {
+OPTIONAL_MEMBERS = {
     "MOUNT_MNT": ("mount", "mnt"),
     "MOUNT_MNT_PARENT": ("mount", "mnt_parent"),
     "MOUNT_MNT_MOUNTPOINT": ("mount", "mnt_mountpoint"),
@@ -190,7 +190,7 @@ def _btf_flags(btf: Btf, settings: Settings) -> list[str]:
         flags += [] if has_pointers else ["-DCGROUP_ANCESTOR_IDS"]
     if btf.tracepoint_args("sched_process_exit") > 1:
         flags.append("-DHAVE_GROUP_DEAD")
-    members |= {name: m for name, m in _OPTIONAL_MEMBERS.items() if btf.has_member(*m)}
+    members |= {name: m for name, m in OPTIONAL_MEMBERS.items() if btf.has_member(*m)}
     flags += [f"-DOFF_{name}={btf.offset(*member)}" for name, member in members.items()]
     return flags
 

@@ -48,6 +48,7 @@ ABOVE_EDGES = {
     "outlets": {"capture", "recording"},
     "daemon": {"capture", "daemon", "outlets", "reconciler", "rounds", "scanning"},
     "replay": {"capture", "recording"},
+    "doctor": {"doctor"},
     "experiment": {"capture", "experiment", "rounds"},
 }
 """Who may use which rooms beside core, leaves and edges."""

@@ -1,0 +1,126 @@
+"""Looks at the kernel: what it offers to agentd, found out by trying, never by its version."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import re
+from pathlib import Path
+
+from agentd import host
+from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
+from agentd.errors import AgentdError
+from agentd.kernel.attach import Loader
+from agentd.kernel.btf import Btf, BtfError
+from agentd.kernel.handover import Handover
+from agentd.kernel.program import OPTIONAL_MEMBERS, Settings, kernel_headers
+from agentd.kernel.syscalls import ringbuf_map
+
+FIELDS = {
+    "MOUNT_MNT": "paths of files in other mounts than the root",
+    "MOUNT_MNT_PARENT": "paths of files in other mounts than the root",
+    "MOUNT_MNT_MOUNTPOINT": "paths of files in other mounts than the root",
+    "MNT_NAMESPACE_INUM": "agentd.namespaces.mnt",
+    "TASK_LOGINUID": "agentd.login_uid",
+    "TASK_SESSIONID": "agentd.audit_session",
+    "TASK_IOAC": "agentd.read_bytes and agentd.written_bytes",
+    "SIGNAL_IOAC": "agentd.read_bytes and agentd.written_bytes",
+    "IOAC_READ_BYTES": "agentd.read_bytes and agentd.written_bytes",
+    "IOAC_WRITE_BYTES": "agentd.read_bytes and agentd.written_bytes",
+}
+"""What is absent from events where the kernel has no such member."""
+
+
+def kernel() -> Finding:
+    """Which it is."""
+    this = os.uname()
+    return Finding("kernel", GOOD, f"{this.sysname} {this.release} {this.machine}")
+
+
+def btf() -> Finding:
+    """Whether the offsets of its structs can be had."""
+    try:
+        Btf()
+    except BtfError as error:
+        if kernel_headers().is_dir():
+            return Finding("btf", NOTE, f"{error}; the kernel's headers serve instead")
+        way_out = (
+            "a kernel built with CONFIG_DEBUG_INFO_BTF=y,"
+            f" or the headers of this one in {kernel_headers()}"
+        )
+        return Finding("btf", BAD, str(error), way_out)
+    return Finding("btf", GOOD, "offsets of the kernel's structs are known")
+
+
+def fields() -> Finding:
+    """Which fields of events this kernel does not offer."""
+    try:
+        types = Btf()
+    except BtfError:
+        return Finding("fields", NOTE, "not known without BTF: what headers lack is absent")
+    missing = {name: m for name, m in OPTIONAL_MEMBERS.items() if not types.has_member(*m)}
+    if not missing:
+        return Finding("fields", GOOD, "events have every field")
+    absent = "; ".join(
+        f"no {FIELDS[name]}, because it has no {struct}.{member}"
+        for name, (struct, member) in missing.items()
+    )
+    return Finding("fields", NOTE, absent)
+
+
+def ring_buffer() -> Finding:
+    """Whether there is a BPF ring buffer."""
+    try:
+        os.close(ringbuf_map(host.PAGE_BYTES))
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return Finding("ringbuf", NOTE, "not in this kernel: perf buffers are used")
+        return Finding("ringbuf", NOTE, f"could not be tried: {error.strerror}")
+    return Finding("ringbuf", GOOD, "the kernel has the BPF ring buffer")
+
+
+def perf_events(path: Path = Path("/proc/sys/kernel/perf_event_paranoid")) -> Finding:
+    """What perf buffers need, where they are used."""
+    try:
+        level = int(path.read_text())
+    except (OSError, ValueError):
+        return Finding("perfbuf", NOTE, "no perf events in this kernel: only the ring buffer")
+    return Finding("perfbuf", GOOD, f"perf events are there (kernel.perf_event_paranoid {level})")
+
+
+def lockdown(path: Path = Path("/sys/kernel/security/lockdown")) -> Finding:
+    """Whether the kernel is locked against tracing (kernel_lockdown(7))."""
+    try:
+        modes = path.read_text()
+    except OSError:
+        return Finding("lockdown", GOOD, "none")
+    mode = re.search(r"\[(\w+)\]", modes)
+    if mode and mode[1] == "confidentiality":
+        way_out = "boot without lockdown=confidentiality; integrity is no hindrance"
+        return Finding("lockdown", BAD, "confidentiality: BPF may not read the kernel", way_out)
+    return Finding("lockdown", GOOD, mode[1] if mode else "none")
+
+
+def programs(settings: Settings) -> Finding:
+    """Whether the programs load and attach: they run for a moment, and nobody reads them."""
+    try:
+        loader = Loader(settings)
+    except AgentdError as error:
+        return Finding("programs", BAD, error.message, error.hint)
+    try:
+        attached = asyncio.run(loader.attached())
+    except AgentdError as error:
+        return Finding("programs", BAD, error.message, error.hint)
+    finally:
+        loader.close()
+    handover = attached.handover
+    _close(handover)
+    what = f"BCC {handover.bcc_version} loads them, over {handover.transport}"
+    return Finding("programs", GOOD, f"{what} ({handover.transport_reason})")
+
+
+def _close(handover: Handover) -> None:
+    fds = (handover.events_fd, handover.counters_fd, *handover.link_fds, *handover.perf_fds)
+    for fd in fds:
+        os.close(fd)
