@@ -81,15 +81,12 @@ def _parser() -> _Parser:
     )
     run.set_defaults(command=_run)
 
-    again = commands.add_parser("replay", help="do a recording of run --record again")
-    again.add_argument("file", type=Path, metavar="FILE")
-    again.add_argument("--output", choices=("text", "json", "none"), default="text")
-    again.set_defaults(command=_replay)
-
+    _add_replay(commands)
     _add_explain(commands)
     _add_doctor(commands)
     _add_bench(commands)
 
+    _add_scan(commands)
     check = commands.add_parser("check-config", help="say whether a configuration file is good")
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(command=_check_config)
@@ -123,6 +120,23 @@ def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
     doctor.add_argument("--config", type=Path, metavar="FILE", help="the file to look at, too")
     doctor.add_argument("--json", action="store_true", help="the findings for programs")
     doctor.set_defaults(command=_doctor)
+
+
+def _add_scan(commands: argparse._SubParsersAction[_Parser]) -> None:
+    scan = commands.add_parser(
+        "scan",
+        help="look at /proc for a daemon without privilege",
+        description="Answer the one request on standard input; a service manager starts it for"
+        " each connection to the socket that scan.helper names.",
+    )
+    scan.set_defaults(command=_scan)
+
+
+def _add_replay(commands: argparse._SubParsersAction[_Parser]) -> None:
+    again = commands.add_parser("replay", help="do a recording of run --record again")
+    again.add_argument("file", type=Path, metavar="FILE")
+    again.add_argument("--output", choices=("text", "json", "none"), default="text")
+    again.set_defaults(command=_replay)
 
 
 def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -207,6 +221,18 @@ def _doctor(arguments: argparse.Namespace) -> int:
     findings = examine(arguments.config, _settings)
     print(report.as_json(findings) if arguments.json else report.as_text(findings), end="")
     return os.EX_OK if report.can_run(findings) else os.EX_UNAVAILABLE
+
+
+def _scan(arguments: argparse.Namespace) -> int:
+    from agentd import scanning  # noqa: PLC0415 (needs what the daemon does not)
+
+    try:
+        scanning.answer(sys.stdin.buffer, sys.stdout.buffer)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"standard input: not a request: {error}") from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return os.EX_OK
 
 
 def _explain(arguments: argparse.Namespace) -> int:

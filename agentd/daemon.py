@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import signal
 import socket
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from agentd import asgi, host, http, metrics, procfs
+from agentd import asgi, host, http, metrics, privileges, procfs
 from agentd.audit import ForkAudit
+from agentd.canary import Canary
 from agentd.capture import Capture, is_filtered, limits_of
 from agentd.control.api import make_app as make_control_app
 from agentd.control.listening import listening
@@ -24,15 +23,17 @@ from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
 from agentd.core.redact import Redactor
 from agentd.kernel.attach import Attached, Loader
+from agentd.liveness import Liveness
 from agentd.names import HostNames
 from agentd.outlets import make_recorder, make_sink
+from agentd.privileges import CAP_SYS_PTRACE
 from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
-from agentd.scanning import scan_in_slices
+from agentd.scanning import Scanner
+from agentd.service import Service
 from agentd.settings import Config
 from agentd.sinks.stdout import SinkClosedError, SinkFailedError
-
-T = TypeVar("T")
+from agentd.stopping import stop_on_signals, unless
 
 STALLED_AFTER_NS = 5_000_000_000
 LAST_ROUND_SECONDS = 1.0
@@ -55,8 +56,8 @@ async def run(config: Config, loader: Loader, options: Options, log: Any) -> Non
             web = sockets.enter_context(http.bind(config.metrics.listen))
         if config.control.socket:
             asking = sockets.enter_context(listening(config.control.socket))
-        stopping = _stop_on_signals()
-        attached = await _unless(stopping, loader.attached())
+        stopping = stop_on_signals()
+        attached = await unless(stopping, loader.attached())
         if attached is None:
             return
         daemon = Daemon(config, attached, options, log, stopping)
@@ -97,8 +98,14 @@ class Daemon:
         self._kind_names = kind_names(self._capture.wire)
         self._transport_kind = attached.handover.transport
         self._filtered = is_filtered(config)
-        self._cgroup = config.filter.cgroup if self._filtered else ""
-        self._reconciler = Reconciler(self._pipeline, self._cgroup, log, journal)
+        self._keeps = () if config.scan.helper else (CAP_SYS_PTRACE,)
+        self._scanner = Scanner(
+            config.filter.cgroup if self._filtered else "", config.scan.helper, log
+        )
+        self._reconciler = Reconciler(self._pipeline, self._scanner, log, journal)
+        self._canary = Canary(self._exits_filtered)
+        self._service = Service()
+        self._liveness = Liveness(self._service, self._canary, self._status, log)
         self._rounds = Rounds(
             self._capture.transport,
             self._capture.counters.read,
@@ -121,12 +128,13 @@ class Daemon:
                 group.create_task(http.run(self._http_app(), web, stop))
             if asking is not None:
                 group.create_task(http.run(self._control_app(), asking, stop))
-            await self._names.load()
             await self._seed()
-            reconciling = group.create_task(self._reconciler.run(self._rounds.wake))
-            naming = group.create_task(self._names.run())
+            await self._liveness.begin()
+            background = (self._reconciler.run(self._rounds.wake), self._names.run())
+            tasks = [group.create_task(work) for work in (*background, self._liveness.run())]
             await self._wait()
-            for task in (rounds, reconciling, naming):
+            self._service.stopping()
+            for task in (rounds, *tasks):
                 task.cancel()
         await self._finish()
         if self._failure is not None:
@@ -143,7 +151,9 @@ class Daemon:
     async def _seed(self) -> None:
         """Scan /proc, after attaching: what happens meanwhile is taken, and waits in the queue."""
         begun_ns = host.boottime_ns()
-        processes = [seen.process for seen in await scan_in_slices(self._cgroup)]
+        processes = [seen.process for seen in (await self._scanner.scan()).processes]
+        privileges.keep_only(self._keeps)
+        await self._names.load()  # which begins a thread: privileges belong to threads
         self._journal(Seed(processes, begun_ns))
         self._pipeline.seed(processes, begun_ns)
         self._seeded = True
@@ -216,6 +226,7 @@ class Daemon:
     async def _write(self, batch: Batch) -> None:
         if self._sink is not None:
             await self._sink.write(batch)
+        self._canary.written(batch)
 
     def _healthz(self) -> http.Health:
         idle_ns = host.boottime_ns() - self._rounds.last_ns
@@ -239,6 +250,18 @@ class Daemon:
         self._failure = self._failure or failure
         self._stopping.set()
 
+    def _exits_filtered(self) -> int:
+        return sum(self._capture.counters.read().filtered[self._kind_names.index("exit")])
+
+    def _status(self) -> str:
+        """How it is going, for people."""
+        pipeline, kernel = self._pipeline, self._capture.counters.read()
+        lost = kernel.failures_total + pipeline.decoder.errors
+        return (
+            f"{len(pipeline.tree.living)} processes; {pipeline.emitted_total} events,"
+            f" {lost} lost, over {self._transport_kind}"
+        )
+
     def _forks_seen(self) -> int:
         kernel = self._capture.counters.read()
         return sum(kernel.attempts[self._kind_names.index("fork")]) + sum(kernel.threads)
@@ -256,29 +279,11 @@ class Daemon:
             ring_size_bytes=self._capture.transport.size_bytes,
             lost_samples=self._capture.transport.lost_samples,
             reconciliations=self._reconciler.total,
+            canaries_passed=self._canary.passed_total,
+            canaries_missed=self._canary.missed_total,
+            canary_latency_seconds=self._canary.latency_seconds,
             forks_unaccounted=0 if self._filtered else self._audit.unaccounted(),
         )
-
-
-def _stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    return stopping
-
-
-async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work gives; None if it is time to stop before that."""
-    task = asyncio.create_task(work)
-    stop = asyncio.create_task(stopping.wait())
-    await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
-    if task.done():
-        return task.result()
-    task.cancel()
-    await asyncio.wait((task,))
-    return None
 
 
 def _pace(config: Config) -> Pace:

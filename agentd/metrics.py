@@ -43,6 +43,9 @@ class Snapshot:
     ring_size_bytes: int
     lost_samples: int
     reconciliations: int
+    canaries_passed: int
+    canaries_missed: int
+    canary_latency_seconds: float
     forks_unaccounted: int
 
 
@@ -63,6 +66,7 @@ class AgentdCollector(Collector):
         yield from _rounds(now)
         yield from _transport(now)
         yield from _audit(now)
+        yield from _canary(now)
         yield _build_info()
 
 
@@ -252,6 +256,22 @@ def _audit(now: Snapshot) -> Iterator[Metric]:
         "agentd_audit_forks_unaccounted",
         "Forks in /proc/stat since the start that the programs did not see; 0 with a filter.",
         value=now.forks_unaccounted,
+    )
+
+
+def _canary(now: Snapshot) -> Iterator[Metric]:
+    yield _labelled(
+        CounterMetricFamily(
+            "agentd_canaries",
+            "Processes of our own, sent to see that all works; only with a watchdog.",
+            labels=["result"],
+        ),
+        (("passed", now.canaries_passed), ("missed", now.canaries_missed)),
+    )
+    yield GaugeMetricFamily(
+        "agentd_canary_latency_seconds",
+        "From the last canary's exit until that had been written.",
+        value=now.canary_latency_seconds,
     )
 
 

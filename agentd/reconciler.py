@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agentd import host, procfs
+from agentd import host
 from agentd.core.journal import Journal, ScanBegins
 from agentd.core.pipeline import Pipeline
 from agentd.core.reconcile import Scan
-from agentd.scanning import scan_in_slices
+from agentd.scanning import Scanner
 
 _REST_FACTOR = 20
 """A scan is followed by so many times its own duration without one: 5 % of a CPU at most."""
@@ -23,13 +23,13 @@ _REST_SECONDS_MIN = 1.0
 
 
 class Reconciler:
-    """Waits for losses. ``cgroup`` is the filter's, empty without one."""
+    """Waits for losses."""
 
-    def __init__(self, pipeline: Pipeline, cgroup: str, log: Any, journal: Journal) -> None:
+    def __init__(self, pipeline: Pipeline, scanner: Scanner, log: Any, journal: Journal) -> None:
         self.total = 0
         """Scans that were made."""
         self._pipeline = pipeline
-        self._cgroup = cgroup
+        self._scanner = scanner
         self._log = log
         self._journal = journal
         self._lost_before = 0
@@ -56,10 +56,11 @@ class Reconciler:
         self._journal(ScanBegins())
         self._pipeline.tree.watch_exits()
         begun_ns = host.boottime_ns()
-        found = await scan_in_slices(self._cgroup)
+        found = await self._scanner.scan()
         self.total += 1
-        complete = procfs.shows_all()
-        scan = Scan(begun_ns, host.boottime_ns(), tuple(found), complete)
+        scan = Scan(begun_ns, host.boottime_ns(), tuple(found.processes), found.complete)
         self._journal(scan)
         self._pipeline.offer(scan)
-        self._log.info("reconciling after a loss", processes=len(found), complete=complete)
+        self._log.info(
+            "reconciling after a loss", processes=len(scan.processes), complete=scan.complete
+        )

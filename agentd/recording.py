@@ -19,9 +19,9 @@ import msgpack
 from agentd.core.accounting import KernelCounters
 from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Step
 from agentd.core.pipeline import Delivery
-from agentd.core.process import Image, Process
-from agentd.core.reconcile import Observed, Scan
+from agentd.core.reconcile import Scan
 from agentd.errors import ConfigError
+from agentd.observations import plain_observed, plain_process, read_observed, read_process
 
 _FORMAT = "agentd-recording-2"
 
@@ -107,7 +107,7 @@ class Recording:
 
 def _to_plain(step: Step) -> Any:
     if isinstance(step, Seed):
-        return [step.begun_ns, [_process(process) for process in step.processes]]
+        return [step.begun_ns, [plain_process(process) for process in step.processes]]
     if isinstance(step, Round):
         counters = [_counters(step.before), _counters(step.after)]
         delivery = step.delivery
@@ -119,22 +119,13 @@ def _to_plain(step: Step) -> Any:
             counters[1],
         ]
     if isinstance(step, Scan):
-        seen = [[_process(o.process), o.uid, o.gid] for o in step.processes]
+        seen = [plain_observed(observed) for observed in step.processes]
         return [step.begun_ns, step.ended_ns, seen, step.complete]
     if isinstance(step, Flush):
         return step.wall_offset_ns
     if isinstance(step, Named):
         return [step.sort, step.number, step.name]
     return None
-
-
-_SEEN = ("coarse", "inside", "verified_ns", "process_group", "session")
-"""What /proc says of a process, beside its key, its parent and its image."""
-
-
-def _process(process: Process) -> list[Any]:
-    plain = (getattr(process, name) for name in _SEEN)
-    return [process.key, process.parent, tuple(process.image), *plain]
 
 
 def _counters(counters: KernelCounters) -> list[Any]:
@@ -147,12 +138,6 @@ def _counters(counters: KernelCounters) -> list[Any]:
     ]
 
 
-def _read_process(plain: Any) -> Process:
-    key, parent, image, *seen = plain
-    facts = dict(zip(_SEEN, seen, strict=True))
-    return Process(key, parent, Image(*image), executed=True, **facts)
-
-
 def _read_round(plain: Any) -> Round:
     now_ns, wall_offset_ns, before, (data, spans, drained), after = plain
     delivery = Delivery(data, list(spans), drained)
@@ -161,12 +146,12 @@ def _read_round(plain: Any) -> Round:
 
 def _read_seed(plain: Any) -> Seed:
     begun_ns, processes = plain
-    return Seed([_read_process(process) for process in processes], begun_ns)
+    return Seed([read_process(process) for process in processes], begun_ns)
 
 
 def _read_scan(plain: Any) -> Scan:
     begun_ns, ended_ns, seen, complete = plain
-    processes = tuple(Observed(_read_process(process), *rest) for process, *rest in seen)
+    processes = tuple(map(read_observed, seen))
     return Scan(begun_ns, ended_ns, processes, complete)
 
 

@@ -1,15 +1,61 @@
-"""Reading all of /proc without keeping the rounds from their work."""
+"""Reading all of /proc, without keeping the rounds from their work, and without privilege.
+
+Which file another user's process runs can be seen only with CAP_SYS_PTRACE. A daemon that has
+given up everything asks a helper that has that one capability, and lives as long as its answer
+takes: the service manager starts it for each connection to a socket (``agentd scan``).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 from agentd import procfs
 from agentd.core.reconcile import Observed
+from agentd.observations import plain_observed, read_observed
 
 SLICE_SECONDS = 0.002
 """How long a slice may keep the loop from anything else, one process more or less."""
+_PART_PROCESSES = 256
+"""In one message; a whole one is the slice in which the daemon reads it."""
+_HELPER_SECONDS = 60.0
+_REQUEST_BYTES_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a scan found."""
+
+    processes: list[Observed]
+    complete: bool
+    """Nothing was hidden from it: who is not there is gone."""
+
+
+class Scanner:
+    """Scans by itself, or has the helper behind ``helper`` (a socket's path) do it."""
+
+    def __init__(self, cgroup: str, helper: str, log: Any) -> None:
+        self._cgroup = cgroup
+        self._helper = helper
+        self._log = log
+
+    async def scan(self) -> Scanned:
+        """All processes that live. Without its helper it sees less, and says so in the log."""
+        if self._helper:
+            try:
+                async with asyncio.timeout(_HELPER_SECONDS):
+                    return await _ask(self._helper, self._cgroup)
+            except (OSError, ValueError, TimeoutError) as error:
+                self._log.warning(
+                    "no answer from the scan helper",
+                    socket=self._helper,
+                    error=str(error) or type(error).__name__,
+                    consequence="files that other users' processes run are not verified",
+                )
+        return Scanned(await scan_in_slices(self._cgroup), procfs.shows_all())
 
 
 async def scan_in_slices(cgroup: str, proc: str = "/proc") -> list[Observed]:
@@ -22,3 +68,42 @@ async def scan_in_slices(cgroup: str, proc: str = "/proc") -> list[Observed]:
             await asyncio.sleep(0)
             slice_end = time.monotonic() + SLICE_SECONDS
     return found
+
+
+def answer(request: BinaryIO, out: BinaryIO) -> None:
+    """The helper: one request in, what it sees out, part by part.
+
+    Raises ValueError for a request that is none.
+    """
+    import msgpack  # noqa: PLC0415 (memory)
+
+    cgroup = json.loads(request.readline(_REQUEST_BYTES_MAX))["cgroup"]
+    part: list[Any] = []
+    for observed in procfs.observe(cgroup=cgroup):
+        part.append(plain_observed(observed))
+        if len(part) == _PART_PROCESSES:
+            out.write(msgpack.packb(part))
+            part = []
+    out.write(msgpack.packb(part))
+    out.write(msgpack.packb(procfs.shows_all()))
+    out.flush()
+
+
+async def _ask(path: str, cgroup: str) -> Scanned:
+    """Raises OSError if nobody answers, ValueError if the answer is not whole."""
+    import msgpack  # noqa: PLC0415 (memory)
+
+    reader, writer = await asyncio.open_unix_connection(path)
+    try:
+        writer.write(json.dumps({"cgroup": cgroup}).encode() + b"\n")
+        unpacker = msgpack.Unpacker(use_list=False)
+        found: list[Observed] = []
+        while chunk := await reader.read(1 << 16):
+            unpacker.feed(chunk)
+            for part in unpacker:
+                if isinstance(part, bool):
+                    return Scanned(found, part)
+                found += map(read_observed, part)
+    finally:
+        writer.close()
+    raise ValueError("the answer ended early")

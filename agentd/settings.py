@@ -114,6 +114,18 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Scan:
+    """Looks at /proc: at the start, and after losses."""
+
+    helper: str = _key(
+        "",
+        "socket behind which `agentd scan` sees what other users' processes run; without one"
+        " agentd keeps CAP_SYS_PTRACE to see it itself",
+        rule=rules.path_or_empty,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Redact:
     """Secrets on command lines, replaced before anything leaves agentd."""
 
@@ -174,6 +186,7 @@ class Config:
     transport: Transport = Transport()
     reorder: Reorder = Reorder()
     tree: Tree = Tree()
+    scan: Scan = Scan()
     redact: Redact = Redact()
     output: Output = Output()
     metrics: Metrics = Metrics()

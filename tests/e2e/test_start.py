@@ -26,6 +26,8 @@ def _command(cgroup: Cgroup, *options: str) -> list[str]:
         "--set",
         "metrics.listen=",
         "--set",
+        "control.socket=",
+        "--set",
         f"filter.cgroup={cgroup.path}",
         *options,
     ]

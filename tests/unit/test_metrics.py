@@ -21,6 +21,9 @@ GOLDEN = """\
 agentd_accounting_imbalance
 agentd_audit_forks_unaccounted
 agentd_build_info{kernel,python,version}
+agentd_canaries_total{result=missed}
+agentd_canaries_total{result=passed}
+agentd_canary_latency_seconds
 agentd_decode_errors_total
 agentd_duplicate_exits_total
 agentd_event_latency_seconds{le}
@@ -90,6 +93,9 @@ def _exposition() -> str:
         ring_size_bytes=4096,
         lost_samples=0,
         reconciliations=0,
+        canaries_passed=0,
+        canaries_missed=0,
+        canary_latency_seconds=0.0,
         forks_unaccounted=0,
     )
     return generate_latest(make_registry(lambda: snapshot)).decode()

@@ -24,29 +24,32 @@ THIRD_PARTY = {
     "structlog": {"log.py"},
     "prometheus_client": {"metrics.py"},
     "hypercorn": {"http.py"},
-    "msgpack": {"recording.py"},
+    "msgpack": {"recording.py", "scanning.py"},
+    "systemd": {"log.py", "service.py"},
     "tqdm": {"experiment/command.py"},
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd",
-    "asgi",
-    "errors",
-    "host",
-    "paths",
-    "printable",
-    "rules",
-    "settings",
+    "agentd", "asgi", "errors", "host", "observations", "paths", "printable", "rules", "settings",
     "toml_text",
-}
+}  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
     "rounds": {"rounds"},
     "capture": set(),
     "scanning": set(),
     "reconciler": {"scanning"},
+    "liveness": set(),
     "outlets": {"capture", "recording"},
-    "daemon": {"capture", "daemon", "outlets", "reconciler", "rounds", "scanning"},
+    "daemon": {
+        "capture",
+        "daemon",
+        "liveness",
+        "outlets",
+        "reconciler",
+        "rounds",
+        "scanning",
+    },
     "replay": {"capture", "recording"},
     "doctor": {"doctor"},
     "experiment": {"capture", "experiment", "rounds"},

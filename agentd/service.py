@@ -1,0 +1,46 @@
+"""What is said to the service manager: ready, still alive, stopping (sd_notify(3))."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+_USEC = 1_000_000
+
+
+def _deaf(state: str) -> None:
+    """Nobody started us that listens."""
+
+
+class Service:
+    """systemd's protocol; silent where something else, or a person, started agentd."""
+
+    def __init__(self) -> None:
+        self._notify: Callable[[str], object] = _deaf
+        if os.environ.get("NOTIFY_SOCKET"):
+            from systemd.daemon import notify  # noqa: PLC0415 (memory)
+
+            self._notify = notify
+
+    @property
+    def watchdog_seconds(self) -> float | None:
+        """Within which time it must hear of us, or ends us; None without a watchdog."""
+        usec = os.environ.get("WATCHDOG_USEC", "")
+        pid = os.environ.get("WATCHDOG_PID", str(os.getpid()))
+        return int(usec) / _USEC if usec.isdigit() and pid == str(os.getpid()) else None
+
+    def ready(self, status: str) -> None:
+        """Attached and seeded, and the pipeline moves."""
+        self._notify(f"READY=1\nSTATUS={status}")
+
+    def alive(self, status: str) -> None:
+        """An event of our own has come through the whole pipeline."""
+        self._notify(f"WATCHDOG=1\nSTATUS={status}")
+
+    def status(self, status: str) -> None:
+        """A sentence about how it is going."""
+        self._notify(f"STATUS={status}")
+
+    def stopping(self) -> None:
+        """The end has begun."""
+        self._notify("STOPPING=1")
