@@ -10,10 +10,12 @@ BIN := .venv/bin
 # What the fleet runs: Debian's own packages, not newer ones.
 RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachetools \
 	python3-structlog python3-prometheus-client python3-hypercorn python3-tqdm \
-	python3-msgpack
-TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev curl prometheus python3-matplotlib stress-ng
+	python3-msgpack python3-systemd
+TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev curl prometheus python3-matplotlib stress-ng groff-base
+DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
+	python3-uvloop python3-cachetools
 
-.PHONY: run test check format bench fixtures clean
+.PHONY: run test check format bench fixtures deb clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/agentd run $(ARGS)
@@ -38,8 +40,12 @@ bench: .venv/dev.stamp
 fixtures: .venv/dev.stamp
 	$(BIN)/python -m tests.fixtures.make
 
+deb:
+	@packaging/install-packages $(DEB_PACKAGES)
+	@packaging/build-deb dist
+
 clean:
-	rm -rf .venv bench/build
+	rm -rf .venv bench/build dist
 
 .venv/run.stamp: pyproject.toml packaging/install-packages
 	@packaging/install-packages $(RUN_PACKAGES)

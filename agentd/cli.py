@@ -32,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
 def main() -> None:
     """The entry point of ``agentd``."""
     _fill_standard_fds()
-    arguments = _parser().parse_args()
+    arguments = make_parser().parse_args()
     try:
         sys.exit(arguments.command(arguments))
     except AgentdError as error:
@@ -53,7 +53,8 @@ def _fill_standard_fds() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for good)
 
 
-def _parser() -> _Parser:
+def make_parser() -> _Parser:
+    """All commands and what they take."""
     parser = _Parser(prog="agentd", description="Every fork, exec and exit of this host, in order.")
     parser.add_argument("--version", action="version", version=f"agentd {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

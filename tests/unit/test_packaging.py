@@ -1,0 +1,76 @@
+"""What is shipped beside the code: units, manual pages, completion, the package's metadata."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentd import __version__
+from tests.requirements import need_program
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = ("agentd.service", "agentd-scan@.service")
+EXPOSURE_MAX = 1.8
+MAN: dict[str, Any] = runpy.run_path(str(ROOT / "packaging/man.py"))
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_exposure(unit: str) -> None:
+    """What systemd itself says of the sandbox is at most 1.8."""
+    analyze = need_program("systemd-analyze")
+    command = [analyze, "security", "--offline=true", str(ROOT / "systemd" / unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    overall = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout + done.stderr)
+    assert overall is not None, done.stderr
+    assert float(overall[1]) <= EXPOSURE_MAX
+
+
+def test_every_command_is_completed() -> None:
+    """The completion knows each command and each option, and no other."""
+    text = (ROOT / "packaging/agentd.bash-completion").read_text()
+    known = {
+        name: set(words.split())
+        for name, words in re.findall(r"^\t([\w*-]+)\) options='(.*)' ;;$", text, re.M)
+    }
+    there: dict[str, set[str]] = {}
+    for name, parser in MAN["commands"]():
+        words = name.split()[1:]
+        options = {option for action in parser._actions for option in action.option_strings}
+        long = {option for option in options if option.startswith("--")}
+        there.setdefault(words[0], set()).update(long, words[1:])
+    assert known.pop("*") == {*there, "--version", "--help"}
+    assert known == there
+
+
+def test_manual_pages(tmp_path: Path) -> None:
+    """They are made from the code, and the formatter has nothing to say about them."""
+    command = [sys.executable, str(ROOT / "packaging/man.py"), str(tmp_path)]
+    subprocess.run(command, check=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin"})
+    groff = need_program("groff")
+    for page in ("agentd.8", "agentd.toml.5"):
+        formatted = subprocess.run(
+            [groff, "-man", "-ww", "-Tutf8", "-Kutf8", str(tmp_path / page)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert formatted.stderr == ""
+        assert __version__ in formatted.stdout
+    assert "exited_capacity" in (tmp_path / "agentd.toml.5").read_text()
+
+
+def test_the_package_needs_what_the_code_needs() -> None:
+    """Each library of pyproject.toml that runs with the daemon is a dependency; one version."""
+    control = (ROOT / "packaging/debian/control").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    libraries = {re.split(r"[><=]", name)[0] for name in project["dependencies"]}
+    # dh_python3 adds the rest itself, out of the wheel's metadata
+    for library in libraries - {"tqdm"} | {"systemd"}:
+        assert f" python3-{library}," in control
+    changelog = (ROOT / "packaging/debian/changelog").read_text()
+    assert changelog.startswith(f"agentd ({__version__}-")
