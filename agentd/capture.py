@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable
 
 from agentd import host
+from agentd.core.accounting import causes
 from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.tree import TreeLimits
 from agentd.core.wire import Wire, parse_wire
+from agentd.keeping import Ledger
 from agentd.kernel.attach import Attached
 from agentd.kernel.counters import Counters
-from agentd.kernel.transport import open_transport
+from agentd.kernel.transport import open_transport, room_stage
 from agentd.paths import bpf_dir
 from agentd.settings import Config
 
@@ -46,7 +48,10 @@ def is_filtered(config: Config) -> bool:
 
 
 class Capture:
-    """Takes over the fds. The programs run until ``detach``."""
+    """Takes over the fds. The programs run until ``detach``.
+
+    ``progress_fd``: the ledger of a process that had them before.
+    """
 
     def __init__(
         self,
@@ -55,27 +60,54 @@ class Capture:
         redact: Callable[[bytes], bytes] = bytes,
         *,
         hold_until_seeded: bool = False,
+        progress_fd: int | None = None,
     ) -> None:
         self.wire = read_wire()
         handover, settings = attached.handover, attached.settings
         self._link_fds = handover.link_fds
-        self.transport = open_transport(handover, settings.ring_bytes, settings.perf_bytes_per_cpu)
+        self.transport_kind = handover.transport
+        kinds = self.wire.constant("AGENTD_KINDS")
         self.counters = Counters(
             handover.counters_fd,
             self.wire.layout("agentd_counters"),
             settings.cpus,
-            self.wire.constant("AGENTD_KINDS"),
+            kinds,
         )
+        size = settings.cpus, len(causes(kinds, room_stage(handover)))
+        self.ledger = Ledger.fresh(*size) if progress_fd is None else Ledger(progress_fd, *size)
+        """How far the stream has been handed on."""
+        progress = self.ledger.read()
+        before, before_ns = self.counters.read(), host.boottime_ns()
+        self.transport = open_transport(handover, settings.ring_bytes, settings.perf_bytes_per_cpu)
         self.pipeline = Pipeline(
             self.wire,
             settings.cpus,
             limits,
             host.TICK_NS,
-            room_stage=self.transport.room_stage,
+            room_stage=room_stage(handover),
             redact=redact,
             hold_until_seeded=hold_until_seeded,
             filtered=settings.cgroup is not None,
         )
+        if progress is not None and self.transport.survives_its_reader:
+            self.pipeline.resume(progress)
+        elif progress is not None:
+            self.pipeline.resume_without_buffer(progress, before, before_ns)
+
+    def lost(self) -> int:
+        """Events that were missed, for any cause."""
+        pipeline = self.pipeline
+        failures = self.counters.read().failures_total
+        return failures + pipeline.decoder.errors + pipeline.lost_at_restart
+
+    def forks_seen(self) -> int:
+        """Forks that the programs saw, of processes and threads."""
+        kernel = self.counters.read()
+        return sum(kernel.attempts[self.wire.constant("AGENTD_FORK")]) + sum(kernel.threads)
+
+    def exits_filtered(self) -> int:
+        """Exits that the filter left out."""
+        return sum(self.counters.read().filtered[self.wire.constant("AGENTD_EXIT")])
 
     def detach(self) -> None:
         """Let the programs run no more; what they wrote can still be read."""
@@ -88,3 +120,4 @@ class Capture:
         self.detach()
         self.transport.close()
         self.counters.close()
+        self.ledger.close()

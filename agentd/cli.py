@@ -17,7 +17,10 @@ from agentd import __version__, cgroups, host, vantage
 from agentd.config import load_config
 from agentd.errors import AgentdError, ConfigError
 from agentd.kernel.attach import Loader, LoaderError
+from agentd.kernel.kept import KeptPrograms
 from agentd.kernel.program import Settings
+from agentd.paths import bpf_dir
+from agentd.service import Service
 from agentd.settings import Config, Control
 
 
@@ -187,14 +190,34 @@ def _run(arguments: argparse.Namespace) -> int:
     if sys.stdout is None and config.output.format != "none":
         raise ConfigError("standard output is closed, and events go there", "--output none")
     vantage.check()
-    loader = Loader(_settings(config))
+    service = Service()
+    programs = _programs(_settings(config), service)
     try:
-        return _run_daemon(config, loader, arguments)
+        return _run_daemon(config, programs, arguments, service)
     finally:
-        loader.close()
+        programs.close()
 
 
-def _run_daemon(config: Config, loader: Loader, arguments: argparse.Namespace) -> int:
+def _programs(settings: Settings, service: Service) -> Loader | KeptPrograms:
+    """Those that a process before us left, or else the loader of new ones."""
+    fds = service.kept()
+    if fds:
+        from agentd import keeping  # noqa: PLC0415 (memory)
+
+        mark = keeping.fingerprint(settings, bpf_dir(), host.boot_id())
+        kept = keeping.take(fds, mark, settings)
+        if kept is not None:
+            return kept
+        service.forget(fds)
+    return Loader(settings)
+
+
+def _run_daemon(
+    config: Config,
+    programs: Loader | KeptPrograms,
+    arguments: argparse.Namespace,
+    service: Service,
+) -> int:
     # imported only now, while the loader already compiles
     from agentd import daemon  # noqa: PLC0415
     from agentd.log import configure_log  # noqa: PLC0415
@@ -203,7 +226,7 @@ def _run_daemon(config: Config, loader: Loader, arguments: argparse.Namespace) -
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             options = daemon.Options(arguments.duration, arguments.record)
-            runner.run(daemon.run(config, loader, options, log))
+            runner.run(daemon.run(config, programs, options, log, service))
     except LoaderError as error:
         log.debug("the loader said", text=error.log)
         raise

@@ -5,29 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentd import asgi, host, http, metrics, privileges, procfs
-from agentd.audit import ForkAudit
+from agentd import asgi, host, http, metrics, privileges
 from agentd.canary import Canary
 from agentd.capture import Capture, is_filtered, limits_of
 from agentd.control.api import make_app as make_control_app
 from agentd.control.listening import listening
 from agentd.core.batch import Batch
-from agentd.core.event import kind_names
 from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
 from agentd.core.redact import Redactor
+from agentd.keeping import ABOUT, fingerprint, names_and_fds
 from agentd.kernel.attach import Attached, Loader
+from agentd.kernel.kept import KeptPrograms
 from agentd.liveness import Liveness
 from agentd.names import HostNames
 from agentd.outlets import make_recorder, make_sink
+from agentd.paths import bpf_dir
 from agentd.privileges import CAP_SYS_PTRACE
 from agentd.reconciler import Reconciler
+from agentd.reporting import Reporting
 from agentd.rounds import Rounds
 from agentd.scanning import Scanner
 from agentd.service import Service
@@ -35,7 +38,6 @@ from agentd.settings import Config
 from agentd.sinks.stdout import SinkClosedError, SinkFailedError
 from agentd.stopping import stop_on_signals, unless
 
-STALLED_AFTER_NS = 5_000_000_000
 LAST_ROUND_SECONDS = 1.0
 """How long a sink that does not take anything may delay the end."""
 
@@ -48,7 +50,9 @@ class Options:
     record: Path | None
 
 
-async def run(config: Config, loader: Loader, options: Options, log: Any) -> None:
+async def run(
+    config: Config, programs: Loader | KeptPrograms, options: Options, log: Any, service: Service
+) -> None:
     """Run until a signal, the duration's end, or the end of standard output's reader."""
     with contextlib.ExitStack() as sockets:
         web = asking = None
@@ -57,11 +61,14 @@ async def run(config: Config, loader: Loader, options: Options, log: Any) -> Non
         if config.control.socket:
             asking = sockets.enter_context(listening(config.control.socket))
         stopping = stop_on_signals()
-        attached = await unless(stopping, loader.attached())
+        attached = await unless(stopping, programs.attached())
         if attached is None:
             return
-        daemon = Daemon(config, attached, options, log, stopping)
-        loader.dismiss()
+        progress_fd = programs.progress_fd if isinstance(programs, KeptPrograms) else None
+        daemon = Daemon(
+            config, attached, options, log, stopping, service=service, progress_fd=progress_fd
+        )
+        programs.dismiss()
         try:
             await daemon.run(web, asking)
         finally:
@@ -78,6 +85,9 @@ class Daemon:
         options: Options,
         log: Any,
         stopping: asyncio.Event,
+        *,
+        service: Service,
+        progress_fd: int | None,
     ) -> None:
         self._stopping = stopping
         self._failure: Exception | None = None
@@ -91,33 +101,41 @@ class Daemon:
         self._sink = make_sink(config, journal, self._names)
         self._seeded = False
         redactor = Redactor(config.redact.patterns)
+        self._attached, self._resumed = attached, progress_fd is not None
         self._capture = Capture(
-            attached, limits_of(config), redactor.redact, hold_until_seeded=True
+            attached,
+            limits_of(config),
+            redactor.redact,
+            hold_until_seeded=True,
+            progress_fd=progress_fd,
         )
         self._pipeline = self._capture.pipeline
-        self._kind_names = kind_names(self._capture.wire)
-        self._transport_kind = attached.handover.transport
-        self._filtered = is_filtered(config)
+        filtered = is_filtered(config)
         self._keeps = () if config.scan.helper else (CAP_SYS_PTRACE,)
-        self._scanner = Scanner(
-            config.filter.cgroup if self._filtered else "", config.scan.helper, log
-        )
+        self._scanner = Scanner(config.filter.cgroup if filtered else "", config.scan.helper, log)
         self._reconciler = Reconciler(self._pipeline, self._scanner, log, journal)
-        self._canary = Canary(self._exits_filtered)
-        self._service = Service()
-        self._liveness = Liveness(self._service, self._canary, self._status, log)
-        self._rounds = Rounds(
+        self._canary = Canary(self._capture.exits_filtered)
+        self._service = service
+        self._rounds = self._make_rounds(config)
+        self._reporting = Reporting(
+            self._capture, self._rounds, self._reconciler, self._canary, filtered=filtered
+        )
+        self._liveness = Liveness(service, self._canary, self._reporting.status, log)
+        self._log_attached(attached, config.filter.cgroup)
+
+    def _make_rounds(self, config: Config) -> Rounds:
+        transport = config.transport
+        return Rounds(
             self._capture.transport,
             self._capture.counters.read,
             self._pipeline,
             self._write,
-            pace=_pace(config),
-            round_bytes=config.transport.round_bytes,
+            pace=Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3),
+            round_bytes=transport.round_bytes,
             after_round=self._reconciler.after_round,
-            journal=journal,
+            journal=self._journal,
+            keep=self._capture.ledger.write,
         )
-        self._audit = ForkAudit(self._forks_seen, procfs.forks_total)
-        self._log_attached(attached, config.filter.cgroup)
 
     async def run(self, web: socket.socket | None, asking: socket.socket | None) -> None:
         """Work, until it is time to stop; then finish. Raises what ended it early."""
@@ -129,6 +147,7 @@ class Daemon:
             if asking is not None:
                 group.create_task(http.run(self._control_app(), asking, stop))
             await self._seed()
+            self._keep()
             await self._liveness.begin()
             background = (self._reconciler.run(self._rounds.wake), self._names.run())
             tasks = [group.create_task(work) for work in (*background, self._liveness.run())]
@@ -161,6 +180,15 @@ class Daemon:
         gc.freeze()
         self._log.info("ready", processes=len(self._pipeline.tree.living))
 
+    def _keep(self) -> None:
+        """From now on a next process can go on where this one stops."""
+        if not self._service.keeps or self._resumed:
+            return
+        mark = fingerprint(self._attached.settings, bpf_dir(), host.boot_id())
+        kept = names_and_fds(self._attached, mark, self._capture.ledger)
+        self._service.keep(kept)
+        os.close(dict(kept)[ABOUT])
+
     async def _wait(self) -> None:
         """Until it is time to stop."""
         loop = asyncio.get_running_loop()
@@ -184,24 +212,21 @@ class Daemon:
 
     async def _finish(self) -> None:
         """Detach, take what is left, and say what became of everything."""
-        self._capture.detach()
+        if not self._service.keeps:
+            self._capture.detach()
         with contextlib.suppress(SinkClosedError, SinkFailedError, TimeoutError):
             async with asyncio.timeout(LAST_ROUND_SECONDS):
                 await self._rounds.finish()
-        kernel, pipeline = self._capture.counters.read(), self._pipeline
-        self._log.info(
-            "stopped",
-            **dict(zip(self._kind_names, pipeline.emitted, strict=True)),
-            lost=kernel.failures_total + pipeline.decoder.errors,
-            not_written=self._rounds.entries_total - self._sink.written if self._sink else 0,
-            late=pipeline.reorderer.late_total,
-            imbalance=pipeline.imbalance,
-        )
+        not_written = self._rounds.entries_total - self._sink.written if self._sink else 0
+        self._log.info("stopped", **self._reporting.account(), not_written=not_written)
 
     def _http_app(self) -> asgi.Asgi:
         """Metrics and health of this daemon."""
         return http.make_app(
-            metrics.make_app(self._snapshot), self._healthz, self._readyz, self._fail
+            metrics.make_app(self._reporting.snapshot),
+            self._reporting.health,
+            self._readyz,
+            self._fail,
         )
 
     def _control_app(self) -> asgi.Asgi:
@@ -228,12 +253,6 @@ class Daemon:
             await self._sink.write(batch)
         self._canary.written(batch)
 
-    def _healthz(self) -> http.Health:
-        idle_ns = host.boottime_ns() - self._rounds.last_ns
-        if self._capture.transport.used_bytes and idle_ns > STALLED_AFTER_NS:
-            return http.Health(False, f"stalled: no round for {idle_ns / 1e9:.1f} s")
-        return http.Health(True, "ok")
-
     def _readyz(self) -> http.Health:
         return http.Health(self._seeded, "attached and seeded" if self._seeded else "starting")
 
@@ -249,43 +268,3 @@ class Daemon:
         """Stop; what happened first is raised when everything is put away."""
         self._failure = self._failure or failure
         self._stopping.set()
-
-    def _exits_filtered(self) -> int:
-        return sum(self._capture.counters.read().filtered[self._kind_names.index("exit")])
-
-    def _status(self) -> str:
-        """How it is going, for people."""
-        pipeline, kernel = self._pipeline, self._capture.counters.read()
-        lost = kernel.failures_total + pipeline.decoder.errors
-        return (
-            f"{len(pipeline.tree.living)} processes; {pipeline.emitted_total} events,"
-            f" {lost} lost, over {self._transport_kind}"
-        )
-
-    def _forks_seen(self) -> int:
-        kernel = self._capture.counters.read()
-        return sum(kernel.attempts[self._kind_names.index("fork")]) + sum(kernel.threads)
-
-    def _snapshot(self) -> metrics.Snapshot:
-        return metrics.Snapshot(
-            kind_names=self._kind_names,
-            pipeline=self._pipeline,
-            kernel=self._capture.counters.read(),
-            rounds=self._rounds.total,
-            round_duration=self._rounds.duration,
-            latency=self._rounds.latency,
-            transport=self._transport_kind,
-            ring_used_bytes=self._capture.transport.used_bytes,
-            ring_size_bytes=self._capture.transport.size_bytes,
-            lost_samples=self._capture.transport.lost_samples,
-            reconciliations=self._reconciler.total,
-            canaries_passed=self._canary.passed_total,
-            canaries_missed=self._canary.missed_total,
-            canary_latency_seconds=self._canary.latency_seconds,
-            forks_unaccounted=0 if self._filtered else self._audit.unaccounted(),
-        )
-
-
-def _pace(config: Config) -> Pace:
-    transport = config.transport
-    return Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3)

@@ -21,7 +21,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from agentd import __version__
-from agentd.core.accounting import STAGE_DECODE, KernelCounters
+from agentd.core.accounting import STAGE_DECODE, STAGE_RESTART, KernelCounters
 from agentd.core.histogram import Histogram
 from agentd.core.pipeline import Pipeline
 
@@ -136,6 +136,7 @@ def _losses(now: Snapshot) -> Iterator[Metric]:
     for cause, failures in zip(now.pipeline.causes, now.kernel.failures, strict=True):
         family.add_metric([cause.stage, now.kind_names[cause.kind]], sum(failures))
     family.add_metric([STAGE_DECODE, UNKNOWN_KIND], now.pipeline.decoder.errors)
+    family.add_metric([STAGE_RESTART, UNKNOWN_KIND], now.pipeline.lost_at_restart)
     yield family
     yield GaugeMetricFamily(
         "agentd_accounting_imbalance",

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from agentd import host
-from agentd.core.accounting import KernelCounters
+from agentd.core.accounting import KernelCounters, Progress
 from agentd.core.batch import Batch
 from agentd.core.histogram import Histogram
 from agentd.core.journal import Flush, Journal, Round, no_journal
@@ -58,8 +58,12 @@ class Transport(Protocol):
     def drain(self, limit_bytes: int) -> Delivery:
         """What the kernel has submitted."""
 
-    def commit(self) -> None:
-        """Let the kernel reuse what was drained."""
+    @property
+    def unread_bytes(self) -> int:
+        """How much of it no drain has brought yet."""
+
+    def commit(self, drains: int) -> None:
+        """Let the kernel reuse what so many drains brought, the oldest first."""
 
 
 class Rounds:
@@ -67,6 +71,7 @@ class Rounds:
 
     ``write`` hands a batch to the sinks and returns when they have written it. They have taken
     it over as soon as it is called: cancelled, it is not called with the same batch again.
+    ``keep`` is told how far the stream has been handed on, before its room is given back.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Rounds:
         pace: Pace,
         round_bytes: int,
         after_round: Callable[[], None] = lambda: None,
+        keep: Callable[[Progress], None] = lambda progress: None,
         journal: Journal = no_journal,
     ) -> None:
         self.total = 0
@@ -94,6 +100,7 @@ class Rounds:
         self._pace = pace
         self._round_bytes = round_bytes
         self._after_round = after_round
+        self._keep = keep
         self._journal = journal
         self._ready = asyncio.Event()
         self.entries_total = 0
@@ -122,6 +129,7 @@ class Rounds:
         wall_offset_ns = host.wall_offset_ns()
         self._journal(Flush(wall_offset_ns))
         await self._hand_on(self._pipeline.flush(), wall_offset_ns)
+        self._commit()
 
     async def _readable(self) -> None:
         """Wait for the kernel's notification, or find that it left something without one."""
@@ -132,7 +140,7 @@ class Rounds:
 
         def look() -> None:
             nonlocal timer
-            if self._transport.used_bytes:
+            if self._transport.unread_bytes:
                 ready.set()
             elif poll_seconds is not None:
                 timer = loop.call_later(poll_seconds, look)
@@ -159,12 +167,19 @@ class Rounds:
         self._journal(Round(start_ns, wall_offset_ns, before, delivery, after))
         entries = self._pipeline.push(start_ns, before, delivery, after)
         await self._hand_on(entries, wall_offset_ns)
-        self._transport.commit()
+        self._commit()
         self.total += 1
         self.last_ns = host.boottime_ns()
         self.duration.add_ages([start_ns], self.last_ns)
         self._after_round()
         return delivery
+
+    def _commit(self) -> None:
+        """Give back what has left; what is held would be drained again by a successor."""
+        drains = self._pipeline.finished_drains()
+        if drains:
+            self._keep(self._pipeline.progress(host.boottime_ns()))
+            self._transport.commit(drains)
 
     async def _hand_on(self, entries: list[Entry], wall_offset_ns: int) -> None:
         """Render and write, in pieces; what a cancelled call leaves over goes out first."""

@@ -22,6 +22,8 @@ STAGE_LOST_SAMPLES = "lost_samples"
 """No room in a CPU's perf buffer."""
 STAGE_OUTPUT = "output"
 """Refused by the kernel: no perf buffer on that CPU."""
+STAGE_RESTART = "restart"
+"""Delivered, and unread when its reader died: a BPF ring keeps that, perf buffers do not."""
 STAGE_DECODE = "decode"
 """Delivered, but not believed."""
 STAGE_MIXED = "mixed"
@@ -140,6 +142,25 @@ class _Cpu:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stream has been handed on: what a successor begins with."""
+
+    next_seq: PerCpu
+    """Every attempt below its CPU's number has been handed on, or told as lost."""
+    settled: tuple[PerCpu, ...]
+    """The failures that have been told, as ``KernelCounters.failures``."""
+    at_ns: int
+    """When that was so."""
+    watermark_ns: int
+    """Everything stamped at or before it has been handed on."""
+
+    @property
+    def handed_on(self) -> int:
+        """How many attempts were handed on."""
+        return sum(self.next_seq) - sum(map(sum, self.settled))
+
+
 class LossTracker:
     """Finds the gaps in the attempt numbers and turns explained ones into ``lost`` events.
 
@@ -157,6 +178,20 @@ class LossTracker:
         self._settled: tuple[PerCpu, ...] = ((0,) * cpus,) * len(causes)
         """The failures that have become ``lost`` events, as the counters have them."""
         self._decode_errors_settled = 0
+
+    def resume(self, progress: Progress) -> None:
+        """Begin where somebody else stopped, before the first event arrives."""
+        for number, cpu in enumerate(self._cpus):
+            cpu.next_seq = progress.next_seq[number]
+            cpu.settled = tuple(row[number] for row in progress.settled)
+        self._settled = progress.settled
+
+    def progress(self, held_seq: dict[int, int], at_ns: int, watermark_ns: int) -> Progress:
+        """How far it has come. ``held_seq``: the lowest number that is held back, by CPU."""
+        firsts = (cpu.first_awaited for cpu in self._cpus)
+        next_seq = tuple(min(held_seq.get(cpu, seq), seq) for cpu, seq in enumerate(firsts))
+        settled = tuple(zip(*(cpu.settled for cpu in self._cpus), strict=True))
+        return Progress(next_seq, settled, at_ns, watermark_ns)
 
     def arrive(self, events: list[Event]) -> None:
         """Note the attempt numbers of events, in the order in which they arrived."""
@@ -224,6 +259,15 @@ class LossTracker:
             stages.pop() if len(stages) == 1 else STAGE_MIXED,
             kinds.pop() if len(kinds) == 1 else None,
         )
+
+
+def unread(progress: Progress, now: KernelCounters, now_ns: int) -> list[Lost]:
+    """What was attempted since, where the buffers have gone with the process that read them."""
+    return [
+        Lost(now_ns, first, cpu, end - first, STAGE_RESTART, None, progress.at_ns)
+        for cpu, (first, end) in enumerate(zip(progress.next_seq, now.seq, strict=True))
+        if end > first
+    ]
 
 
 def _lost(gap: _Gap, cpu: int, stage: str, kind: int | None) -> Lost:

@@ -7,7 +7,7 @@ plain int on them, read when somebody asks.
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
@@ -18,7 +18,9 @@ from agentd.core.accounting import (
     Balance,
     KernelCounters,
     LossTracker,
+    Progress,
     causes,
+    unread,
 )
 from agentd.core.decode import Decoder, Span
 from agentd.core.event import Event, Lost, by_order
@@ -32,6 +34,7 @@ from agentd.core.wire import Wire
 Entry: TypeAlias = Applied | Lost | Inferred
 """What leaves the core: an event with its process, a loss at its place, or what it hid."""
 
+_boottime_ns = itemgetter(0)
 _kind = itemgetter(3)
 
 
@@ -88,6 +91,8 @@ class Pipeline:
         """Events that left, by kind; ``lost`` events are not among them."""
         self.inferred = [0] * kinds
         """Events that were concluded from /proc after a loss, by kind."""
+        self.lost_at_restart = 0
+        """Events that nobody had read when the process before us died, and their buffer with it."""
         self.lost_total = 0
         """Events that ``lost`` events have told of."""
         self.imbalance = 0
@@ -100,6 +105,8 @@ class Pipeline:
         self._scan: Scan | None = None
         self._holding = hold_until_seeded
         self._slack_ns = limits.slack_ns
+        self._drains: deque[int] = deque()
+        self._resumed: Progress | None = None
 
     @property
     def emitted_total(self) -> int:
@@ -114,12 +121,48 @@ class Pipeline:
             + self.tree.duplicate_exits_total
             + self.decoder.errors
             + self.reorderer.held
+            + (self._resumed.handed_on if self._resumed is not None else 0)
         )
 
     def waiting(self, counters: KernelCounters) -> bool:
         """Whether something is held or missing that only a further round can settle."""
         held = self.reorderer.held > 0 or bool(self._lost) or self._scan is not None
         return held or self.losses.unreported(counters)
+
+    def resume(self, progress: Progress) -> None:
+        """Go on where another process stopped, before the first round."""
+        self._resumed = progress
+        self.losses.resume(progress)
+        self.reorderer.resume(progress.watermark_ns)
+
+    def resume_without_buffer(self, progress: Progress, now: KernelCounters, now_ns: int) -> None:
+        """The same, where what the other had not read has gone with it: that is lost, and told.
+
+        ``now`` was read before the new buffers were there.
+        """
+        self._lost = unread(progress, now, now_ns)
+        failed = now.failures_total - sum(map(sum, progress.settled))
+        self.lost_at_restart = sum(lost.missing for lost in self._lost) - failed
+        self.resume(Progress(now.seq, now.failures, now_ns, progress.watermark_ns))
+
+    def progress(self, now_ns: int) -> Progress:
+        """How far the stream has been handed on."""
+        watermark_ns = self.reorderer.watermark_ns
+        return self.losses.progress(self.reorderer.held_seq(), now_ns, watermark_ns)
+
+    def finished_drains(self) -> int:
+        """How many drains, the oldest first, need not be seen again: all of theirs has left.
+
+        Each is told once. None while a loss waits for its place: it would be told to nobody.
+        """
+        if self._lost or (self._holding and self._resumed is not None):
+            return 0
+        finished = 0
+        done_ns = self.reorderer.watermark_ns
+        while self._drains and (self._holding or self._drains[0] <= done_ns):
+            self._drains.popleft()
+            finished += 1
+        return finished
 
     def seed(self, processes: Iterable[Process], begun_ns: int) -> None:
         """Begin with what a scan found that began then; what was held for it may leave."""
@@ -134,7 +177,8 @@ class Pipeline:
         The arguments stand as they were read: the clock, the kernel's counters, the drain, and
         the counters again.
         """
-        events = self.decoder.decode(delivery.data, delivery.spans)
+        events = self._new(self.decoder.decode(delivery.data, delivery.spans))
+        self._drains.append(max(map(_boottime_ns, events), default=0))
         self.losses.arrive(events)
         self._lost += self.losses.settle(before, now_ns, self.decoder.errors)
         safe_ns = self._watermark.advance(now_ns, before.seq, drained=delivery.drained)
@@ -146,6 +190,15 @@ class Pipeline:
         if delivery.drained:
             self.imbalance = self._balance.imbalance(before, self.accounted, after)
         return entries
+
+    def _new(self, events: list[Event]) -> list[Event]:
+        """What another process has not handed on already: it may have been killed before it could
+        give its room back.
+        """
+        if self._resumed is None:
+            return events
+        next_seq = self._resumed.next_seq
+        return [event for event in events if event.seq >= next_seq[event.cpu]]
 
     def offer(self, scan: Scan) -> None:
         """Compare a scan as soon as all events up to its end have been applied.
@@ -165,6 +218,7 @@ class Pipeline:
     def flush(self) -> list[Entry]:
         """Let everything go that is held, when nothing more will come."""
         released = self.reorderer.flush()
+        self._drains = deque([0] * len(self._drains))
         lost, self._lost = self._lost, []
         return self._apply(released, lost)
 

@@ -44,6 +44,17 @@ class Reorderer:
         """Events that wait for the watermark."""
         return len(self._held)
 
+    def resume(self, watermark_ns: int) -> None:
+        """Begin where another queue stopped: what is older comes too late."""
+        self.watermark_ns = self._last_out_ns = watermark_ns
+
+    def held_seq(self) -> dict[int, int]:
+        """The lowest attempt number that is held back, by CPU."""
+        lowest: dict[int, int] = {}
+        for event in self._held:
+            lowest[event.cpu] = min(event.seq, lowest.get(event.cpu, event.seq))
+        return lowest
+
     def push(self, events: list[Event], watermark_ns: int) -> list[Event]:
         """Take one round's events and give, in order, all that nothing can precede any more."""
         if events:

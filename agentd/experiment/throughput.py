@@ -102,7 +102,7 @@ def _consume(reader: Ringbuf | Perfbuf, seconds: float) -> tuple[int, float]:
     delivered, start = 0, time.monotonic()
     while (elapsed := time.monotonic() - start) < seconds:
         delivered += len(reader.drain(_DRAIN_BYTES).spans)
-        reader.commit()
+        reader.commit(1)
     return delivered, elapsed
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 import os
 import select
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -70,7 +71,8 @@ class CpuReader:
         """What the kernel itself said that it could not write (PERF_RECORD_LOST)."""
         self._memory = memory
         self._mask = len(memory.data) - 1
-        self._position = int(memory.positions[_DATA_TAIL_WORD])
+        self.position = int(memory.positions[_DATA_TAIL_WORD])
+        """Up to where it has been drained."""
 
     @property
     def head(self) -> int:
@@ -86,14 +88,14 @@ class CpuReader:
         """Whole records up to ``head`` and about the limit: their bytes, where the samples lie
         in them, and whether that was all.
         """
-        data = self._copy(self._position, min(head, self._position + limit_bytes))
+        data = self._copy(self.position, min(head, self.position + limit_bytes))
         spans, taken = self._samples(data)
-        self._position += taken
-        return data, spans, self._position == head
+        self.position += taken
+        return data, spans, self.position == head
 
-    def commit(self) -> None:
-        """Let the kernel reuse all that has been drained."""
-        self._memory.positions[_DATA_TAIL_WORD] = self._position
+    def commit(self, position: int) -> None:
+        """Let the kernel reuse what was drained up to there."""
+        self._memory.positions[_DATA_TAIL_WORD] = position
 
     def _copy(self, start: int, end: int) -> bytes:
         data, first, last = self._memory.data, start & self._mask, end & self._mask
@@ -110,7 +112,7 @@ class CpuReader:
             header = words[position >> 3]
             size = header >> _SIZE_SHIFT
             if size < _HEADER_BYTES:
-                raise RuntimeError(f"a perf record of {size} bytes at {self._position + position}")
+                raise RuntimeError(f"a perf record of {size} bytes at {self.position + position}")
             if position + size > len(data):
                 break
             kind = header & _TYPE_MASK
@@ -129,6 +131,7 @@ class PerfReader:
         self._cpus = [CpuReader(memory) for memory in memories]
         self._size_bytes = [len(memory.data) for memory in memories]
         self._barrier = Barrier()
+        self._ends: deque[list[int]] = deque()
 
     @property
     def size_bytes(self) -> int:
@@ -139,6 +142,11 @@ class PerfReader:
     def used_bytes(self) -> int:
         """How much of that is taken."""
         return sum(cpu.used_bytes for cpu in self._cpus)
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes that no drain has brought yet."""
+        return sum(cpu.head - cpu.position for cpu in self._cpus)
 
     @property
     def filled(self) -> float:
@@ -165,19 +173,26 @@ class PerfReader:
             pieces.append(data)
             base += len(data)
             drained = drained and complete
+        self._ends.append([cpu.position for cpu in self._cpus])
         return Delivery(b"".join(pieces), spans, drained)
 
-    def commit(self) -> None:
-        """Let the kernel reuse all that has been drained."""
+    def commit(self, drains: int) -> None:
+        """Let the kernel reuse what so many drains brought, the oldest first."""
+        if not drains:
+            return
         self._barrier.full()
-        for cpu in self._cpus:
-            cpu.commit()
+        for _ in range(drains):
+            positions = self._ends.popleft()
+        for cpu, position in zip(self._cpus, positions, strict=True):
+            cpu.commit(position)
 
 
 class Perfbuf(PerfReader):
     """The buffers behind the fds of perf events, and the map that gives them to the programs."""
 
     room_stage = STAGE_LOST_SAMPLES
+    survives_its_reader = False
+    """The kernel frees a buffer with its last mapping."""
     poll_seconds = 0.2
     """A buffer makes its fd readable when it has filled up some way, not with the first record."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections import deque
 from typing import Protocol
 
 from agentd.core.accounting import STAGE_RESERVE
@@ -67,6 +68,7 @@ class RingReader:
         self._words = memory.data.cast("I")
         self._size_bytes = len(memory.data)
         self._position = int(memory.consumer[0])
+        self._ends: deque[int] = deque()
         self._barrier = Barrier()
 
     @property
@@ -78,6 +80,11 @@ class RingReader:
     def used_bytes(self) -> int:
         """Bytes between the consumer and the producer position."""
         return int(self._memory.producer[0]) - int(self._memory.consumer[0])
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes that no drain has brought yet."""
+        return int(self._memory.producer[0]) - self._position
 
     @property
     def filled(self) -> float:
@@ -92,11 +99,13 @@ class RingReader:
         self._barrier.full()
         data = self._copy(start, position)
         self._position = position
+        self._ends.append(position)
         return Delivery(data, spans, drained=position >= end)
 
-    def commit(self) -> None:
-        """Let the kernel reuse all that has been drained."""
-        self._memory.consumer[0] = self._position
+    def commit(self, drains: int) -> None:
+        """Let the kernel reuse what so many drains brought, the oldest first."""
+        for _ in range(drains):
+            self._memory.consumer[0] = self._ends.popleft()
 
     def _committed(self, start: int, end: int) -> tuple[list[Span], int]:
         """Where the records lie, relative to ``start``, up to the first that is not submitted."""
@@ -132,6 +141,8 @@ class Ringbuf(RingReader):
     room_stage = STAGE_RESERVE
     lost_samples = 0
     """The kernel itself tells of none."""
+    survives_its_reader = True
+    """What nobody has read waits for the next reader."""
     poll_seconds = None
     """The first record after an empty ring makes the fd readable, always."""
 

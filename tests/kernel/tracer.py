@@ -46,7 +46,7 @@ class Tracer:
         before = self.counters()
         delivery = self.transport.drain(1 << 24)
         entries = self.pipeline.push(now_ns, before, delivery, self.counters())
-        self.transport.commit()
+        self.transport.commit(self.pipeline.finished_drains())
         return entries
 
     def collect(self) -> list[Entry]:

@@ -47,6 +47,7 @@ agentd_lost_events_total{kind=exit,stage=reserve}
 agentd_lost_events_total{kind=fork,stage=output}
 agentd_lost_events_total{kind=fork,stage=reserve}
 agentd_lost_events_total{kind=unknown,stage=decode}
+agentd_lost_events_total{kind=unknown,stage=restart}
 agentd_reconciliations_total
 agentd_reorder_capacity
 agentd_reorder_forced_total

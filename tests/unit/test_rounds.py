@@ -25,7 +25,7 @@ class FakeTransport:
         self.put_total = 0
         self.commits = 0
         self.size_bytes = 1000
-        self.used_bytes = 0
+        self.used_bytes = self.unread_bytes = 0
         self.filled = 0.0
         self.poll_seconds: float | None = None
 
@@ -55,9 +55,9 @@ class FakeTransport:
                 os.eventfd_read(self.fd)
         return delivery(list(some), drained=not self.queue)
 
-    def commit(self) -> None:
+    def commit(self, drains: int) -> None:
         """Counted."""
-        self.commits += 1
+        self.commits += drains
 
 
 class Harness:

@@ -36,17 +36,21 @@ LEAVES = {
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
     "rounds": {"rounds"},
-    "capture": set(),
+    "keeping": set(),
+    "capture": {"keeping"},
     "scanning": set(),
     "reconciler": {"scanning"},
     "liveness": set(),
     "outlets": {"capture", "recording"},
+    "reporting": {"capture", "reconciler", "rounds"},
     "daemon": {
         "capture",
         "daemon",
+        "keeping",
         "liveness",
         "outlets",
         "reconciler",
+        "reporting",
         "rounds",
         "scanning",
     },

@@ -92,7 +92,7 @@ def test_every_sample_once_in_the_order_of_its_cpu(
         assert delivery.drained
         assert _payloads(delivery) == [*put[0], *put[1], *put[2]]
         assert reader.used_bytes > 0 or not (delivery.spans or delivery.data)
-        reader.commit()
+        reader.commit(1)
         assert (reader.used_bytes, reader.filled) == (0, 0.0)
     assert reader.lost_samples == sum(buffer.lost_told for buffer in buffers)
 
@@ -111,7 +111,7 @@ def test_a_limit_leaves_whole_records_for_the_next_round(
         delivery = reader.drain(limit_bytes)
         got += _payloads(delivery)
         assert delivery.drained == (len(got) == len(payloads))
-        reader.commit()
+        reader.commit(1)
     assert got == [_padded(payload) for payload in payloads]
 
 
@@ -123,7 +123,7 @@ def test_what_comes_during_a_drain_waits_for_the_next() -> None:
     reader.drain(EVERYTHING)
     assert (buffer.positions[TAIL], reader.used_bytes, reader.size_bytes) == (0, 32, SIZE)
     buffer.put(b"y" * 20)
-    reader.commit()
+    reader.commit(1)
     assert (buffer.positions[TAIL], reader.used_bytes) == (32, 32)
     assert _payloads(reader.drain(EVERYTHING)) == [b"y" * 20]
 
@@ -134,7 +134,7 @@ def test_a_new_reader_goes_on_at_the_tail() -> None:
     first = PerfReader([buffer])
     buffer.put(b"1" * 12)
     first.drain(EVERYTHING)
-    first.commit()
+    first.commit(1)
     buffer.put(b"2" * 12)
     assert _payloads(PerfReader([buffer]).drain(EVERYTHING)) == [b"2" * 12]
 

@@ -67,11 +67,11 @@ def test_every_record_once_in_order(
             if ring.put(payload, flags) and not flags:
                 put.append(payload)
         got += _payloads(reader.drain(limit))
-        reader.commit()
+        reader.commit(1)
     while not (delivery := reader.drain(limit)).drained or delivery.spans:
         got += _payloads(delivery)
-        reader.commit()
-    reader.commit()
+        reader.commit(1)
+    reader.commit(1)
     assert got == put
     assert ring.consumer[0] == ring.producer[0]
 
@@ -100,7 +100,7 @@ def test_room_is_given_back_by_commit_only() -> None:
     ring.put(b"x" * 16)
     reader.drain(EVERYTHING)
     assert (ring.consumer[0], reader.used_bytes) == (0, 24)
-    reader.commit()
+    reader.commit(1)
     assert (ring.consumer[0], reader.used_bytes) == (24, 0)
 
 
@@ -110,7 +110,7 @@ def test_a_new_reader_goes_on_at_the_consumer_position() -> None:
     first = RingReader(ring)
     ring.put(b"one")
     first.drain(EVERYTHING)
-    first.commit()
+    first.commit(1)
     ring.put(b"two")
     assert _payloads(RingReader(ring).drain(EVERYTHING)) == [b"two"]
 
