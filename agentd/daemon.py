@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from agentd.outlets import make_recorder, make_sink
 from agentd.paths import bpf_dir
 from agentd.privileges import CAP_SYS_PTRACE
 from agentd.reconciler import Reconciler
+from agentd.reloading import Reloading
 from agentd.reporting import Reporting
 from agentd.rounds import Rounds
 from agentd.scanning import Scanner
@@ -48,6 +51,8 @@ class Options:
 
     duration_seconds: float | None
     record: Path | None
+    reload: Callable[[], Config] | None
+    """Reads the configuration again."""
 
 
 async def run(
@@ -121,6 +126,9 @@ class Daemon:
             self._capture, self._rounds, self._reconciler, self._canary, filtered=filtered
         )
         self._liveness = Liveness(service, self._canary, self._reporting.status, log)
+        self._reloading = options.reload and Reloading(
+            config, options.reload, self._rounds, self._pipeline, log
+        )
         self._log_attached(attached, config.filter.cgroup)
 
     def _make_rounds(self, config: Config) -> Rounds:
@@ -151,6 +159,8 @@ class Daemon:
             await self._liveness.begin()
             background = (self._reconciler.run(self._rounds.wake), self._names.run())
             tasks = [group.create_task(work) for work in (*background, self._liveness.run())]
+            if self._reloading is not None:
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
             await self._wait()
             self._service.stopping()
             for task in (rounds, *tasks):
@@ -179,6 +189,12 @@ class Daemon:
         gc.collect()
         gc.freeze()
         self._log.info("ready", processes=len(self._pipeline.tree.living))
+
+    def _reload(self) -> None:
+        self._service.reloading()
+        if self._reloading is not None:
+            self._reloading.reload()
+        self._service.ready(self._reporting.status())
 
     def _keep(self) -> None:
         """From now on a next process can go on where this one stops."""

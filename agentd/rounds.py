@@ -117,6 +117,10 @@ class Rounds:
                 behind = bool(delivery.spans) and not delivery.drained
                 more = bool(delivery.spans) or self._pipeline.waiting(self._read_counters())
 
+    def set_pace(self, pace: Pace, round_bytes: int) -> None:
+        """From the next round on."""
+        self._pace, self._round_bytes = pace, round_bytes
+
     def wake(self) -> None:
         """Do a round though the kernel has nothing new."""
         self._ready.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 _USEC = 1_000_000
@@ -42,6 +43,10 @@ class Service:
     def status(self, status: str) -> None:
         """A sentence about how it is going."""
         self._notify(f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """The configuration is being read again; ``ready`` says when that is done."""
+        self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def kept(self) -> dict[str, int]:
         """The file descriptors that a process before us had kept, by name."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd import __version__
-from agentd.cli import make_parser
+from agentd.arguments import make_parser
 from agentd.settings import Config
 from agentd.toml_text import inline
 

@@ -129,6 +129,10 @@ class Pipeline:
         held = self.reorderer.held > 0 or bool(self._lost) or self._scan is not None
         return held or self.losses.unreported(counters)
 
+    def set_order(self, capacity: int, slack_ns: int) -> None:
+        """Other bounds of the reordering, from the next round on."""
+        self.reorderer.capacity, self._slack_ns = capacity, slack_ns
+
     def resume(self, progress: Progress) -> None:
         """Go on where another process stopped, before the first round."""
         self._resumed = progress

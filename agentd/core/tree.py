@@ -187,6 +187,10 @@ class Tree:
             doubt = self.doubts.of(process, parent, parent_key)
         return _make(Applied, (event, process.image, parent and parent.image, False, doubt, None))
 
+    def redact_with(self, redact: Callable[[bytes], bytes]) -> None:
+        """Take other secrets out of arguments from now on."""
+        self._images = Images(redact)
+
     def watch_exits(self) -> None:
         """A scan begins: note who exits from now on, until it has been compared."""
         self._watched_exits = set()

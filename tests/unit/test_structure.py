@@ -42,6 +42,7 @@ ABOVE_EDGES = {
     "reconciler": {"scanning"},
     "liveness": set(),
     "outlets": {"capture", "recording"},
+    "reloading": {"rounds"},
     "reporting": {"capture", "reconciler", "rounds"},
     "daemon": {
         "capture",
@@ -50,6 +51,7 @@ ABOVE_EDGES = {
         "liveness",
         "outlets",
         "reconciler",
+        "reloading",
         "reporting",
         "rounds",
         "scanning",

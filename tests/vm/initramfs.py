@@ -25,7 +25,7 @@ for m in @MODULES@; do insmod /mods/$m.ko || echo "insmod $m failed"; done
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=524288,cache=loose host /mnt/ro
 mount -t tmpfs tmp /mnt/rw; mkdir -p /mnt/rw/u /mnt/rw/w
 mount -t overlay -o lowerdir=/mnt/ro,upperdir=/mnt/rw/u,workdir=/mnt/rw/w root /mnt/root
-script=$(sed -n 's/.*agentd_script=\\([^ ]*\\).*/\\1/p' /proc/cmdline)
+script=$(sed -n 's/.*agentd_script=\\([^ :]*\\):\\([^ ]*\\).*/\\1 \\2/p' /proc/cmdline)
 cd /mnt/root
 mkdir -p dev proc sys run tmp
 cat > etc/fstab </dev/null

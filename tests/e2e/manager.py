@@ -1,0 +1,119 @@
+"""A service manager in miniature: keeps file descriptors, and starts agentd with them again."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
+
+# puts the descriptors named in the arguments where sd_listen_fds(3) wants them
+_START = """
+import os, sys
+fds = [os.dup2(int(fd), 200 + i) for i, fd in enumerate(filter(None, sys.argv[1].split(",")))]
+for i, fd in enumerate(fds):
+    os.dup2(fd, 3 + i)
+    os.close(fd)
+os.environ["LISTEN_PID"] = os.environ["WATCHDOG_PID"] = str(os.getpid())
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class Manager:
+    """Starts one agentd after another."""
+
+    def __init__(self, folder: Path, options: list[str]) -> None:
+        self.folder = folder
+        self.options = options
+        self.kept: dict[str, int] = {}
+        self.told: list[str] = []
+        """Each state that it was told, a line each."""
+        self.outputs: list[Path] = []
+        self.process: subprocess.Popen[bytes] | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(folder / "notify.sock"))
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def start(self, **environment: str) -> None:
+        """A new process, with what was kept; returns when it says that it is ready."""
+        before = self.told.count("READY=1")
+        output = self.folder / f"run-{len(self.outputs)}.out"
+        self.outputs.append(output)
+        kept = dict(self.kept)
+        environment |= {"NOTIFY_SOCKET": str(self.folder / "notify.sock")}
+        if kept:
+            environment |= {"LISTEN_FDS": str(len(kept)), "LISTEN_FDNAMES": ":".join(kept)}
+        fds = ",".join(map(str, kept.values()))
+        command = [sys.executable, "-c", _START, fds, AGENTD, "run", *self.options]
+        with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
+                env=os.environ | environment, pass_fds=list(kept.values()),
+            )  # fmt: skip
+        self.wait_until_told("READY=1", before + 1)
+
+    def wait_until_told(self, state: str, times: int = 1) -> None:
+        """Wait for a state."""
+        assert self.process is not None
+        deadline = time.monotonic() + ENOUGH_SECONDS
+        while self.told.count(state) < times:
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, f"never told {state}"
+            time.sleep(0.01)
+
+    def end(self, number: int) -> int:
+        """Send a signal, and wait for the end."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(ENOUGH_SECONDS)
+
+    def log(self) -> str:
+        """What the last process wrote to standard error."""
+        return self.outputs[-1].with_suffix(".err").read_text()
+
+    def close(self) -> None:
+        """End what runs, and close what was kept, which detaches the programs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._listener.join()
+        self._socket.close()
+        for fd in self.kept.values():
+            os.close(fd)
+
+    def _listen(self) -> None:
+        size = socket.CMSG_SPACE(array.array("i").itemsize * 253)
+        while True:
+            message, ancillary, _, _ = self._socket.recvmsg(1 << 16, size)
+            if not message:
+                return
+            lines = message.decode().splitlines()
+            fds = array.array("i")
+            for _, _, data in ancillary:
+                fds.frombytes(data)
+            names = [line.removeprefix("FDNAME=") for line in lines if line.startswith("FDNAME=")]
+            if "FDSTORE=1" in lines:
+                self.kept[names[0]] = fds[0]
+            elif "FDSTOREREMOVE=1" in lines:
+                os.close(self.kept.pop(names[0]))
+            self.told += lines
+
+
+@contextlib.contextmanager
+def managing(folder: Path, *options: str) -> Iterator[Manager]:
+    """A manager; all that it started and kept is put away in the end."""
+    manager = Manager(folder, list(options))
+    try:
+        yield manager
+    finally:
+        manager.close()

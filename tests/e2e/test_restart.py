@@ -1,0 +1,150 @@
+"""A restart loses nothing: planned, killed, again and again, in the middle of a storm."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cgroup import Cgroup
+from tests.e2e.agent import ENOUGH_SECONDS
+from tests.e2e.manager import Manager, managing
+from tests.kernel.loadgen import built_loadgen, loadgen_command
+
+Line = dict[str, Any]
+
+
+def _options(cgroup: Cgroup, *settings: str) -> list[str]:
+    each = (f"filter.cgroup={cgroup.path}", "metrics.listen=", "control.socket=", *settings)
+    return ["--output", "json", *(word for setting in each for word in ("--set", setting))]
+
+
+def _lines(manager: Manager) -> list[Line]:
+    """All that was written, by all processes; what a kill cut off is none."""
+    written = [
+        line
+        for output in manager.outputs
+        for line in output.read_bytes().splitlines(keepends=True)
+        if line.endswith(b"\n")
+    ]
+    return [json.loads(line) for line in written]
+
+
+def _told(lines: list[Line]) -> dict[tuple[int, int], str]:
+    """What each attempt of each CPU became, told once or more often."""
+    found: dict[tuple[int, int], str] = {}
+    for line in lines:
+        inside = line["agentd"]
+        if "cpu" in inside:
+            for seq in range(inside["seq"], inside["seq"] + inside.get("lost", {}).get("count", 1)):
+                found[inside["cpu"], seq] = line["event"]["action"]
+    return found
+
+
+def _storm(cgroup: Cgroup, seconds: float) -> subprocess.Popen[str]:
+    load = ("--rate", "600", "--seconds", str(seconds))
+    command = loadgen_command(built_loadgen(), cgroup.folder, *load)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _truth(storm: subprocess.Popen[str]) -> Counter[str]:
+    """What the generator says that it did."""
+    report = json.loads(storm.communicate(timeout=ENOUGH_SECONDS)[0])
+    forks = report["forks"] + report["worker_forks"]
+    exits = report["exits"] + report["worker_forks"] + 1
+    return Counter(fork=forks, exec=report["execs"], exit=exits)
+
+
+def _settle(manager: Manager) -> None:
+    """Until nothing new is written."""
+    size = -1
+    while (now := manager.outputs[-1].stat().st_size) != size:
+        size = now
+        time.sleep(0.5)
+
+
+def _assert_whole(told: dict[tuple[int, int], str]) -> None:
+    """Each CPU's numbers are told without a gap."""
+    numbers = defaultdict(set)
+    for cpu, seq in told:
+        numbers[cpu].add(seq)
+    for found in numbers.values():
+        assert found == set(range(max(found) + 1))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_ten_restarts_in_a_storm(cgroup: Cgroup, tmp_path: Path, how: signal.Signals) -> None:
+    """The union of what ten processes wrote, one after another, holds every event."""
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        manager.start()
+        storm = _storm(cgroup, 12.0)
+        for _ in range(10):
+            time.sleep(0.3)
+            manager.end(how)
+            manager.start()
+        truth = _truth(storm)
+        _settle(manager)
+        assert manager.end(signal.SIGTERM) == 0
+        lines = _lines(manager)
+    told = _told(lines)
+    assert Counter(told.values()) == truth
+    _assert_whole(told)
+    assert '"imbalance": 0' in manager.log()
+    if how == signal.SIGTERM:
+        assert len(told) == len(lines)
+
+
+def test_perf_buffers_say_what_they_lost(cgroup: Cgroup, tmp_path: Path) -> None:
+    """What nobody had read goes with the process that read it, and is told, to the event."""
+    with managing(tmp_path, *_options(cgroup, "transport.kind=perfbuf")) as manager:
+        manager.start()
+        storm = _storm(cgroup, 6.0)
+        for _ in range(4):
+            time.sleep(0.5)
+            manager.end(signal.SIGKILL)
+            manager.start()
+        truth = _truth(storm)
+        _settle(manager)
+        assert manager.end(signal.SIGTERM) == 0
+        lines = _lines(manager)
+    told = _told(lines)
+    became = Counter(told.values())
+    assert became["lost"] > 0
+    assert became.total() == truth.total()
+    _assert_whole(told)
+    stages = {line["agentd"]["lost"]["stage"] for line in lines if "lost" in line["agentd"]}
+    assert stages <= {"restart", "lost_samples", "output", "mixed"}
+    assert "restart" in stages
+
+
+def test_other_programs_are_not_taken_over(cgroup: Cgroup, tmp_path: Path) -> None:
+    """With other settings what was kept is put away, and new programs are loaded and kept."""
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        manager.start()
+        before = dict(manager.kept)
+        manager.end(signal.SIGTERM)
+        manager.options += ["--set", "transport.ring_bytes=65536"]
+        manager.start()
+        assert manager.kept.keys() == before.keys()
+        assert '"buffer_bytes": 65536' in manager.log()
+        cgroup.run(["/bin/true"])
+        _settle(manager)
+        manager.end(signal.SIGTERM)
+    assert "exec" in manager.outputs[-1].read_text()
+
+
+def test_damaged_keepings(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Where not all is there, agentd begins anew."""
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        manager.start()
+        manager.end(signal.SIGKILL)
+        del manager.kept["link-1"]
+        manager.start()
+        assert "link-1" in manager.kept
+        manager.end(signal.SIGTERM)
