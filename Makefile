@@ -12,10 +12,11 @@ RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachet
 	python3-structlog python3-prometheus-client python3-hypercorn python3-tqdm \
 	python3-msgpack python3-systemd
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev curl prometheus python3-matplotlib stress-ng groff-base
+VM_PACKAGES := qemu-system-x86 busybox-static
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
 	python3-uvloop python3-cachetools
 
-.PHONY: run test check format bench fixtures deb clean
+.PHONY: run test check format bench fixtures deb test-systemd clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/agentd run $(ARGS)
@@ -40,12 +41,19 @@ bench: .venv/dev.stamp
 fixtures: .venv/dev.stamp
 	$(BIN)/python -m tests.fixtures.make
 
+test-systemd: .venv/dev.stamp
+	@packaging/install-packages $(DEB_PACKAGES) $(VM_PACKAGES)
+	@packaging/build-deb dist
+	$(BIN)/python -m tests.vm.run \
+		$$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9]\S*\).*/\1/p') \
+		tests/vm/systemd-guest $(CURDIR)/dist/agentd_*_all.deb
+
 deb:
 	@packaging/install-packages $(DEB_PACKAGES)
 	@packaging/build-deb dist
 
 clean:
-	rm -rf .venv bench/build dist
+	rm -rf .venv .vm bench/build dist
 
 .venv/run.stamp: pyproject.toml packaging/install-packages
 	@packaging/install-packages $(RUN_PACKAGES)

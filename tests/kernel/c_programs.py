@@ -196,3 +196,43 @@ int main(void)
 	return 0;
 }
 """
+
+PID_AGAIN = r"""
+// pid-again N: N children one after another, all with one pid, which it prints
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	long rounds = strtol(argv[argc - 1], NULL, 10);
+	pid_t again = fork();
+
+	if (again == 0)
+		_exit(0);
+	waitpid(again, NULL, 0);
+	for (long i = 1; i < rounds; i++) {
+		struct clone_args args = {
+			.exit_signal = SIGCHLD,
+			.set_tid = (uintptr_t)&again,
+			.set_tid_size = 1,
+		};
+		long child = syscall(SYS_clone3, &args, sizeof(args));
+
+		if (child < 0)
+			return errno;
+		if (child == 0)
+			_exit(0);
+		waitpid(child, NULL, 0);
+	}
+	printf("%d\n", again);
+	return 0;
+}
+"""

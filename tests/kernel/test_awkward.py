@@ -14,8 +14,10 @@ from agentd.core.ending import read_exit_code
 from agentd.core.event import Exec, Exit
 from agentd.core.place import PlaceReader
 from tests.cgroup import Cgroup
+from tests.kernel.c_programs import PID_AGAIN
 from tests.kernel.loadgen import built_loadgen, loadgen_command
 from tests.kernel.tracer import Tracer, applied, attached, events, of, shape
+from tests.programs import compile_c
 from tests.records import WIRE
 
 ARGS_TRUNCATED = WIRE.constant("AGENTD_ARGS_TRUNCATED")
@@ -157,3 +159,21 @@ def test_thousand_threads(cgroup: Cgroup, tracer: Tracer) -> None:
     cgroup.run([PYTHON, "-c", code])
     assert shape(events(tracer.collect())) == ["exec", "exit"]
     assert sum(tracer.counters().threads) - before >= 1000
+
+
+def test_one_pid_thousands_of_times(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None:
+    """Each owner of a pid is a process of its own, with its own fork and exit, and none is left."""
+    rounds = 3000
+    program = compile_c(tmp_path, "pid-again", PID_AGAIN)
+    done = cgroup.run([program, str(rounds)])
+    if done.returncode:
+        pytest.skip(f"needs clone3(2) with set_tid: {os.strerror(done.returncode)}")
+    tgid = int(done.stdout)
+    found = of(tracer.collect(), tgid)
+    assert shape(found) == ["fork", "exit"] * rounds
+    starts = [event.start_boottime_ns for event in found]
+    assert starts[::2] == starts[1::2] == sorted(set(starts))
+    assert len(set(starts)) == rounds
+    tree = tracer.pipeline.tree
+    assert tree.living.at(tgid) is None
+    assert tree.misses["exit_missed"] == tree.misses["fork_after_exit"] == 0
