@@ -27,6 +27,7 @@ from agentd.keeping import ABOUT, fingerprint, names_and_fds
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.kept import KeptPrograms
 from agentd.liveness import Liveness
+from agentd.loss_warnings import LossWarnings
 from agentd.names import HostNames
 from agentd.outlets import make_recorder, make_sink
 from agentd.paths import bpf_dir
@@ -119,6 +120,7 @@ class Daemon:
         self._keeps = () if config.scan.helper else (CAP_SYS_PTRACE,)
         self._scanner = Scanner(config.filter.cgroup if filtered else "", config.scan.helper, log)
         self._reconciler = Reconciler(self._pipeline, self._scanner, log, journal)
+        self._loss_warnings = LossWarnings(self._pipeline, log)
         self._canary = Canary(self._capture.exits_filtered)
         self._service = service
         self._rounds = self._make_rounds(config)
@@ -140,7 +142,7 @@ class Daemon:
             self._write,
             pace=Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3),
             round_bytes=transport.round_bytes,
-            after_round=self._reconciler.after_round,
+            after_round=self._after_round,
             journal=self._journal,
             keep=self._capture.ledger.write,
         )
@@ -263,6 +265,10 @@ class Daemon:
             cpus=attached.settings.cpus,
             cgroup=cgroup or None,
         )
+
+    def _after_round(self) -> None:
+        self._reconciler.after_round()
+        self._loss_warnings.after_round()
 
     async def _write(self, batch: Batch) -> None:
         if self._sink is not None:

@@ -1,4 +1,4 @@
-"""The daemon's own log, on standard error: for people on a terminal, JSON otherwise."""
+"""The daemon's own log: in the journal, for people on a terminal, or JSON on standard error."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from agentd.journal_log import entry, is_journal
+
 
 def configure_log(level: str, log_format: str) -> Any:
     """Set structlog up once and give the daemon's logger."""
+    journal = log_format == "journal" or (log_format == "auto" and is_journal(2))
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         if console
         else structlog.processors.JSONRenderer()
     )
+    if journal:
+        renderer = _journal_writer()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=not console),
+            *([] if journal else [structlog.processors.TimeStamper(fmt="iso", utc=not console)]),
             structlog.processors.format_exc_info,
             renderer,
         ],
@@ -31,6 +36,19 @@ def configure_log(level: str, log_format: str) -> Any:
         cache_logger_on_first_use=True,
     )
     return structlog.get_logger("agentd")
+
+
+def _journal_writer() -> Any:
+    """Sends each line to the journal itself, instead of to standard error."""
+    from systemd.journal import send  # noqa: PLC0415 (memory)
+
+    def write(logger: Any, method: str, event: dict[str, Any]) -> str:
+        fields = entry(event)
+        with contextlib.suppress(OSError):  # the daemon's work still goes on
+            send(fields.pop("MESSAGE"), **fields)
+        raise structlog.DropEvent
+
+    return write
 
 
 class _StandardError:

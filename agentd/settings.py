@@ -174,7 +174,10 @@ class Log:
         "info", "least severity that is logged", choices=("debug", "info", "warning", "error")
     )
     format: str = _key(
-        "auto", "console, json, or auto: console on a terminal", choices=("auto", "console", "json")
+        "auto",
+        "console, json, journal, or auto: the journal where standard error leads to it, console on"
+        " a terminal, else json",
+        choices=("auto", "console", "json", "journal"),
     )
 
 

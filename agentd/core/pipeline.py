@@ -95,6 +95,7 @@ class Pipeline:
         """Events that nobody had read when the process before us died, and their buffer with it."""
         self.lost_total = 0
         """Events that ``lost`` events have told of."""
+        self.lost_by_cpu: Counter[int] = Counter()
         self.imbalance = 0
         """Events that the account could not explain at the last round; 0 unless there is a bug."""
         self._balance = Balance()
@@ -231,7 +232,9 @@ class Pipeline:
         if not self._lost:
             return []
         reached = [lost for lost in self._lost if lost.boottime_ns <= watermark_ns]
-        self.lost_total += sum(lost.missing for lost in reached)
+        for lost in reached:
+            self.lost_total += lost.missing
+            self.lost_by_cpu[lost.cpu] += lost.missing
         self._lost = [lost for lost in self._lost if lost.boottime_ns > watermark_ns]
         return reached
 

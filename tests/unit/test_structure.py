@@ -30,8 +30,8 @@ THIRD_PARTY = {
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd", "asgi", "errors", "host", "observations", "paths", "printable", "rules", "settings",
-    "toml_text",
+    "agentd", "asgi", "errors", "host", "journal_log", "observations", "paths", "printable", "rules",
+    "settings", "toml_text",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {

@@ -1,0 +1,57 @@
+"""The daemon's own log in the journal, with fields to query by (systemd.journal-fields(7)).
+
+``journalctl -u agentd -o verbose`` shows them; what happens to agentd has a MESSAGE_ID, by which
+the catalog (``journalctl -x``) explains it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""syslog(3)"""
+
+MESSAGE_IDS = {
+    "attached": "5d1a6f0e3c7b4d39a2f81c0b6e94d701",
+    "ready": "5d1a6f0e3c7b4d39a2f81c0b6e94d702",
+    "events lost": "5d1a6f0e3c7b4d39a2f81c0b6e94d703",
+    "reconciling after a loss": "5d1a6f0e3c7b4d39a2f81c0b6e94d704",
+    "a canary did not come through": "5d1a6f0e3c7b4d39a2f81c0b6e94d705",
+    "no answer from the scan helper": "5d1a6f0e3c7b4d39a2f81c0b6e94d706",
+    "reloaded": "5d1a6f0e3c7b4d39a2f81c0b6e94d707",
+    "not reloaded": "5d1a6f0e3c7b4d39a2f81c0b6e94d708",
+    "needs a restart": "5d1a6f0e3c7b4d39a2f81c0b6e94d709",
+    "stopped": "5d1a6f0e3c7b4d39a2f81c0b6e94d70a",
+}
+"""They never change; the catalog (packaging/agentd.catalog) has one entry for each."""
+
+
+def is_journal(fd: int, stream: str | None = None) -> bool:
+    """Whether a file descriptor leads to the journal (JOURNAL_STREAM in systemd.exec(5))."""
+    stream = os.environ.get("JOURNAL_STREAM", "") if stream is None else stream
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return False
+    return stream == f"{status.st_dev}:{status.st_ino}"
+
+
+def entry(event: dict[str, Any]) -> dict[str, str]:
+    """A log line's fields as those of a journal entry."""
+    event = dict(event)
+    name, level = event.pop("event"), event.pop("level")
+    words = " ".join(f"{key}={_text(value)}" for key, value in event.items())
+    fields = {
+        "MESSAGE": f"{name}: {words}" if words else name,
+        "PRIORITY": str(PRIORITIES[level]),
+        "SYSLOG_IDENTIFIER": "agentd",
+    }
+    if name in MESSAGE_IDS:
+        fields["MESSAGE_ID"] = MESSAGE_IDS[name]
+    return fields | {f"AGENTD_{key.upper()}": _text(value) for key, value in event.items()}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,53 @@
+"""agentd.loss_warnings"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from agentd import loss_warnings
+from agentd.core.pipeline import Pipeline
+from agentd.loss_warnings import LossWarnings
+from tests.records import CPUS, WIRE, limits
+
+
+class FakeLog:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """A line."""
+        self.told.append({"event": event, **fields})
+
+
+def _lose(pipeline: Pipeline, cpu: int, count: int) -> None:
+    pipeline.lost_total += count
+    pipeline.lost_by_cpu[cpu] += count
+
+
+def test_losses_are_told_at_once_and_then_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first line comes with the first loss, the next when the time is over, with all of it."""
+    monkeypatch.setattr(loss_warnings, "EVERY_SECONDS", 0.05)
+    pipeline, log = Pipeline(WIRE, CPUS, limits(), 10_000_000), FakeLog()
+
+    async def main() -> None:
+        warnings = LossWarnings(pipeline, log)
+        warnings.after_round()
+        _lose(pipeline, 1, 3)
+        warnings.after_round()
+        for cpu in (1, 2, 2):
+            _lose(pipeline, cpu, 10)
+            warnings.after_round()
+        assert len(log.told) == 1
+        await asyncio.sleep(0.2)
+
+    asyncio.run(main())
+    assert [(line["count"], line["cpus"]) for line in log.told] == [
+        (3, {"1": 3}),
+        (30, {"1": 10, "2": 20}),
+    ]
+    assert {line["event"] for line in log.told} == {"events lost"}
