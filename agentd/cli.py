@@ -20,7 +20,6 @@ from agentd.errors import AgentdError, ConfigError
 from agentd.kernel.attach import Loader, LoaderError
 from agentd.kernel.kept import KeptPrograms
 from agentd.kernel.program import Settings
-from agentd.paths import bpf_dir
 from agentd.service import Service
 from agentd.settings import Config
 
@@ -61,9 +60,11 @@ def _run(arguments: argparse.Namespace) -> int:
         raise ConfigError("standard output is closed, and events go there", "--output none")
     vantage.check()
     service = Service()
-    programs = _programs(_settings(config), service)
+    fds = service.kept()
+    past_fd = fds.pop("past", None)
+    programs = _programs(_settings(config), fds, service)
     try:
-        return _run_daemon(config, programs, arguments, service)
+        return _run_daemon(config, programs, arguments, service, past_fd)
     finally:
         programs.close()
 
@@ -76,14 +77,12 @@ def _config(arguments: argparse.Namespace) -> Config:
     return load_config(arguments.config, assignments)
 
 
-def _programs(settings: Settings, service: Service) -> Loader | KeptPrograms:
+def _programs(settings: Settings, fds: dict[str, int], service: Service) -> Loader | KeptPrograms:
     """Those that a process before us left, or else the loader of new ones."""
-    fds = service.kept()
     if fds:
         from agentd import keeping  # noqa: PLC0415 (memory)
 
-        mark = keeping.fingerprint(settings, bpf_dir(), host.boot_id())
-        kept = keeping.take(fds, mark, settings)
+        kept = keeping.take(fds, settings)
         if kept is not None:
             return kept
         service.forget(fds)
@@ -95,6 +94,7 @@ def _run_daemon(
     programs: Loader | KeptPrograms,
     arguments: argparse.Namespace,
     service: Service,
+    past_fd: int | None,
 ) -> int:
     # imported only now, while the loader already compiles
     from agentd import daemon  # noqa: PLC0415
@@ -106,7 +106,7 @@ def _run_daemon(
         reload = functools.partial(_config, arguments)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            options = daemon.Options(arguments.duration, arguments.record, reload)
+            options = daemon.Options(arguments.duration, arguments.record, reload, past_fd)
             runner.run(daemon.run(config, programs, options, log, service))
     except LoaderError as error:
         log.debug("the loader said", text=error.log)

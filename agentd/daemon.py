@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -23,14 +22,13 @@ from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
 from agentd.core.redact import Redactor
-from agentd.keeping import ABOUT, fingerprint, names_and_fds
+from agentd.keeping import Keeper
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.kept import KeptPrograms
 from agentd.liveness import Liveness
 from agentd.loss_warnings import LossWarnings
 from agentd.names import HostNames
 from agentd.outlets import make_recorder, make_sink
-from agentd.paths import bpf_dir
 from agentd.privileges import CAP_SYS_PTRACE
 from agentd.reconciler import Reconciler
 from agentd.reloading import Reloading
@@ -54,6 +52,8 @@ class Options:
     record: Path | None
     reload: Callable[[], Config] | None
     """Reads the configuration again."""
+    past_fd: int | None
+    """The tree of the process before us."""
 
 
 async def run(
@@ -107,7 +107,7 @@ class Daemon:
         self._sink = make_sink(config, journal, self._names)
         self._seeded = False
         redactor = Redactor(config.redact.patterns)
-        self._attached, self._resumed = attached, progress_fd is not None
+        self._keeper = Keeper(service, attached, options.past_fd, resumed=progress_fd is not None)
         self._capture = Capture(
             attached,
             limits_of(config),
@@ -157,7 +157,7 @@ class Daemon:
             if asking is not None:
                 group.create_task(http.run(self._control_app(), asking, stop))
             await self._seed()
-            self._keep()
+            self._keeper.keep(self._capture.ledger)
             await self._liveness.begin()
             background = (self._reconciler.run(self._rounds.wake), self._names.run())
             tasks = [group.create_task(work) for work in (*background, self._liveness.run())]
@@ -187,25 +187,17 @@ class Daemon:
         await self._names.load()  # which begins a thread: privileges belong to threads
         self._journal(Seed(processes, begun_ns))
         self._pipeline.seed(processes, begun_ns)
+        remembered = self._keeper.remember(self._pipeline.tree)
         self._seeded = True
         gc.collect()
         gc.freeze()
-        self._log.info("ready", processes=len(self._pipeline.tree.living))
+        self._log.info("ready", processes=len(self._pipeline.tree.living), remembered=remembered)
 
     def _reload(self) -> None:
         self._service.reloading()
         if self._reloading is not None:
             self._reloading.reload()
         self._service.ready(self._reporting.status())
-
-    def _keep(self) -> None:
-        """From now on a next process can go on where this one stops."""
-        if not self._service.keeps or self._resumed:
-            return
-        mark = fingerprint(self._attached.settings, bpf_dir(), host.boot_id())
-        kept = names_and_fds(self._attached, mark, self._capture.ledger)
-        self._service.keep(kept)
-        os.close(dict(kept)[ABOUT])
 
     async def _wait(self) -> None:
         """Until it is time to stop."""
@@ -235,6 +227,7 @@ class Daemon:
         with contextlib.suppress(SinkClosedError, SinkFailedError, TimeoutError):
             async with asyncio.timeout(LAST_ROUND_SECONDS):
                 await self._rounds.finish()
+        self._keeper.leave(self._pipeline.tree)
         not_written = self._rounds.entries_total - self._sink.written if self._sink else 0
         self._log.info("stopped", **self._reporting.account(), not_written=not_written)
 

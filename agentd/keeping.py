@@ -14,24 +14,28 @@ import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from agentd import host
+from agentd.core import snapshot
 from agentd.core.accounting import Progress
+from agentd.core.tree import Tree
 from agentd.kernel.attach import Attached
 from agentd.kernel.handover import TRACEPOINTS, Handover
 from agentd.kernel.kept import KeptPrograms
 from agentd.kernel.program import Settings
+from agentd.paths import bpf_dir
+from agentd.service import Service
 
 _EVENTS, _COUNTERS, _LINK, _PERF = "events", "counters", "link", "perf"
-ABOUT, _PROGRESS = "about", "progress"
+_ABOUT, PAST, _PROGRESS = "about", "past", "progress"
 _FORMAT = "agentd-kept-1"
 
 
-def fingerprint(settings: Settings, bpf_dir: Path, boot_id: str) -> str:
+def fingerprint(settings: Settings) -> str:
     """What programs must have in common to be the same: their source, their settings, the boot."""
-    digest = hashlib.sha256(f"{_FORMAT} {boot_id} {json.dumps(asdict(settings))}".encode())
-    for path in sorted(bpf_dir.rglob("*.[ch]")):
+    digest = hashlib.sha256(f"{_FORMAT} {host.boot_id()} {json.dumps(asdict(settings))}".encode())
+    for path in sorted(bpf_dir().rglob("*.[ch]")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -86,8 +90,61 @@ class Ledger:
         os.close(self.fd)
 
 
-def names_and_fds(attached: Attached, mark: str, ledger: Ledger) -> list[tuple[str, int]]:
-    """What is to be kept of what was attached; the caller closes the one named ``about``."""
+class Keeper:
+    """Hands to the service manager what a next process needs, and takes what the last one left."""
+
+    def __init__(
+        self, service: Service, attached: Attached, past_fd: int | None, *, resumed: bool
+    ) -> None:
+        self._resumed = resumed
+        self._service = service
+        self._attached = attached
+        self._past_fd = past_fd
+
+    def keep(self, ledger: Ledger) -> None:
+        """From now on a next process can go on where this one stops."""
+        if self._resumed or not self._service.keeps:
+            return
+        kept = _names_and_fds(self._attached, fingerprint(self._attached.settings), ledger)
+        self._service.keep(kept)
+        os.close(dict(kept)[_ABOUT])
+
+    def remember(self, tree: Tree) -> int:
+        """Bring the last one's past back into a tree that has just been seeded; how many."""
+        if self._past_fd is None:
+            return 0
+        plain = _unpacked(self._past_fd)
+        self._service.forget([PAST])
+        return snapshot.restore(tree, plain)
+
+    def leave(self, tree: Tree) -> None:
+        """The tree, in shared memory."""
+        if not self._service.keeps:
+            return
+        import msgpack  # noqa: PLC0415 (memory)
+
+        fd = os.memfd_create("agentd-past")
+        with open(fd, "wb") as file:
+            file.write(msgpack.packb(snapshot.take(tree)))
+            file.flush()
+            self._service.keep([(PAST, fd)])
+
+
+def _unpacked(fd: int) -> Any:
+    """None if who wrote it was ended meanwhile."""
+    import msgpack  # noqa: PLC0415 (memory)
+
+    limits = dict.fromkeys(("max_buffer_size", "max_bin_len", "max_array_len"), 1 << 30)
+    with open(fd, "rb") as file:
+        file.seek(0)
+        try:
+            return next(msgpack.Unpacker(file, use_list=False, **limits), None)
+        except (ValueError, msgpack.UnpackException):
+            return None
+
+
+def _names_and_fds(attached: Attached, mark: str, ledger: Ledger) -> list[tuple[str, int]]:
+    """What is to be kept; the one named ``about`` is made for it."""
     handover = attached.handover
     about = {
         "fingerprint": mark,
@@ -101,19 +158,19 @@ def names_and_fds(attached: Attached, mark: str, ledger: Ledger) -> list[tuple[s
     links = [(f"{_LINK}-{index}", fd) for index, fd in enumerate(handover.link_fds)]
     perf = [(f"{_PERF}-{index}", fd) for index, fd in enumerate(handover.perf_fds)]
     maps = [(_EVENTS, handover.events_fd), (_COUNTERS, handover.counters_fd)]
-    return [(ABOUT, about_fd), (_PROGRESS, ledger.fd), *maps, *links, *perf]
+    return [(_ABOUT, about_fd), (_PROGRESS, ledger.fd), *maps, *links, *perf]
 
 
-def take(fds: Mapping[str, int], mark: str, settings: Settings) -> KeptPrograms | None:
+def take(fds: Mapping[str, int], settings: Settings) -> KeptPrograms | None:
     """What was kept, by name, if all of it is there and of these programs; all closed if not."""
     about = _about(fds)
     links = _numbered(fds, _LINK)
     whole = {_EVENTS, _COUNTERS, _PROGRESS} <= fds.keys() and len(links) == len(TRACEPOINTS)
-    if about.pop("fingerprint", None) != mark or not whole:
+    if about.pop("fingerprint", None) != fingerprint(settings) or not whole:
         for fd in fds.values():
             os.close(fd)
         return None
-    os.close(fds[ABOUT])
+    os.close(fds[_ABOUT])
     handover = Handover(
         fds[_EVENTS], fds[_COUNTERS], tuple(links), tuple(_numbered(fds, _PERF)), **about
     )
@@ -128,7 +185,7 @@ def _numbered(fds: Mapping[str, int], name: str) -> list[int]:
 
 
 def _about(fds: Mapping[str, int]) -> dict[str, Any]:
-    fd = fds.get(ABOUT)
+    fd = fds.get(_ABOUT)
     if fd is None:
         return {}
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import ENOUGH_SECONDS
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
 from tests.e2e.manager import Manager, managing
 from tests.kernel.loadgen import built_loadgen, loadgen_command
 
@@ -137,6 +137,27 @@ def test_other_programs_are_not_taken_over(cgroup: Cgroup, tmp_path: Path) -> No
         _settle(manager)
         manager.end(signal.SIGTERM)
     assert "exec" in manager.outputs[-1].read_text()
+
+
+def test_a_planned_restart_forgets_nobody(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Who exited before it can be asked for after it, and a child knows who made it."""
+    options = _options(cgroup, f"control.socket={tmp_path}/agentd.sock")
+    with managing(tmp_path, *options) as manager:
+        manager.start()
+        script = "sh -c '(exec sleep 1000) >/dev/null 2>&1 & exit 7' maker; :"
+        cgroup.run(["/bin/sh", "-c", script])
+        (orphan,) = cgroup.processes()
+        _settle(manager)
+        manager.end(signal.SIGTERM)
+        manager.start()
+        assert "past" not in manager.kept
+        asking = [AGENTD, "explain", "--socket", f"{tmp_path}/agentd.sock", "--json", str(orphan)]
+        answer = json.loads(subprocess.run(asking, capture_output=True, check=True).stdout)
+        assert answer["process"]["start_exact"] is True
+        maker = answer["ancestors"][0]
+        assert (maker["relation"], maker["exit_code"]) == ("creator", 7)
+        assert maker["args"][-1] == "maker"
+        manager.end(signal.SIGTERM)
 
 
 def test_damaged_keepings(cgroup: Cgroup, tmp_path: Path) -> None:

@@ -24,14 +24,14 @@ THIRD_PARTY = {
     "structlog": {"log.py"},
     "prometheus_client": {"metrics.py"},
     "hypercorn": {"http.py"},
-    "msgpack": {"recording.py", "scanning.py"},
+    "msgpack": {"keeping.py", "recording.py", "scanning.py"},
     "systemd": {"log.py", "service.py"},
     "tqdm": {"experiment/command.py"},
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd", "asgi", "errors", "host", "journal_log", "observations", "paths", "printable", "rules",
-    "settings", "toml_text",
+    "agentd", "asgi", "errors", "host", "journal_log", "observations", "paths", "printable",
+    "rules", "settings", "toml_text",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {

@@ -1,0 +1,95 @@
+"""A tree as plain values and back: so that a planned restart forgets nobody.
+
+What lives is found by /proc as well, but only to a clock tick, and without its creator and what
+it ran before; who has exited is found nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentd.core.images import Images
+from agentd.core.process import Entry, Image, Key, Process, Ran
+from agentd.core.tree import Tree
+
+FORMAT = "agentd-tree-1"
+_PLAIN = (
+    "key", "parent", "executed", "coarse", "inside", "image_ns", "verified_ns", "gap",
+    "process_group", "session", "exit_code", "exited_ns",
+)  # fmt: skip
+"""Members that are plain values."""
+
+
+def take(tree: Tree) -> list[Any]:
+    """Everybody in the tree: the departed, oldest exit first, then the living."""
+    departed = sorted(tree.departed.values(), key=_by_exit)
+    return [FORMAT, [_plain(process) for process in (*departed, *tree.living.values())]]
+
+
+def restore(tree: Tree, snapshot: Any) -> int:
+    """Put everybody back into a tree that has just been seeded; how many there were.
+
+    Nothing of a snapshot in another format.
+    """
+    if not snapshot or snapshot[0] != FORMAT:
+        return 0
+    images = Images(bytes)  # they are without their secrets already
+    known: dict[Key, Process] = {}
+    for plain in snapshot[1]:
+        process = _process(plain, images)
+        found = None if process.exited_ns else tree.living.find(process.key)
+        known[process.key] = process if found is None else _refined(found, process)
+    for plain in snapshot[1]:
+        _link(known[tuple(plain[0][0])], plain, known)
+    for process in known.values():
+        if process.exited_ns:
+            tree.departed.remember(process, process.exited_ns)
+        elif tree.living.at(process.key[0]) is None:
+            tree.living.insert(process)  # its exit is still to be read
+    return len(known)
+
+
+def _plain(process: Process) -> list[Any]:
+    past, ran = [], process.past
+    while ran is not None:
+        past.append([ran.image, ran.since_ns])
+        ran = ran.before
+    entry = process.entry and [process.entry.leader.key, process.entry.kind]
+    creator = process.creator and process.creator.key
+    return [[getattr(process, name) for name in _PLAIN], process.image, past, creator, entry]
+
+
+def _process(plain: Any, images: Images) -> Process:
+    values, image, past, _, _ = plain
+    process = Process((0, 0), (0, 0), images.shared(Image(*image)), executed=True)
+    for name, value in zip(_PLAIN, values, strict=True):
+        setattr(process, name, value)
+    (tgid, start_ns), (parent, parent_ns) = process.key, process.parent
+    process.key, process.parent = (tgid, start_ns), (parent, parent_ns)
+    for before, since_ns in reversed(past):
+        process.past = Ran(images.shared(Image(*before)), since_ns, process.past)
+    return process
+
+
+def _refined(found: Process, known: Process) -> Process:
+    """What /proc shows, with what only the events had told; which image it runs, /proc knows."""
+    if found.image.executable == known.image.executable:
+        found.image, found.image_ns = known.image, known.image_ns
+    found.executed, found.past, found.gap = known.executed, known.past, known.gap
+    return found
+
+
+def _link(process: Process, plain: Any, known: dict[Key, Process]) -> None:
+    """To its creator, and to who let it in."""
+    _, _, _, creator, entry = plain
+    above = known.get(tuple(creator)) if creator else None
+    if above is not None and process.creator is None:
+        process.creator = above
+        above.children += 1
+    leader = known.get(tuple(entry[0])) if entry else None
+    if leader is not None:
+        process.entry = Entry(leader, entry[1])
+
+
+def _by_exit(process: Process) -> int:
+    return process.exited_ns
