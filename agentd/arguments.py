@@ -95,7 +95,7 @@ def _add_scan(commands: argparse._SubParsersAction[_Parser]) -> None:
         "scan",
         help="look at /proc for a daemon without privilege",
         description="Answer the one request on standard input; a service manager starts it for"
-        " each connection to the socket that scan.helper names.",
+        " each connection to the socket that scan.socket names.",
     )
     scan.set_defaults(command="scan")
 

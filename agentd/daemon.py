@@ -117,8 +117,8 @@ class Daemon:
         )
         self._pipeline = self._capture.pipeline
         filtered = is_filtered(config)
-        self._keeps = () if config.scan.helper else (CAP_SYS_PTRACE,)
-        self._scanner = Scanner(config.filter.cgroup if filtered else "", config.scan.helper, log)
+        self._keeps = () if config.scan.socket else (CAP_SYS_PTRACE,)
+        self._scanner = Scanner(config.filter.cgroup if filtered else "", config.scan.socket, log)
         self._reconciler = Reconciler(self._pipeline, self._scanner, log, journal)
         self._loss_warnings = LossWarnings(self._pipeline, log)
         self._canary = Canary(self._capture.exits_filtered)

@@ -19,7 +19,7 @@ MESSAGE_IDS = {
     "events lost": "5d1a6f0e3c7b4d39a2f81c0b6e94d703",
     "reconciling after a loss": "5d1a6f0e3c7b4d39a2f81c0b6e94d704",
     "a canary did not come through": "5d1a6f0e3c7b4d39a2f81c0b6e94d705",
-    "no answer from the scan helper": "5d1a6f0e3c7b4d39a2f81c0b6e94d706",
+    "no answer from the scan socket": "5d1a6f0e3c7b4d39a2f81c0b6e94d706",
     "reloaded": "5d1a6f0e3c7b4d39a2f81c0b6e94d707",
     "not reloaded": "5d1a6f0e3c7b4d39a2f81c0b6e94d708",
     "needs a restart": "5d1a6f0e3c7b4d39a2f81c0b6e94d709",

@@ -35,23 +35,23 @@ class Scanned:
 
 
 class Scanner:
-    """Scans by itself, or has the helper behind ``helper`` (a socket's path) do it."""
+    """Scans by itself, or has the helper behind a socket do it."""
 
-    def __init__(self, cgroup: str, helper: str, log: Any) -> None:
+    def __init__(self, cgroup: str, socket: str, log: Any) -> None:
         self._cgroup = cgroup
-        self._helper = helper
+        self._socket = socket
         self._log = log
 
     async def scan(self) -> Scanned:
         """All processes that live. Without its helper it sees less, and says so in the log."""
-        if self._helper:
+        if self._socket:
             try:
                 async with asyncio.timeout(_HELPER_SECONDS):
-                    return await _ask(self._helper, self._cgroup)
+                    return await _ask(self._socket, self._cgroup)
             except (OSError, ValueError, TimeoutError) as error:
                 self._log.warning(
-                    "no answer from the scan helper",
-                    socket=self._helper,
+                    "no answer from the scan socket",
+                    socket=self._socket,
                     error=str(error) or type(error).__name__,
                     consequence="files that other users' processes run are not verified",
                 )

@@ -117,7 +117,7 @@ class Tree:
 class Scan:
     """Looks at /proc: at the start, and after losses."""
 
-    helper: str = _key(
+    socket: str = _key(
         "",
         "socket behind which `agentd scan` sees what other users' processes run; without one"
         " agentd keeps CAP_SYS_PTRACE to see it itself",

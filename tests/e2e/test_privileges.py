@@ -72,7 +72,7 @@ def test_nothing_is_left_with_a_helper(cgroup: Cgroup, tmp_path: Path) -> None:
     """With no privilege at all, what a loss hid of other users' processes is still found."""
     tmp_path.chmod(0o755)
     path = tmp_path / "scan.sock"
-    options = ["--output", "json", "--set", f"scan.helper={path}"]
+    options = ["--output", "json", "--set", f"scan.socket={path}"]
     options += ["--set", "transport.ring_bytes=4096"]
     with _helper(path) as codes, running(tmp_path, cgroup.path, *options) as agent:
         for sets in _sets(agent):
@@ -98,11 +98,11 @@ def test_nothing_is_left_with_a_helper(cgroup: Cgroup, tmp_path: Path) -> None:
 def test_a_helper_that_does_not_answer(cgroup: Cgroup, tmp_path: Path) -> None:
     """It is told in the log with what it means, and agentd sees what it can see."""
     path = tmp_path / "none.sock"
-    with running(tmp_path, cgroup.path, "--set", f"scan.helper={path}") as agent:
+    with running(tmp_path, cgroup.path, "--set", f"scan.socket={path}") as agent:
         cgroup.run(["/bin/true"])
         agent.wait_for_events(2)
         agent.stop()
-        assert "no answer from the scan helper" in agent.log()
+        assert "no answer from the scan socket" in agent.log()
         assert str(path) in agent.log()
 
 
