@@ -7,13 +7,12 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, free_port, running
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, free_port, running
 from tests.kernel.loadgen import loadgen_command
 from tests.requirements import need_bpf, need_program
 
@@ -196,14 +195,13 @@ def test_a_reader_that_leaves_ends_it_quietly(cgroup: Cgroup) -> None:
         assert b"Traceback" not in process.stderr.read()
 
 
-def test_a_reader_that_does_not_read(cgroup: Cgroup) -> None:
+def test_a_reader_that_does_not_read(cgroup: Cgroup, tmp_path: Path) -> None:
     """While standard output is stuck health answers, and SIGTERM still ends it."""
     port = free_port()
     command = [AGENTD, "run", "--output", "json", "--set", f"filter.cgroup={cgroup.path}"]
     command += ["--set", f"metrics.listen=127.0.0.1:{port}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        _wait_for_port(port)
-        time.sleep(0.5)
+        Agent(process, port, tmp_path).wait_until_ready()
         cgroup.run(["/bin/bash", "-c", "for i in {1..300}; do (:); done"])
         with socket.create_connection(("127.0.0.1", port), ENOUGH_SECONDS) as sock:
             sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -213,17 +211,6 @@ def test_a_reader_that_does_not_read(cgroup: Cgroup) -> None:
         assert process.stderr is not None
         account = json.loads(process.stderr.read().splitlines()[-1])
     assert account["not_written"] > 0
-
-
-def _wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + ENOUGH_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
 
 
 def test_full_disk_is_an_error(cgroup: Cgroup) -> None:
