@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
 Asgi = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 
@@ -38,9 +39,11 @@ async def text(send: Send, status: int, body: str) -> None:
     await respond(send, status, "text/plain; charset=utf-8", body.encode())
 
 
-async def respond(send: Send, status: int, content_type: str, body: bytes) -> None:
+async def respond(
+    send: Send, status: int, content_type: str, body: bytes, more: Sequence[Header] = ()
+) -> None:
     """Answer with a whole body."""
-    headers = [(b"content-type", content_type.encode())]
+    headers = [(b"content-type", content_type.encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -9,6 +9,7 @@ from agentd import host
 from agentd.core.accounting import causes
 from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.tree import TreeLimits
+from agentd.core.untold import untold_by
 from agentd.core.wire import Wire, parse_wire
 from agentd.keeping import Ledger
 from agentd.kernel.attach import Attached
@@ -89,6 +90,8 @@ class Capture:
             hold_until_seeded=hold_until_seeded,
             filtered=settings.cgroup is not None,
         )
+        self.untold = untold_by(progress) if progress is not None else []
+        """What another process had dropped, and died before it could tell."""
         if progress is not None and self.transport.survives_its_reader:
             self.pipeline.resume(progress)
         elif progress is not None:

@@ -22,6 +22,7 @@ from agentd.kernel.kept import KeptPrograms
 from agentd.kernel.program import Settings
 from agentd.service import Service
 from agentd.settings import Config
+from agentd.web.web_config import web_config_of
 
 
 def main() -> None:
@@ -49,7 +50,8 @@ def _fill_standard_fds() -> None:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
-    load_config(arguments.file)
+    config = load_config(arguments.file)
+    web_config_of(config.metrics)
     print(f"{arguments.file}: good")
     return os.EX_OK
 

@@ -12,23 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agentd import asgi, host, http, metrics, privileges
+from agentd import asgi, host, privileges
 from agentd.canary import Canary
 from agentd.capture import Capture, is_filtered, limits_of
+from agentd.control import server as control_server
 from agentd.control.api import make_app as make_control_app
 from agentd.control.listening import listening
-from agentd.core.batch import Batch
 from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
 from agentd.core.redact import Redactor
+from agentd.errors import AgentdError
 from agentd.keeping import Keeper
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.kept import KeptPrograms
 from agentd.liveness import Liveness
 from agentd.loss_warnings import LossWarnings
+from agentd.metrics import exporter
 from agentd.names import HostNames
-from agentd.outlets import make_recorder, make_sink
+from agentd.outlets import Outlets, make_recorder
 from agentd.privileges import CAP_SYS_PTRACE
 from agentd.reconciler import Reconciler
 from agentd.reloading import Reloading
@@ -37,8 +39,10 @@ from agentd.rounds import Rounds
 from agentd.scanning import Scanner
 from agentd.service import Service
 from agentd.settings import Config
-from agentd.sinks.stdout import SinkClosedError, SinkFailedError
+from agentd.sinks.channel import SinkClosedError
 from agentd.stopping import stop_on_signals, unless
+from agentd.suppression import Suppression, journal_unit
+from agentd.web import server as web_server
 
 LAST_ROUND_SECONDS = 1.0
 """How long a sink that does not take anything may delay the end."""
@@ -61,9 +65,9 @@ async def run(
 ) -> None:
     """Run until a signal, the duration's end, or the end of standard output's reader."""
     with contextlib.ExitStack() as sockets:
-        web = asking = None
-        if config.metrics.listen:
-            web = sockets.enter_context(http.bind(config.metrics.listen))
+        web, asking = web_server.door(config.metrics), None
+        if web is not None:
+            sockets.enter_context(web.sock)
         if config.control.socket:
             asking = sockets.enter_context(listening(config.control.socket))
         stopping = stop_on_signals()
@@ -99,12 +103,10 @@ class Daemon:
         self._failure: Exception | None = None
         self._log = log
         self._duration_seconds = options.duration_seconds
-        if attached.log:
-            log.debug("the loader said", text=attached.log)
         self._recorder = make_recorder(config, attached, options.record) if options.record else None
         journal = self._journal = self._recorder.step if self._recorder else no_journal
         self._names = HostNames(journal)
-        self._sink = make_sink(config, journal, self._names)
+        self._sinks = Outlets(config, journal, self._names, self._sink_ended).fanout()
         self._seeded = False
         redactor = Redactor(config.redact.patterns)
         self._keeper = Keeper(service, attached, options.past_fd, resumed=progress_fd is not None)
@@ -122,11 +124,11 @@ class Daemon:
         self._reconciler = Reconciler(self._pipeline, self._scanner, log, journal)
         self._loss_warnings = LossWarnings(self._pipeline, log)
         self._canary = Canary(self._capture.exits_filtered)
+        self._suppression = Suppression(journal_unit(config), log)
         self._service = service
         self._rounds = self._make_rounds(config)
-        self._reporting = Reporting(
-            self._capture, self._rounds, self._reconciler, self._canary, filtered=filtered
-        )
+        self._reporting = self._make_reporting(filtered=filtered)
+        self._rounds.hand_on(self._capture.untold, host.wall_offset_ns())
         self._liveness = Liveness(service, self._canary, self._reporting.status, log)
         self._reloading = options.reload and Reloading(
             config, options.reload, self._rounds, self._pipeline, log
@@ -139,28 +141,45 @@ class Daemon:
             self._capture.transport,
             self._capture.counters.read,
             self._pipeline,
-            self._write,
+            self._sinks,
             pace=Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3),
             round_bytes=transport.round_bytes,
             after_round=self._after_round,
+            handed_on=self._canary.written,
             journal=self._journal,
             keep=self._capture.ledger.write,
         )
 
-    async def run(self, web: socket.socket | None, asking: socket.socket | None) -> None:
+    def _make_reporting(self, *, filtered: bool) -> Reporting:
+        return Reporting(
+            self._capture,
+            self._rounds,
+            reconciler=self._reconciler,
+            canary=self._canary,
+            sinks=self._sinks,
+            suppression=self._suppression,
+            filtered=filtered,
+        )
+
+    async def run(self, web: web_server.Door | None, asking: socket.socket | None) -> None:
         """Work, until it is time to stop; then finish. Raises what ended it early."""
         stop = self._stopping.wait
         async with asyncio.TaskGroup() as group:
-            rounds = group.create_task(self._run_rounds())
+            rounds = group.create_task(self._rounds.run())
             if web is not None:
-                group.create_task(http.run(self._http_app(), web, stop))
+                group.create_task(web_server.run(self._http_app(), web, stop))
             if asking is not None:
-                group.create_task(http.run(self._control_app(), asking, stop))
+                group.create_task(control_server.run(self._control_app(), asking, stop, self._fail))
             await self._seed()
             self._keeper.keep(self._capture.ledger)
             await self._liveness.begin()
-            background = (self._reconciler.run(self._rounds.wake), self._names.run())
-            tasks = [group.create_task(work) for work in (*background, self._liveness.run())]
+            background = (
+                self._reconciler.run(self._rounds.wake),
+                self._names.run(),
+                self._suppression.run(),
+                self._liveness.run(),
+            )
+            tasks = [group.create_task(work) for work in background]
             if self._reloading is not None:
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
             await self._wait()
@@ -174,8 +193,7 @@ class Daemon:
     def close(self) -> None:
         """Let go of everything."""
         self._capture.close()
-        if self._sink is not None:
-            self._sink.close()
+        self._sinks.close()
         if self._recorder is not None:
             self._recorder.close()
 
@@ -208,33 +226,28 @@ class Daemon:
                 await self._stopping.wait()
         self._stopping.set()
 
-    async def _run_rounds(self) -> None:
-        """Rounds until cancelled, or until nobody reads what goes out."""
-        try:
-            if self._sink is not None:
-                await self._sink.flush()  # the heading, before the first event comes
-            await self._rounds.run()
-        except SinkClosedError as error:
+    def _sink_ended(self, error: AgentdError) -> None:
+        """Nobody reads what goes out, or it cannot be written."""
+        if isinstance(error, SinkClosedError):
             self._log.info("stopping", reason=error.message)
             self._stopping.set()
-        except SinkFailedError as error:
+        else:
             self._fail(error)
 
     async def _finish(self) -> None:
         """Detach, take what is left, and say what became of everything."""
         if not self._service.keeps:
             self._capture.detach()
-        with contextlib.suppress(SinkClosedError, SinkFailedError, TimeoutError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_ROUND_SECONDS):
                 await self._rounds.finish()
         self._keeper.leave(self._pipeline.tree)
-        not_written = self._rounds.entries_total - self._sink.written if self._sink else 0
-        self._log.info("stopped", **self._reporting.account(), not_written=not_written)
+        self._log.info("stopped", **self._reporting.account())
 
     def _http_app(self) -> asgi.Asgi:
         """Metrics and health of this daemon."""
-        return http.make_app(
-            metrics.make_app(self._reporting.snapshot),
+        return web_server.make_app(
+            exporter.make_app(self._reporting.snapshot),
             self._reporting.health,
             self._readyz,
             self._fail,
@@ -247,6 +260,8 @@ class Daemon:
         )
 
     def _log_attached(self, attached: Attached, cgroup: str) -> None:
+        if attached.log:
+            self._log.debug("the loader said", text=attached.log)
         handover = attached.handover
         self._log.info(
             "attached",
@@ -263,13 +278,10 @@ class Daemon:
         self._reconciler.after_round()
         self._loss_warnings.after_round()
 
-    async def _write(self, batch: Batch) -> None:
-        if self._sink is not None:
-            await self._sink.write(batch)
-        self._canary.written(batch)
-
-    def _readyz(self) -> http.Health:
-        return http.Health(self._seeded, "attached and seeded" if self._seeded else "starting")
+    def _readyz(self) -> web_server.Health:
+        return web_server.Health(
+            self._seeded, "attached and seeded" if self._seeded else "starting"
+        )
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback that raised is a bug of ours; a connection that broke is not."""

@@ -29,7 +29,8 @@ from agentd.service import Service
 
 _EVENTS, _COUNTERS, _LINK, _PERF = "events", "counters", "link", "perf"
 _ABOUT, PAST, _PROGRESS = "about", "past", "progress"
-_FORMAT = "agentd-kept-1"
+_FORMAT = "agentd-kept-2"
+_UNTOLD_ROWS = 2
 
 
 def fingerprint(settings: Settings) -> str:
@@ -50,7 +51,8 @@ class Ledger:
     def __init__(self, fd: int, cpus: int, causes: int) -> None:
         self.fd = fd
         self._cpus = cpus
-        self._words_each = 2 + cpus * (1 + causes)
+        self._words_each = 2 + cpus * (1 + causes + _UNTOLD_ROWS)
+        self._no_untold = ((0,) * cpus,) * _UNTOLD_ROWS
         size_bytes = 8 * (1 + 2 * self._words_each)
         if os.fstat(fd).st_size < size_bytes:
             os.ftruncate(fd, size_bytes)
@@ -66,7 +68,7 @@ class Ledger:
         """Replace what stands there."""
         turn = self._words[0] + 1
         values = [progress.at_ns, progress.watermark_ns, *progress.next_seq]
-        for row in progress.settled:
+        for row in progress.settled + (progress.untold or self._no_untold):
             values += row
         start = 1 + turn % 2 * self._words_each
         for index, value in enumerate(values, start):
@@ -81,7 +83,8 @@ class Ledger:
         start = 1 + turn % 2 * self._words_each
         at_ns, watermark_ns, *values = self._words[start : start + self._words_each].tolist()
         rows = [tuple(values[i : i + self._cpus]) for i in range(0, len(values), self._cpus)]
-        return Progress(rows[0], tuple(rows[1:]), at_ns, watermark_ns)
+        settled, untold = rows[1:-_UNTOLD_ROWS], rows[-_UNTOLD_ROWS:]
+        return Progress(rows[0], tuple(settled), at_ns, watermark_ns, tuple(untold))
 
     def close(self) -> None:
         """Let go of the memory."""

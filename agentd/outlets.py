@@ -1,8 +1,9 @@
-"""What the daemon writes to, made as the configuration asks: the sink, and a recording."""
+"""What the daemon writes to, made as the configuration asks: the sinks, and a recording."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,28 +13,71 @@ from agentd.capture import read_wire, wire_text
 from agentd.cgroups import CgroupPaths
 from agentd.core.event import kind_names
 from agentd.core.journal import Journal
+from agentd.core.wire import Wire
+from agentd.errors import AgentdError
 from agentd.kernel.attach import Attached
 from agentd.kernel.transport import room_stage
 from agentd.names import HostNames
 from agentd.settings import Config
 from agentd.sinks.ecs import EcsRenderer
-from agentd.sinks.renderer import Names
+from agentd.sinks.fanout import Fanout
+from agentd.sinks.journal_channel import JournalChannel
+from agentd.sinks.queue import Sink, datagram
+from agentd.sinks.renderer import Names, Renderer
 from agentd.sinks.stdout import Stdout
 from agentd.sinks.text import HEADING, TextRenderer
 
 if TYPE_CHECKING:
     from agentd.recording import Recorder
 
+STDOUT, JOURNAL = "stdout", "journal"
+"""The sinks' names in metrics."""
 
-def make_sink(config: Config, journal: Journal, names: HostNames) -> Stdout | None:
-    """The sink that the configuration asks for. Raises ConfigError if there is no stdout."""
-    wire = read_wire()
-    if config.output.format == "json":
-        known = Names(CgroupPaths(journal).path, names.users.name, names.groups.name)
-        return Stdout(EcsRenderer(wire, host.boot_id(), host.PAGE_BYTES, known))
-    if config.output.format == "text":
-        return Stdout(TextRenderer(kind_names(wire), colour=sys.stdout.isatty()), heading=HEADING)
-    return None
+
+class Outlets:
+    """Makes the sinks. ``fail`` is told when one can be written no more."""
+
+    def __init__(
+        self,
+        config: Config,
+        journal: Journal,
+        names: HostNames,
+        fail: Callable[[AgentdError], None],
+    ) -> None:
+        self._config = config
+        self._fail = fail
+        self._wire = read_wire()
+        self._names = Names(CgroupPaths(journal).path, names.users.name, names.groups.name)
+
+    def fanout(self) -> Fanout:
+        """All that the configuration asks for. Raises ConfigError if there is no stdout."""
+        return Fanout([sink for sink in (self._stdout(), self._journal()) if sink is not None])
+
+    def _stdout(self) -> Sink | None:
+        form = self._config.output.format
+        if form == "none":
+            return None
+        renderer = self._ecs() if form == "json" else _text(self._wire)
+        sink = Sink(STDOUT, lambda batch: [renderer.render(batch)], Stdout(), self._fail)
+        if form == "text":
+            sink.begin(HEADING)
+        return sink
+
+    def _journal(self) -> Sink | None:
+        actions = self._config.journal.actions
+        if not actions:
+            return None
+        from agentd.sinks.journal_entry import JournalEncoder  # noqa: PLC0415 (memory)
+
+        encode = JournalEncoder(self._ecs(), actions).encode
+        return Sink(JOURNAL, encode, JournalChannel(), self._fail, datagram)
+
+    def _ecs(self) -> Renderer:
+        return EcsRenderer(self._wire, host.boot_id(), host.PAGE_BYTES, self._names)
+
+
+def _text(wire: Wire) -> Renderer:
+    return TextRenderer(kind_names(wire), colour=sys.stdout.isatty())
 
 
 def make_recorder(config: Config, attached: Attached, path: Path) -> Recorder:

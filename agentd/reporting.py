@@ -9,10 +9,12 @@ from agentd.audit import ForkAudit
 from agentd.canary import Canary
 from agentd.capture import Capture
 from agentd.core.event import kind_names
-from agentd.http import Health
-from agentd.metrics import Snapshot
+from agentd.metrics.snapshot import SinkCounts, Snapshot
 from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
+from agentd.sinks.fanout import Fanout
+from agentd.suppression import Suppression
+from agentd.web.server import Health
 
 STALLED_AFTER_NS = 5_000_000_000
 
@@ -24,15 +26,19 @@ class Reporting:
         self,
         capture: Capture,
         rounds: Rounds,
+        *,
         reconciler: Reconciler,
         canary: Canary,
-        *,
+        sinks: Fanout,
+        suppression: Suppression,
         filtered: bool,
     ) -> None:
         self._capture = capture
         self._rounds = rounds
         self._reconciler = reconciler
         self._canary = canary
+        self._sinks = sinks
+        self._suppression = suppression
         self._audit = None if filtered else ForkAudit(capture.forks_seen, procfs.forks_total)
         self._kind_names = kind_names(capture.wire)
 
@@ -54,6 +60,11 @@ class Reporting:
             canaries_passed=self._canary.passed_total,
             canaries_missed=self._canary.missed_total,
             canary_latency_seconds=self._canary.latency_seconds,
+            sinks=tuple(
+                SinkCounts(sink.name, sink.written_total, sink.dropped_total, sink.queued)
+                for sink in self._sinks.sinks
+            ),
+            journal_suppressed=self._suppression.total,
             forks_unaccounted=0 if self._audit is None else self._audit.unaccounted(),
         )
 
@@ -65,14 +76,17 @@ class Reporting:
             "lost": self._capture.lost(),
             "late": pipeline.reorderer.late_total,
             "imbalance": pipeline.imbalance,
+            "not_written": self._sinks.not_written,
         }
 
     def status(self) -> str:
         """How it is going, for people."""
         pipeline = self._capture.pipeline
+        not_written = self._sinks.not_written
+        behind = f"; {not_written} not written" if not_written else ""
         return (
             f"{len(pipeline.tree.living)} processes; {pipeline.emitted_total} events,"
-            f" {self._capture.lost()} lost, over {self._capture.transport_kind}"
+            f" {self._capture.lost()} lost, over {self._capture.transport_kind}{behind}"
         )
 
     def health(self) -> Health:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agentd import host
@@ -19,6 +20,7 @@ from agentd.core.journal import Flush, Journal, Round, no_journal
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Entry, Pipeline
 from agentd.core.process import Applied
+from agentd.core.untold import Untold
 
 _MS = 1_000_000
 LATENCY_BOUNDS_NS = tuple(ms * _MS for ms in (1, 5, 10, 25, 50, 100, 250, 500, 1000, 5000))
@@ -31,6 +33,12 @@ _BATCH_ENTRIES = 256
 
 _LAST_ROUNDS_MAX = 256
 """At the end: enough for a full ring of any size in rounds of the default size."""
+
+_FILLED_BY_SINKS = 0.75
+"""How full the buffer may be while sinks are behind; then they drop, so that it takes new ones."""
+
+_LOOK_SECONDS = 0.01
+"""At the end: how often to look whether the sinks are done."""
 
 
 class Transport(Protocol):
@@ -66,12 +74,41 @@ class Transport(Protocol):
         """Let the kernel reuse what so many drains brought, the oldest first."""
 
 
+class Outlets(Protocol):
+    """What the rounds need of the sinks. None of this waits."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether something is still to be written."""
+
+    @property
+    def finished_below(self) -> int:
+        """Every entry below this number has been written or dropped."""
+
+    def write(self, batch: Batch) -> None:
+        """Take over a batch."""
+
+    def drop_below(self, number: int, wall_offset_ns: int) -> None:
+        """Drop the entries below this number that are not written."""
+
+    def untold(self) -> Untold:
+        """What was dropped and not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """Drains that are over for the pipeline, and for the sinks once they have come to an entry."""
+
+    end: int
+    drains: int
+    progress: Progress
+
+
 class Rounds:
     """Drives the pipeline.
 
-    ``write`` hands a batch to the sinks and returns when they have written it. They have taken
-    it over as soon as it is called: cancelled, it is not called with the same batch again.
-    ``keep`` is told how far the stream has been handed on, before its room is given back.
+    The sinks take each batch over at once. When they have written it, its room is given back to
+    the kernel, after ``keep`` was told how far the stream has been handed on.
     """
 
     def __init__(
@@ -79,11 +116,12 @@ class Rounds:
         transport: Transport,
         read_counters: Callable[[], KernelCounters],
         pipeline: Pipeline,
-        write: Callable[[Batch], Awaitable[None]],
+        outlets: Outlets,
         *,
         pace: Pace,
         round_bytes: int,
         after_round: Callable[[], None] = lambda: None,
+        handed_on: Callable[[Batch], None] = lambda batch: None,
         keep: Callable[[Progress], None] = lambda progress: None,
         journal: Journal = no_journal,
     ) -> None:
@@ -95,11 +133,13 @@ class Rounds:
         self._transport = transport
         self._read_counters = read_counters
         self._pipeline = pipeline
-        self._write = write
-        self._outbox: deque[Batch] = deque()
+        self._outlets = outlets
+        self._leaving: deque[_Leaving] = deque()
+        self._kept_with_untold: Progress | None = None
         self._pace = pace
         self._round_bytes = round_bytes
         self._after_round = after_round
+        self._handed_on = handed_on
         self._keep = keep
         self._journal = journal
         self._ready = asyncio.Event()
@@ -113,9 +153,10 @@ class Rounds:
             more, behind = True, False
             while more:
                 await asyncio.sleep(0 if behind else self._pace.delay_seconds)
-                delivery = await self._round()
+                delivery = self._round()
                 behind = bool(delivery.spans) and not delivery.drained
-                more = bool(delivery.spans) or self._pipeline.waiting(self._read_counters())
+                more = bool(delivery.spans or self._leaving)
+                more = more or self._pipeline.waiting(self._read_counters())
 
     def set_pace(self, pace: Pace, round_bytes: int) -> None:
         """From the next round on."""
@@ -125,15 +166,29 @@ class Rounds:
         """Do a round though the kernel has nothing new."""
         self._ready.set()
 
+    def hand_on(self, entries: Sequence[Entry], wall_offset_ns: int) -> None:
+        """Number entries and give them to the sinks, in pieces."""
+        for start in range(0, len(entries), _BATCH_ENTRIES):
+            some = list(entries[start : start + _BATCH_ENTRIES])
+            batch = Batch(some, self.entries_total, wall_offset_ns)
+            self.entries_total += len(some)
+            self._outlets.write(batch)
+            self._handed_on(batch)
+        stamps = [entry[0][0] for entry in entries if isinstance(entry, Applied)]
+        self.latency.add_ages(stamps, host.boottime_ns())
+
     async def finish(self) -> None:
         """The last rounds, when nothing new is coming: take all there is, hold nothing back."""
         for _ in range(_LAST_ROUNDS_MAX):
-            if (await self._round()).drained:
+            if self._round().drained:
                 break
         wall_offset_ns = host.wall_offset_ns()
         self._journal(Flush(wall_offset_ns))
-        await self._hand_on(self._pipeline.flush(), wall_offset_ns)
-        self._commit()
+        self.hand_on(self._pipeline.flush(), wall_offset_ns)
+        self._leave()
+        while self._outlets.behind:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self._commit()
 
     async def _readable(self) -> None:
         """Wait for the kernel's notification, or find that it left something without one."""
@@ -160,7 +215,7 @@ class Rounds:
             if timer is not None:
                 timer.cancel()
 
-    async def _round(self) -> Delivery:
+    def _round(self) -> Delivery:
         start_ns = host.boottime_ns()
         before = self._read_counters()
         filled = self._transport.filled
@@ -170,28 +225,41 @@ class Rounds:
         wall_offset_ns = host.wall_offset_ns()
         self._journal(Round(start_ns, wall_offset_ns, before, delivery, after))
         entries = self._pipeline.push(start_ns, before, delivery, after)
-        await self._hand_on(entries, wall_offset_ns)
-        self._commit()
+        self.hand_on(entries, wall_offset_ns)
+        self._leave()
+        while self._leaving and self._transport.filled > _FILLED_BY_SINKS:
+            self._outlets.drop_below(self._leaving[0].end, wall_offset_ns)
+            self._commit()
         self.total += 1
         self.last_ns = host.boottime_ns()
         self.duration.add_ages([start_ns], self.last_ns)
         self._after_round()
         return delivery
 
-    def _commit(self) -> None:
-        """Give back what has left; what is held would be drained again by a successor."""
+    def _leave(self) -> None:
+        """Note what the pipeline is done with; what it holds would be drained by a successor."""
         drains = self._pipeline.finished_drains()
         if drains:
-            self._keep(self._pipeline.progress(host.boottime_ns()))
-            self._transport.commit(drains)
+            progress = self._pipeline.progress(host.boottime_ns())
+            self._leaving.append(_Leaving(self.entries_total, drains, progress))
+        self._commit()
 
-    async def _hand_on(self, entries: list[Entry], wall_offset_ns: int) -> None:
-        """Render and write, in pieces; what a cancelled call leaves over goes out first."""
-        for start in range(0, len(entries), _BATCH_ENTRIES):
-            some = entries[start : start + _BATCH_ENTRIES]
-            self._outbox.append(Batch(some, self.entries_total + start, wall_offset_ns))
-        self.entries_total += len(entries)
-        while self._outbox:
-            await self._write(self._outbox.popleft())
-        stamps = [entry[0][0] for entry in entries if isinstance(entry, Applied)]
-        self.latency.add_ages(stamps, host.boottime_ns())
+    def _commit(self) -> None:
+        """Give back the room of what the sinks are done with."""
+        finished_below = self._outlets.finished_below
+        while self._leaving and self._leaving[0].end <= finished_below:
+            left = self._leaving.popleft()
+            self._keep_progress(left.progress)
+            self._transport.commit(left.drains)
+        if self._kept_with_untold is not None:
+            self._keep_progress(self._kept_with_untold)
+
+    def _keep_progress(self, progress: Progress) -> None:
+        """Write down how far the stream is, before the kernel may write over it."""
+        untold = self._outlets.untold()
+        if not untold.spans:
+            self._kept_with_untold = None
+            self._keep(progress)
+        else:
+            self._kept_with_untold = progress
+            self._keep(replace(progress, untold=untold.rows(len(progress.next_seq))))

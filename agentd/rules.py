@@ -49,3 +49,9 @@ def path_or_empty(value: str) -> str:
     if not value or (value.startswith("/") and len(value.encode()) < _SUN_PATH_BYTES):
         return ""
     return f"must be an absolute path of less than {_SUN_PATH_BYTES} bytes, or empty"
+
+
+def journal_actions(value: tuple[str, ...]) -> str:
+    """Actions of events that can be asked for."""
+    unknown = [action for action in value if action not in ("fork", "exec", "exit")]
+    return f"of fork, exec and exit, not {unknown[0]!r}" if unknown else ""

@@ -149,11 +149,27 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Journal:
+    """Events in the systemd journal, as entries with fields (docs/service.md)."""
+
+    actions: tuple[str, ...] = _key(
+        (),
+        "which events go there: of fork, exec and exit; losses go with any; off if empty",
+        rule=rules.journal_actions,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Metrics and health over HTTP."""
 
     listen: str = _key(
         "127.0.0.1:9847", "address and port; off if empty", rule=rules.address_or_empty
+    )
+    web_config: str = _key(
+        "",
+        "path of a web-config.yml, as Prometheus's exporters take it: TLS and passwords"
+        " (docs/metrics.md); plain HTTP without",
     )
 
 
@@ -192,6 +208,7 @@ class Config:
     scan: Scan = Scan()
     redact: Redact = Redact()
     output: Output = Output()
+    journal: Journal = Journal()
     metrics: Metrics = Metrics()
     control: Control = Control()
     log: Log = Log()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentd.core.accounting import STAGE_RESERVE, KernelCounters, causes
+from agentd.core.accounting import KernelCounters, causes
 from agentd.core.event import Exec, Exit, Fork
 from agentd.core.pipeline import Delivery, Limits
 from agentd.core.place import Place
+from agentd.core.stages import STAGE_RESERVE
 from agentd.core.tree import TreeLimits
 from agentd.core.wire import Wire, parse_wire
 from agentd.paths import bpf_dir

@@ -26,6 +26,12 @@ def need_bpf() -> None:
         pytest.skip(reason)
 
 
+def need_root() -> None:
+    """Skip where the test may not become other users."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
 def need_program(name: str) -> str:
     """The path of a program; skip where it is not installed."""
     path = shutil.which(name)

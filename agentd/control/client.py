@@ -49,6 +49,8 @@ def ask(path: str, question: str, **query: str) -> Any:
         ) from None
     finally:
         connection.close()
+    if response.status == http.client.FORBIDDEN:
+        raise PermissionMissingError(f"{path}: {answer['error']}")
     if response.status != http.client.OK:
         raise AnswerError(answer["error"])
     return answer

@@ -15,19 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from agentd.core.event import Event, Lost
-
-STAGE_RESERVE = "reserve"
-"""No room in the ring buffer."""
-STAGE_LOST_SAMPLES = "lost_samples"
-"""No room in a CPU's perf buffer."""
-STAGE_OUTPUT = "output"
-"""Refused by the kernel: no perf buffer on that CPU."""
-STAGE_RESTART = "restart"
-"""Delivered, and unread when its reader died: a BPF ring keeps that, perf buffers do not."""
-STAGE_DECODE = "decode"
-"""Delivered, but not believed."""
-STAGE_MIXED = "mixed"
-"""Several of these, and which of them hit which event cannot be told."""
+from agentd.core.stages import STAGE_DECODE, STAGE_MIXED, STAGE_OUTPUT, STAGE_RESTART
 
 PerCpu = tuple[int, ...]
 
@@ -154,6 +142,8 @@ class Progress:
     """When that was so."""
     watermark_ns: int
     """Everything stamped at or before it has been handed on."""
+    untold: tuple[PerCpu, ...] = ()
+    """First numbers and counts of what a sink dropped and has not told; empty if nothing."""
 
     @property
     def handed_on(self) -> int:

@@ -14,7 +14,6 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from agentd.core.accounting import (
-    STAGE_RESERVE,
     Balance,
     KernelCounters,
     LossTracker,
@@ -27,6 +26,7 @@ from agentd.core.event import Event, Lost, by_order
 from agentd.core.process import Applied, Process
 from agentd.core.reconcile import Inferred, Kinds, Scan, reconcile
 from agentd.core.reorder import Reorderer
+from agentd.core.stages import STAGE_RESERVE
 from agentd.core.tree import Tree, TreeLimits
 from agentd.core.watermark import Watermark
 from agentd.core.wire import Wire

@@ -12,6 +12,7 @@ from agentd import config, vantage
 from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
 from agentd.kernel.attach import check_capabilities
+from agentd.web.web_config import web_config_of
 
 SYSTEMD_NEEDED = 252
 """Debian 12's; the unit uses what came until then."""
@@ -47,7 +48,11 @@ def configuration(path: Path | None) -> Finding:
     """Whether a file is good."""
     if path is None:
         return Finding("config", GOOD, "none given, every key at its default")
-    return look_for("config", lambda: config.load_config(path), f"{path}: good")
+    return look_for("config", lambda: _load(path), f"{path}: good")
+
+
+def _load(path: Path) -> None:
+    web_config_of(config.load_config(path).metrics)
 
 
 def systemd(command: str = "systemctl") -> Finding:

@@ -31,6 +31,7 @@ from agentd.kernel.program import Settings
 from agentd.rounds import Rounds
 from agentd.settings import Config
 from agentd.sinks.ecs import EcsRenderer
+from agentd.sinks.fanout import Fanout
 from agentd.sinks.renderer import Names
 
 CAPACITY = 1 << 20
@@ -135,12 +136,13 @@ class _Tracer:
             self.capture.transport,
             self.capture.counters.read,
             self.pipeline,
-            self._write,
+            Fanout([]),
             pace=Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3),
             round_bytes=transport.round_bytes,
+            handed_on=self._note,
         )
 
-    async def _write(self, batch: Batch) -> None:
+    def _note(self, batch: Batch) -> None:
         self._renderer.render(batch)
         now_ns = host.boottime_ns()
         events = [entry for entry in batch.entries if isinstance(entry, Applied)]

@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from agentd.core.accounting import STAGE_LOST_SAMPLES
 from agentd.core.decode import Span
 from agentd.core.pipeline import Delivery
+from agentd.core.stages import STAGE_LOST_SAMPLES
 from agentd.kernel.barrier import Barrier
 from agentd.kernel.perf_events import map_event
 

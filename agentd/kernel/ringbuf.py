@@ -17,9 +17,9 @@ import os
 from collections import deque
 from typing import Protocol
 
-from agentd.core.accounting import STAGE_RESERVE
 from agentd.core.decode import Span
 from agentd.core.pipeline import Delivery
+from agentd.core.stages import STAGE_RESERVE
 from agentd.kernel.barrier import Barrier
 
 _BUSY = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not yet submitted

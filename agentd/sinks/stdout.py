@@ -1,75 +1,37 @@
-"""Standard output, written without ever blocking the event loop.
-
-A pipe or a terminal whose reader is slow makes the round wait, not the loop: metrics, health and
-signals go on, and the ring holds what comes meanwhile.
-"""
+"""Standard output, written without ever waiting for its reader."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
 import stat
 
-from agentd.core.batch import Batch
-from agentd.errors import AgentdError
-from agentd.sinks.renderer import Renderer
-
-
-class SinkClosedError(AgentdError):
-    """The reader of standard output has gone away."""
-
-
-class SinkFailedError(AgentdError):
-    """Standard output cannot be written: a full disk, say."""
-
-    exit_code = os.EX_IOERR
+from agentd.sinks.channel import SinkClosedError, SinkFailedError
 
 
 class Stdout:
-    """Writes what a renderer makes of each batch to the file behind ``fd``."""
+    """The file behind ``fd``. It takes payloads in parts."""
 
-    def __init__(self, renderer: Renderer, fd: int = 1, heading: str = "") -> None:
-        self._renderer = renderer
+    def __init__(self, fd: int = 1) -> None:
         self._fd, self._socket = _own_description(fd)
-        self._pending = memoryview(heading.encode())
-        self._heading_lines = heading.count("\n")
-        self._accepted = 0
 
-    async def write(self, batch: Batch) -> None:
-        """Write a batch, after what is left of the one before.
+    def fileno(self) -> int:
+        """The fd to wait for."""
+        return self._fd
 
-        Raises SinkClosedError or SinkFailedError. What was not written then, or when cancelled,
-        stays pending.
-        """
-        data = self._renderer.render(batch)
-        self._accepted += len(batch.entries)
-        self._pending = (
-            memoryview(bytes(self._pending) + data) if self._pending else memoryview(data)
-        )
-        await self.flush()
-
-    async def flush(self) -> None:
-        """Write what is pending. Raises SinkClosedError or SinkFailedError."""
-        while self._pending:
-            try:
-                written = self._write(self._pending)
-            except BlockingIOError:
-                await self._writable()
-            except BrokenPipeError:
-                raise SinkClosedError("the reader of standard output has gone away") from None
-            except OSError as error:
-                raise SinkFailedError(f"cannot write events: {error.strerror}") from None
-            else:
-                self._pending = self._pending[written:]
-        self._heading_lines = 0
-
-    @property
-    def written(self) -> int:
-        """Entries that have been written to their end."""
-        pending = bytes(self._pending).count(b"\n") - self._heading_lines
-        return self._accepted - pending
+    def send(self, payload: memoryview) -> int:
+        """Write what can be written now. Raises as ``Channel.send`` says."""
+        try:
+            if self._socket is not None:
+                return self._socket.send(payload, socket.MSG_DONTWAIT)
+            return os.write(self._fd, payload)
+        except BlockingIOError:
+            raise
+        except BrokenPipeError:
+            raise SinkClosedError("the reader of standard output has gone away") from None
+        except OSError as error:
+            raise SinkFailedError(f"cannot write events: {error.strerror}") from None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -77,20 +39,6 @@ class Stdout:
             self._socket.close()
         else:
             os.close(self._fd)
-
-    def _write(self, data: memoryview) -> int:
-        if self._socket is not None:
-            return self._socket.send(data, socket.MSG_DONTWAIT)
-        return os.write(self._fd, data)
-
-    async def _writable(self) -> None:
-        loop = asyncio.get_running_loop()
-        ready = asyncio.Event()
-        loop.add_writer(self._fd, ready.set)
-        try:
-            await ready.wait()
-        finally:
-            loop.remove_writer(self._fd)
 
 
 def _own_description(fd: int) -> tuple[int, socket.socket | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -121,6 +122,31 @@ def test_perf_buffers_say_what_they_lost(cgroup: Cgroup, tmp_path: Path) -> None
     stages = {line["agentd"]["lost"]["stage"] for line in lines if "lost" in line["agentd"]}
     assert stages <= {"restart", "lost_samples", "output", "mixed"}
     assert "restart" in stages
+
+
+def test_a_kill_while_the_reader_is_stuck(cgroup: Cgroup, tmp_path: Path) -> None:
+    """What a slow reader missed is told by the next process, when this one cannot any more."""
+    first = tmp_path / "run-0.out"
+    os.mkfifo(first)
+    reading = os.open(first, os.O_RDONLY | os.O_NONBLOCK)
+    with managing(tmp_path, *_options(cgroup, "transport.ring_bytes=65536")) as manager:
+        manager.start()
+        truth = _truth(_storm(cgroup, 4.0))
+        manager.end(signal.SIGKILL)
+        got = b"".join(iter(lambda: os.read(reading, 1 << 16), b""))
+        first.unlink()
+        first.write_bytes(got)
+        manager.start()
+        _settle(manager)
+        assert manager.end(signal.SIGTERM) == 0
+        lines = _lines(manager)
+    os.close(reading)
+    told = _told(lines)
+    assert len(told) == truth.total()
+    _assert_whole(told)
+    sink = [line for line in lines if line["agentd"].get("lost", {}).get("stage") == "sink"]
+    assert sum(line["agentd"]["lost"]["count"] for line in sink) > len(told) / 2
+    assert '"imbalance": 0' in manager.log()
 
 
 def test_other_programs_are_not_taken_over(cgroup: Cgroup, tmp_path: Path) -> None:

@@ -53,12 +53,19 @@ def test_path_is_that_of_the_file(
     assert event.filename == os.fsencode(name)
     assert event.cwd == os.fsencode(tmp_path)
     assert event.flags == 0
+    if _is_on_overlay(TRUE):  # whose files have other numbers for stat(2) than for the kernel
+        return
     file = os.stat(TRUE)
     assert _place(event).exe_inode == file.st_ino
     assert (_place(event).exe_device >> 20, _place(event).exe_device & 0xFFFFF) == (
         os.major(file.st_dev),
         os.minor(file.st_dev),
     )
+
+
+def _is_on_overlay(path: str) -> bool:
+    found = subprocess.run(["stat", "-fc%T", path], capture_output=True, text=True, check=True)
+    return found.stdout.strip() == "overlayfs"
 
 
 def test_working_directory_is_the_root(cgroup: Cgroup, tracer: Tracer) -> None:

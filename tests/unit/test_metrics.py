@@ -1,4 +1,4 @@
-"""agentd.metrics"""
+"""agentd.metrics.exporter"""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agentd.core.histogram import Histogram
 from agentd.core.pipeline import Pipeline
-from agentd.metrics import Snapshot, make_registry
+from agentd.metrics.exporter import make_registry
+from agentd.metrics.snapshot import SinkCounts, Snapshot
 from tests.records import CPUS, WIRE, counters, limits
 from tests.requirements import need_program
 
@@ -33,6 +34,7 @@ agentd_events_total{kind=fork}
 agentd_inferred_events_total{kind=exec}
 agentd_inferred_events_total{kind=exit}
 agentd_inferred_events_total{kind=fork}
+agentd_journal_suppressed_entries_total
 agentd_kernel_attempts_total{kind=exec}
 agentd_kernel_attempts_total{kind=exit}
 agentd_kernel_attempts_total{kind=fork}
@@ -61,6 +63,9 @@ agentd_round_duration_seconds{le}
 agentd_rounds_total
 agentd_transport_info{kind=ringbuf}
 agentd_transport_lost_samples_total
+agentd_sink_dropped_events_total{sink=stdout}
+agentd_sink_events_total{sink=stdout}
+agentd_sink_queued_events{sink=stdout}
 agentd_tree_capacity{state=ancestor}
 agentd_tree_capacity{state=exited}
 agentd_tree_capacity{state=live}
@@ -97,6 +102,8 @@ def _exposition() -> str:
         canaries_passed=0,
         canaries_missed=0,
         canary_latency_seconds=0.0,
+        sinks=(SinkCounts("stdout", 0, 0, 0),),
+        journal_suppressed=0,
         forks_unaccounted=0,
     )
     return generate_latest(make_registry(lambda: snapshot)).decode()

@@ -7,11 +7,12 @@ import contextlib
 import os
 
 from agentd import host
-from agentd.core.accounting import KernelCounters
+from agentd.core.accounting import KernelCounters, Progress
 from agentd.core.batch import Batch
 from agentd.core.event import Event
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Pipeline
+from agentd.core.untold import Untold
 from agentd.rounds import Rounds
 from tests.records import CPUS, FORK, WIRE, counters, delivery, fork, limits
 
@@ -60,32 +61,64 @@ class FakeTransport:
         self.commits += drains
 
 
+class FakeOutlets:
+    """Sinks that write as far as they are allowed to."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.stuck_at: int | None = None
+        self.dropped_below = 0
+        self._end = 0
+
+    @property
+    def behind(self) -> bool:
+        """Whether it is not allowed to write something."""
+        return self.finished_below < self._end
+
+    @property
+    def finished_below(self) -> int:
+        """As it is allowed."""
+        allowed = self._end if self.stuck_at is None else min(self.stuck_at, self._end)
+        return max(allowed, self.dropped_below)
+
+    def write(self, batch: Batch) -> None:
+        """Noted."""
+        self.batches.append(batch)
+        self._end = batch.first_sequence + len(batch.entries)
+
+    def drop_below(self, number: int, wall_offset_ns: int) -> None:
+        """Noted."""
+        self.dropped_below = number
+
+    def untold(self) -> Untold:
+        """One event for each number dropped."""
+        stuck_at = self._end if self.stuck_at is None else self.stuck_at
+        missing = self.dropped_below - stuck_at
+        return Untold({0: (stuck_at, missing, 1, 2)} if missing > 0 else {})
+
+
 class Harness:
     """Rounds over a fake transport, and what came out."""
 
     def __init__(self, slack_ns: int = 0) -> None:
         self.transport = FakeTransport()
-        self.batches: list[Batch] = []
-        self.blocked = asyncio.Event()
-        self.blocked.set()
+        self.outlets = FakeOutlets()
+        self.kept: list[Progress] = []
         self.pipeline = Pipeline(WIRE, CPUS, limits(slack_ns=slack_ns), 10_000_000)
         self.rounds = Rounds(
             self.transport,
             self.transport.counters,
             self.pipeline,
-            self.write,
+            self.outlets,
             pace=Pace(0.001, 0.001),
             round_bytes=100,
+            keep=self.kept.append,
         )
-
-    async def write(self, batch: Batch) -> None:
-        """Take a batch, and wait if the reader is slow."""
-        self.batches.append(batch)
-        await self.blocked.wait()
 
     def out(self) -> list[int]:
         """The sequence numbers that came out."""
-        return [b.first_sequence + i for b in self.batches for i in range(len(b.entries))]
+        batches = self.outlets.batches
+        return [b.first_sequence + i for b in batches for i in range(len(b.entries))]
 
     async def until(self, count: int) -> None:
         """Wait for so many entries."""
@@ -156,19 +189,70 @@ def test_finish_takes_all_there_is() -> None:
     asyncio.run(main())
 
 
-def test_a_round_that_is_cancelled_loses_nothing() -> None:
-    """When a slow write is cancelled, the last rounds hand on the rest, once."""
+def test_room_is_given_back_when_the_sinks_have_written() -> None:
+    """What a sink has not written stays in the buffer, and rounds go on meanwhile."""
 
     async def main() -> None:
         harness = Harness()
-        harness.blocked.clear()
+        harness.outlets.stuck_at = 2
         task = asyncio.create_task(harness.rounds.run())
-        harness.transport.put(4)
-        await harness.until(1)
+        for count in (2, 5):
+            harness.transport.put(count - len(harness.out()))
+            await harness.until(count)
+        await asyncio.sleep(0.01)
+        assert harness.transport.commits == 2
+        assert harness.kept[-1].next_seq[0] == 2
+        harness.outlets.stuck_at = None
+        async with asyncio.timeout(30):
+            while harness.transport.commits < 5:
+                await asyncio.sleep(0.001)
         await _stop(task)
-        harness.blocked.set()
-        await harness.rounds.finish()
+        assert harness.kept[-1].next_seq[0] == 5
+        assert harness.kept[-1].untold == ()
+
+    asyncio.run(main())
+
+
+def test_a_sink_that_is_behind_drops_before_the_buffer_is_full() -> None:
+    """With the buffer three quarters full the oldest are dropped, and that is written down."""
+
+    async def main() -> None:
+        harness = Harness()
+        harness.outlets.stuck_at = 1
+        task = asyncio.create_task(harness.rounds.run())
+        harness.transport.put(3)
+        await harness.until(3)
+        assert harness.outlets.dropped_below == 0
+        harness.transport.filled = 0.8
+        harness.transport.put()
+        await harness.until(4)
+        assert harness.outlets.dropped_below == 4
+        assert harness.kept[-1].next_seq[0] == 4
+        assert [row[0] for row in harness.kept[-1].untold] == [1, 3]
+        harness.transport.filled = 0.0
+        harness.outlets.stuck_at = None
+        harness.transport.put()
+        await harness.until(5)
+        await _stop(task)
+        assert harness.kept[-1].untold == ()
+
+    asyncio.run(main())
+
+
+def test_the_end_waits_for_the_sinks() -> None:
+    """finish returns when all has been written."""
+
+    async def main() -> None:
+        harness = Harness()
+        harness.outlets.stuck_at = 0
+        harness.transport.put(4)
+        task = asyncio.create_task(harness.rounds.finish())
+        await asyncio.sleep(0.03)
+        assert not task.done()
         assert harness.out() == list(range(4))
-        assert harness.rounds.entries_total == 4
+        harness.outlets.stuck_at = None
+        async with asyncio.timeout(30):
+            await task
+        assert harness.transport.commits >= 4
 
     asyncio.run(main())

@@ -11,10 +11,12 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config as HypercornConfig
 
-from agentd import asgi
+from agentd import asgi, settings
 from agentd.asgi import Asgi, Receive, Scope, Send
 from agentd.errors import ConfigError
 from agentd.rules import split_address
+from agentd.web.basic_auth import guarded
+from agentd.web.web_config import WebConfig, web_config_of
 
 GRACEFUL_SECONDS = 0.2
 
@@ -49,8 +51,24 @@ def make_app(
     return asgi.application(route, on_bug)
 
 
-def bind(listen: str) -> socket.socket:
-    """A listening socket at a checked ``address:port``. Raises ConfigError if it cannot be had."""
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A listening socket, and who may come in through it how."""
+
+    sock: socket.socket
+    web_config: WebConfig
+
+
+def door(metrics: settings.Metrics) -> Door | None:
+    """What the configuration asks for. Raises ConfigError if it cannot be had."""
+    if not metrics.listen:
+        return None
+    web_config = web_config_of(metrics)
+    return Door(_bind(metrics.listen), web_config)
+
+
+def _bind(listen: str) -> socket.socket:
+    """A listening socket at a checked ``address:port``."""
     address = split_address(listen)
     assert address is not None
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -63,12 +81,16 @@ def bind(listen: str) -> socket.socket:
         ) from None
 
 
-async def run(app: Asgi, listening: socket.socket, stop: Callable[[], Awaitable[Any]]) -> None:
-    """Serve on a socket, which is closed in the end, until ``stop`` returns."""
+async def run(app: Asgi, door: Door, stop: Callable[[], Awaitable[Any]]) -> None:
+    """Serve at a door, which is closed in the end, until ``stop`` returns."""
     config = HypercornConfig()
-    config.bind = [f"fd://{listening.detach()}"]
+    config.bind = [f"fd://{door.sock.detach()}"]
     config.graceful_timeout = GRACEFUL_SECONDS
     config.include_server_header = False
+    if (tls := door.web_config.tls) is not None:
+        config.certfile, config.keyfile = tls.cert_file, tls.key_file
+        config.ca_certs, config.verify_mode = tls.client_ca_file, tls.verify_mode
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.ERROR)
-    await serve(app, config, shutdown_trigger=stop)  # type: ignore[arg-type]
+    guard = guarded(app, door.web_config.users)
+    await serve(guard, config, shutdown_trigger=stop)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""agentd.http"""
+"""agentd.web.server"""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from agentd import asgi, http
+from agentd import asgi
 from agentd.errors import ConfigError
-from agentd.http import Health
+from agentd.settings import Metrics
+from agentd.web import server
+from agentd.web.server import Health
 
 
 async def _metrics(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
@@ -27,7 +29,7 @@ def _broken() -> Health:
 
 def _app(bugs: list[Exception] | None = None) -> asgi.Asgi:
     bugs = [] if bugs is None else bugs
-    return http.make_app(
+    return server.make_app(
         _metrics, lambda: Health(True, "ok"), lambda: Health(False, "no"), bugs.append
     )
 
@@ -66,7 +68,7 @@ def test_routes(path: str, method: str, status: int, body: bytes) -> None:
 def test_a_bug_in_an_answer_is_told() -> None:
     """An exception while answering reaches the daemon, not only the server's log."""
     bugs: list[Exception] = []
-    app = http.make_app(_metrics, _broken, _broken, bugs.append)
+    app = server.make_app(_metrics, _broken, _broken, bugs.append)
     with pytest.raises(ZeroDivisionError):
         _ask(app, "/healthz")
     assert isinstance(bugs[0], ZeroDivisionError)
@@ -77,13 +79,14 @@ def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"):
-            http.bind(f"127.0.0.1:{port}")
+            server.door(Metrics(listen=f"127.0.0.1:{port}"))
 
 
 def test_it_serves_and_stops_with_a_connection_open() -> None:
     """A real server answers, and an idle connection does not keep it from stopping."""
-    listening = http.bind("127.0.0.1:0")
-    port = listening.getsockname()[1]
+    door = server.door(Metrics(listen="127.0.0.1:0"))
+    assert door is not None
+    port = door.sock.getsockname()[1]
 
     def ask() -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
@@ -92,7 +95,7 @@ def test_it_serves_and_stops_with_a_connection_open() -> None:
 
     async def main() -> bytes:
         stop = asyncio.Event()
-        server = asyncio.create_task(http.run(_app(), listening, stop.wait))
+        serving = asyncio.create_task(server.run(_app(), door, stop.wait))
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(None, ask)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -100,7 +103,7 @@ def test_it_serves_and_stops_with_a_connection_open() -> None:
         await reader.readline()
         stop.set()
         async with asyncio.timeout(30):
-            await server
+            await serving
         writer.close()
         return body
 

@@ -1,0 +1,1 @@
+"""What Prometheus sees. The names are defined here and nowhere else."""

@@ -1,0 +1,111 @@
+"""How the daemon itself does: rounds, buffer, sinks, canaries."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from agentd import __version__
+from agentd.metrics.family import histogram, labelled
+from agentd.metrics.snapshot import Snapshot
+
+
+def rounds(now: Snapshot) -> Iterator[Metric]:
+    """The rounds, and how long events take."""
+    yield CounterMetricFamily(
+        "agentd_rounds", "Rounds of reading and handing on.", value=now.rounds
+    )
+    yield histogram(
+        "agentd_round_duration_seconds",
+        "Time of one round, from reading the clock to the commit.",
+        now.round_duration,
+    )
+    yield histogram(
+        "agentd_event_latency_seconds",
+        "Time from the kernel's stamp to the event's hand-over to the sinks.",
+        now.latency,
+    )
+
+
+def transport(now: Snapshot) -> Iterator[Metric]:
+    """The buffer between kernel and agentd."""
+    info = GaugeMetricFamily(
+        "agentd_transport_info", "What carries events out of the kernel.", labels=["kind"]
+    )
+    info.add_metric([now.transport], 1)
+    yield info
+    yield labelled(
+        GaugeMetricFamily(
+            "agentd_ring_bytes", "The ring buffer, or all perf buffers.", labels=["state"]
+        ),
+        (("used", now.ring_used_bytes), ("size", now.ring_size_bytes)),
+    )
+    yield CounterMetricFamily(
+        "agentd_transport_lost_samples",
+        "What the kernel says it could not write to perf buffers; an exec is tried twice.",
+        value=now.lost_samples,
+    )
+
+
+def sinks(now: Snapshot) -> Iterator[Metric]:
+    """What became of events at each sink."""
+    yield labelled(
+        CounterMetricFamily(
+            "agentd_sink_events", "Events that a sink has written.", labels=["sink"]
+        ),
+        ((sink.name, sink.written) for sink in now.sinks),
+    )
+    yield labelled(
+        CounterMetricFamily(
+            "agentd_sink_dropped_events",
+            "Events that a sink dropped because its reader was too slow.",
+            labels=["sink"],
+        ),
+        ((sink.name, sink.dropped) for sink in now.sinks),
+    )
+    yield labelled(
+        GaugeMetricFamily("agentd_sink_queued_events", "Events that wait.", labels=["sink"]),
+        ((sink.name, sink.queued) for sink in now.sinks),
+    )
+    yield CounterMetricFamily(
+        "agentd_journal_suppressed_entries",
+        "Entries of this service that journald says its rate limit has thrown away.",
+        value=now.journal_suppressed,
+    )
+
+
+def audit(now: Snapshot) -> Iterator[Metric]:
+    """Forks that the programs did not see."""
+    yield GaugeMetricFamily(
+        "agentd_audit_forks_unaccounted",
+        "Forks in /proc/stat since the start that the programs did not see; 0 with a filter.",
+        value=now.forks_unaccounted,
+    )
+
+
+def canary(now: Snapshot) -> Iterator[Metric]:
+    """Processes of our own."""
+    yield labelled(
+        CounterMetricFamily(
+            "agentd_canaries",
+            "Processes of our own, sent to see that all works; only with a watchdog.",
+            labels=["result"],
+        ),
+        (("passed", now.canaries_passed), ("missed", now.canaries_missed)),
+    )
+    yield GaugeMetricFamily(
+        "agentd_canary_latency_seconds",
+        "From the last canary's exit until that had been written.",
+        value=now.canary_latency_seconds,
+    )
+
+
+def build_info() -> Metric:
+    """What runs."""
+    family = GaugeMetricFamily(
+        "agentd_build_info", "What runs, as labels.", labels=["version", "python", "kernel"]
+    )
+    family.add_metric([__version__, platform.python_version(), platform.release()], 1)
+    return family

@@ -1,0 +1,42 @@
+"""Everything that is exported, as the parts of the daemon count it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentd.core.accounting import KernelCounters
+from agentd.core.histogram import Histogram
+from agentd.core.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class SinkCounts:
+    """What became of events at one sink."""
+
+    name: str
+    written: int
+    dropped: int
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that is exported, at one moment."""
+
+    kind_names: tuple[str, ...]
+    pipeline: Pipeline
+    kernel: KernelCounters
+    rounds: int
+    round_duration: Histogram
+    latency: Histogram
+    transport: str
+    ring_used_bytes: int
+    ring_size_bytes: int
+    lost_samples: int
+    reconciliations: int
+    canaries_passed: int
+    canaries_missed: int
+    canary_latency_seconds: float
+    forks_unaccounted: int
+    sinks: tuple[SinkCounts, ...]
+    journal_suppressed: int

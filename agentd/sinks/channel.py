@@ -1,0 +1,39 @@
+"""Where a sink's bytes go: something that takes what it can and never waits."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from agentd.errors import AgentdError
+
+
+class SinkClosedError(AgentdError):
+    """The reader of standard output has gone away."""
+
+
+class SinkFailedError(AgentdError):
+    """A sink cannot be written: a full disk, say."""
+
+    exit_code = os.EX_IOERR
+
+
+class UnreachableError(AgentdError):
+    """Nobody is there to take it now; perhaps later."""
+
+
+class Channel(Protocol):
+    """Takes payloads, whole or in part."""
+
+    def fileno(self) -> int:
+        """Writable when ``send`` may be tried again."""
+
+    def send(self, payload: memoryview) -> int:
+        """How much of it was taken.
+
+        Raises BlockingIOError if nothing can be taken now, UnreachableError if that may take
+        long, SinkClosedError or SinkFailedError if it is over.
+        """
+
+    def close(self) -> None:
+        """Let go of it."""

@@ -1,0 +1,193 @@
+"""A sink: what its channel does not take at once waits in a queue, and the pipeline goes on.
+
+The room of events that wait is not given back to the kernel, so a kill loses none of them: the
+buffer is the queue's bound. When it fills up, the oldest that wait are dropped, counted, and told
+at their place as ``lost`` events with stage ``sink``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agentd.core.batch import Batch
+from agentd.core.untold import Untold
+from agentd.errors import AgentdError
+from agentd.sinks.channel import Channel, UnreachableError
+
+Encode = Callable[[Batch], list[bytes]]
+"""A batch as payloads: one for a stream, one an event for datagrams."""
+
+_AGAIN_SECONDS = 1.0
+"""Until a channel that nobody reads is tried again."""
+
+
+def lines(payload: memoryview) -> int:
+    """The events of a stream's payload that end in it."""
+    return bytes(payload).count(b"\n")
+
+
+def datagram(payload: memoryview) -> int:
+    """A payload that is one event."""
+    return 1
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """A batch that waits, or what is told in the place of some."""
+
+    first: int
+    end: int
+    """Its entries' numbers."""
+    payloads: deque[memoryview]
+    untold: Untold
+    begun: bool = False
+    own: bool = False
+    """It is the sink's own word, no batch: a heading, or the account of a drop."""
+
+
+class Sink:
+    """A queue in front of a channel. ``fail`` is told when it is over."""
+
+    def __init__(
+        self,
+        name: str,
+        encode: Encode,
+        channel: Channel,
+        fail: Callable[[AgentdError], None],
+        events_in: Callable[[memoryview], int] = lines,
+    ) -> None:
+        self.name = name
+        self.dropped_total = 0
+        """Events that did not fit into the queue."""
+        self.accepted_total = 0
+        """Events that were to be written."""
+        self._encode = encode
+        self._channel = channel
+        self._fail = fail
+        self._events_in = events_in
+        self._queue: deque[_Chunk] = deque()
+        self._end = 0
+        self._let_go = 0
+        self._watching = False
+        self._over = False
+
+    @property
+    def queued(self) -> int:
+        """Events that wait."""
+        return sum(self._events_of(chunk) for chunk in self._queue if not chunk.own)
+
+    @property
+    def behind(self) -> bool:
+        """Whether something waits, and may still leave."""
+        return bool(self._queue) and not self._over
+
+    @property
+    def finished_below(self) -> int:
+        """Every entry below this number has been written, or dropped."""
+        return max(self._let_go, self._queue[0].first) if self._queue else self._end
+
+    @property
+    def written_total(self) -> int:
+        """Events that the channel has taken to their end."""
+        return self.accepted_total - self.queued - self.dropped_total
+
+    def begin(self, heading: str) -> None:
+        """What stands before the first entry."""
+        payloads = deque([memoryview(heading.encode())])
+        if not self._sent(payloads):
+            self._queue.append(_Chunk(0, 0, payloads, Untold(), begun=True, own=True))
+
+    def write(self, batch: Batch) -> None:
+        """Take over a batch, which follows the one before without a gap."""
+        payloads = deque(memoryview(data) for data in self._encode(batch))
+        self.accepted_total += sum(map(self._events_in, payloads))
+        first, self._end = self._end, batch.first_sequence + len(batch.entries)
+        if self._queue or not self._sent(payloads):
+            untold = Untold.of(batch.entries)
+            begun = not self._queue
+            self._queue.append(_Chunk(first, self._end, payloads, untold, begun))
+
+    def drop_below(self, number: int, wall_offset_ns: int) -> None:
+        """Let go of the entries below this number, and drop those that are not begun."""
+        self._let_go = max(self._let_go, min(number, self._end))
+        begun = self._queue.popleft() if self._queue and self._queue[0].begun else None
+        drop: _Chunk | None = None
+        while self._queue and self._queue[0].end <= number:
+            chunk = self._queue.popleft()
+            if not chunk.own:
+                self.dropped_total += self._events_of(chunk)
+            drop = chunk if drop is None else _joined(drop, chunk)
+        if drop is not None:
+            batch = Batch(list(drop.untold.losses()), drop.first, wall_offset_ns)
+            payloads = deque(memoryview(data) for data in self._encode(batch))
+            self._queue.appendleft(_Chunk(drop.first, drop.end, payloads, drop.untold, own=True))
+        if begun is not None:
+            self._queue.appendleft(begun)
+
+    def untold(self) -> Untold:
+        """What has been let go and not written."""
+        untold = Untold()
+        for chunk in self._queue:
+            if chunk.end <= self._let_go:
+                untold.add(chunk.untold)
+        return untold
+
+    def close(self) -> None:
+        """Let go of the channel."""
+        self._watch(on=False)
+        self._queue.clear()
+        self._channel.close()
+
+    def _flush(self) -> None:
+        """Send what waits, until the channel takes no more."""
+        while self._queue:
+            chunk = self._queue[0]
+            chunk.begun = True
+            if not self._sent(chunk.payloads):
+                return
+            self._queue.popleft()
+        self._watch(on=False)
+
+    def _sent(self, payloads: deque[memoryview]) -> bool:
+        """Whether the channel took all of it; what is left stays there."""
+        while payloads:
+            try:
+                taken = self._channel.send(payloads[0])
+            except BlockingIOError:
+                self._watch(on=True)
+                return False
+            except UnreachableError:
+                self._watch(on=False)
+                asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._flush)
+                return False
+            except AgentdError as error:
+                self._watch(on=False)
+                self._over = True
+                self._fail(error)
+                return False
+            payload = payloads.popleft()
+            if taken < len(payload):
+                payloads.appendleft(payload[taken:])
+        return True
+
+    def _watch(self, *, on: bool) -> None:
+        """Go on when the channel is writable."""
+        if on == self._watching:
+            return
+        self._watching = on
+        loop = asyncio.get_running_loop()
+        if on:
+            loop.add_writer(self._channel.fileno(), self._flush)
+        else:
+            loop.remove_writer(self._channel.fileno())
+
+    def _events_of(self, chunk: _Chunk) -> int:
+        return sum(map(self._events_in, chunk.payloads))
+
+
+def _joined(one: _Chunk, two: _Chunk) -> _Chunk:
+    one.untold.add(two.untold)
+    return _Chunk(one.first, two.end, deque(), one.untold)

@@ -1,0 +1,1 @@
+"""Metrics, health and pages over HTTP, and who may ask for them."""

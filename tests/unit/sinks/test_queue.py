@@ -1,0 +1,172 @@
+"""agentd.sinks.queue"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from agentd.core.batch import Batch
+from agentd.core.event import Lost
+from agentd.core.process import Applied, Image
+from agentd.errors import AgentdError
+from agentd.sinks.channel import SinkFailedError, UnreachableError
+from agentd.sinks.queue import Sink, datagram
+from tests.channel import NEVER, FakeChannel
+from tests.records import exited
+
+IMAGE = Image(b"true", b"", b"", 0)
+
+
+def _encode(batch: Batch) -> list[bytes]:
+    """A line an entry: its number, or what is missing."""
+    lines = []
+    for number, entry in enumerate(batch.entries, batch.first_sequence):
+        if isinstance(entry, Lost):
+            lines.append(f"lost {entry.missing} of {entry.cpu} from {entry.seq} {entry.stage}\n")
+        else:
+            lines.append(f"{number}\n")
+    return ["".join(lines).encode()]
+
+
+def _event(number: int) -> Applied:
+    event = exited(seq=number, boottime_ns=1000 + number, cpu=number % 2)
+    return Applied(event, IMAGE, None, changed=False)
+
+
+def _batch(first: int, count: int) -> Batch:
+    return Batch([_event(first + i) for i in range(count)], first, 0)
+
+
+def _text(first: int, end: int) -> str:
+    return "".join(f"{number}\n" for number in range(first, end))
+
+
+def run(test: Callable[[FakeChannel, Sink], None]) -> None:
+    """A test inside a loop."""
+
+    async def main() -> None:
+        channel = FakeChannel()
+        sink = Sink("stdout", _encode, channel, NEVER)
+        try:
+            test(channel, sink)
+        finally:
+            sink.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_taken_is_finished() -> None:
+    """A channel with room takes batch after batch; nothing waits."""
+
+    def test(channel: FakeChannel, sink: Sink) -> None:
+        sink.begin("HEAD\n")
+        sink.write(_batch(0, 3))
+        sink.write(_batch(3, 2))
+        assert channel.text == "HEAD\n" + _text(0, 5)
+        assert (sink.written_total, sink.queued, sink.finished_below) == (5, 0, 5)
+        assert not sink.behind
+
+    run(test)
+
+
+def test_what_waits_leaves_when_there_is_room() -> None:
+    """Batches that a channel does not take are sent later, whole and in order."""
+
+    async def main() -> None:
+        channel = FakeChannel(room=3)
+        sink = Sink("stdout", _encode, channel, NEVER)
+        for first in (0, 4, 8):
+            sink.write(_batch(first, 4))
+        assert (sink.written_total, sink.queued, sink.finished_below) == (1, 11, 0)
+        channel.open(room=6)
+        while sink.queued == 11:
+            await asyncio.sleep(0)
+        assert (sink.written_total, sink.queued, sink.finished_below) == (4, 8, 4)
+        channel.room = 1000
+        while sink.behind:
+            await asyncio.sleep(0)
+        assert channel.text == _text(0, 12)
+        assert (sink.written_total, sink.dropped_total, sink.finished_below) == (12, 0, 12)
+        sink.close()
+
+    asyncio.run(main())
+
+
+def test_a_drop_is_told_at_its_place() -> None:
+    """The oldest that wait are dropped, but for what was begun; one line a CPU says so."""
+
+    async def main() -> None:
+        channel = FakeChannel(room=2)
+        sink = Sink("stdout", _encode, channel, NEVER)
+        for first in (0, 4, 8, 12):
+            sink.write(_batch(first, 4))
+        sink.drop_below(8, 0)
+        assert sink.finished_below == 8
+        sink.drop_below(12, 0)
+        assert (sink.dropped_total, sink.finished_below, sink.queued) == (8, 12, 3 + 4)
+        spans = {cpu: span[:2] for cpu, span in sink.untold().spans.items()}
+        assert spans == {0: (0, 6), 1: (1, 6)}  # what was begun may be cut off, too
+        channel.open()
+        while sink.behind:
+            await asyncio.sleep(0)
+        losses = "lost 4 of 0 from 4 sink\nlost 4 of 1 from 5 sink\n"
+        assert channel.text == _text(0, 4) + losses + _text(12, 16)
+        assert sink.untold().spans == {}
+        assert (sink.written_total, sink.dropped_total, sink.queued) == (8, 8, 0)
+        sink.close()
+
+    asyncio.run(main())
+
+
+def test_a_loss_that_is_dropped_is_still_told() -> None:
+    """What a dropped lost event said is part of what is told in its place."""
+
+    def test(channel: FakeChannel, sink: Sink) -> None:
+        channel.room = 1
+        sink.write(_batch(0, 1))
+        sink.write(Batch([Lost(50, 7, 0, 30, "reserve", None, 40), _event(2)], 1, 0))
+        sink.drop_below(3, 0)
+        assert sink.untold().total == 1 + 30 + 1
+
+    run(test)
+
+
+def test_an_unreachable_channel_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody is there events wait; then they leave."""
+    monkeypatch.setattr("agentd.sinks.queue._AGAIN_SECONDS", 0.001)
+
+    async def main() -> None:
+        channel = FakeChannel()
+        channel.error = UnreachableError("nobody")
+        sink = Sink("journal", _encode, channel, NEVER, datagram)
+        sink.write(_batch(0, 2))
+        assert sink.queued == 1  # datagram
+        await asyncio.sleep(0.01)
+        assert sink.queued == 1
+        channel.error = None
+        while sink.behind:
+            await asyncio.sleep(0.001)
+        assert channel.text == _text(0, 2)
+        sink.close()
+
+    asyncio.run(main())
+
+
+def test_a_failure_is_told_once_and_nothing_is_waited_for() -> None:
+    """When it is over the daemon is told, and what is left counts as not written."""
+
+    async def main() -> None:
+        told: list[AgentdError] = []
+        channel = FakeChannel()
+        channel.error = SinkFailedError("full")
+        sink = Sink("stdout", _encode, channel, told.append)
+        sink.write(_batch(0, 2))
+        sink.write(_batch(2, 2))
+        assert [error.message for error in told] == ["full"]
+        assert not sink.behind
+        assert (sink.accepted_total, sink.written_total) == (4, 0)
+        sink.close()
+
+    asyncio.run(main())
