@@ -44,9 +44,7 @@ fixtures: .venv/dev.stamp
 test-systemd: .venv/dev.stamp
 	@packaging/install-packages $(DEB_PACKAGES) $(VM_PACKAGES)
 	@packaging/build-deb dist
-	$(BIN)/python -m tests.vm.run \
-		$$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9]\S*\).*/\1/p') \
-		tests/vm/systemd-guest $(CURDIR)/dist/agentd_*_all.deb
+	$(BIN)/python -m tests.vm.run bookworm tests/vm/systemd-guest $(CURDIR)/dist/agentd_*_all.deb
 
 deb:
 	@packaging/install-packages $(DEB_PACKAGES)

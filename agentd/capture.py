@@ -11,10 +11,10 @@ from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.tree import TreeLimits
 from agentd.core.untold import untold_by
 from agentd.core.wire import Wire, parse_wire
-from agentd.keeping import Ledger
 from agentd.kernel.attach import Attached
 from agentd.kernel.counters import Counters
 from agentd.kernel.transport import open_transport, room_stage
+from agentd.ledger import Ledger
 from agentd.paths import bpf_dir
 from agentd.settings import Config
 
@@ -89,6 +89,7 @@ class Capture:
             redact=redact,
             hold_until_seeded=hold_until_seeded,
             filtered=settings.cgroup is not None,
+            first_seq=settings.first_seq,
         )
         self.untold = untold_by(progress) if progress is not None else []
         """What another process had dropped, and died before it could tell."""

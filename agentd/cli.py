@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -23,6 +24,9 @@ from agentd.kernel.program import Settings
 from agentd.service import Service
 from agentd.settings import Config
 from agentd.web.web_config import web_config_of
+
+if TYPE_CHECKING:
+    from agentd.keeping import Former, Left
 
 
 def main() -> None:
@@ -64,9 +68,11 @@ def _run(arguments: argparse.Namespace) -> int:
     service = Service()
     fds = service.kept()
     past_fd = fds.pop("past", None)
-    programs = _programs(_settings(config), fds, service)
+    programs, former = _programs(_settings(config), fds, service)
+    from agentd.keeping import Left  # noqa: PLC0415 (while the loader compiles)
+
     try:
-        return _run_daemon(config, programs, arguments, service, past_fd)
+        return _run_daemon(config, programs, arguments, service, Left(past_fd, former))
     finally:
         programs.close()
 
@@ -79,16 +85,20 @@ def _config(arguments: argparse.Namespace) -> Config:
     return load_config(arguments.config, assignments)
 
 
-def _programs(settings: Settings, fds: dict[str, int], service: Service) -> Loader | KeptPrograms:
-    """Those that a process before us left, or else the loader of new ones."""
-    if fds:
-        from agentd import keeping  # noqa: PLC0415 (memory)
+def _programs(
+    settings: Settings, fds: dict[str, int], service: Service
+) -> tuple[Loader | KeptPrograms, Former | None]:
+    """Those that a process before us left; or the loader of new ones, and others that run."""
+    if not fds:
+        return Loader(settings), None
+    from agentd import keeping  # noqa: PLC0415 (memory)
 
-        kept = keeping.take(fds, settings)
-        if kept is not None:
-            return kept
-        service.forget(fds)
-    return Loader(settings)
+    kept = keeping.take(fds, settings, service.forget)
+    if isinstance(kept, KeptPrograms):
+        return kept, None
+    if kept is not None:
+        settings = keeping.behind(settings, kept)
+    return Loader(settings), kept
 
 
 def _run_daemon(
@@ -96,11 +106,12 @@ def _run_daemon(
     programs: Loader | KeptPrograms,
     arguments: argparse.Namespace,
     service: Service,
-    past_fd: int | None,
+    left: Left,
 ) -> int:
     # imported only now, while the loader already compiles
-    from agentd import daemon  # noqa: PLC0415
+    from agentd import starting  # noqa: PLC0415
     from agentd.log import configure_log  # noqa: PLC0415
+    from agentd.options import Options  # noqa: PLC0415
 
     log = configure_log(config.log.level, config.log.format)
     reload = None
@@ -108,8 +119,8 @@ def _run_daemon(
         reload = functools.partial(_config, arguments)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            options = daemon.Options(arguments.duration, arguments.record, reload, past_fd)
-            runner.run(daemon.run(config, programs, options, log, service))
+            options = Options(arguments.duration, arguments.record, reload, left)
+            runner.run(starting.run(config, programs, options, log, service))
     except LoaderError as error:
         log.debug("the loader said", text=error.log)
         raise

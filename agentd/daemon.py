@@ -7,9 +7,6 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agentd import asgi, host, privileges
@@ -17,19 +14,19 @@ from agentd.canary import Canary
 from agentd.capture import Capture, is_filtered, limits_of
 from agentd.control import server as control_server
 from agentd.control.api import make_app as make_control_app
-from agentd.control.listening import listening
 from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
 from agentd.core.redact import Redactor
 from agentd.errors import AgentdError
-from agentd.keeping import Keeper
-from agentd.kernel.attach import Attached, Loader
-from agentd.kernel.kept import KeptPrograms
+from agentd.inheriting import inherit
+from agentd.keeping import Former, Keeper
+from agentd.kernel.attach import Attached
 from agentd.liveness import Liveness
 from agentd.loss_warnings import LossWarnings
 from agentd.metrics import exporter
 from agentd.names import HostNames
+from agentd.options import Options
 from agentd.outlets import Outlets, make_recorder
 from agentd.privileges import CAP_SYS_PTRACE
 from agentd.reconciler import Reconciler
@@ -40,49 +37,11 @@ from agentd.scanning import Scanner
 from agentd.service import Service
 from agentd.settings import Config
 from agentd.sinks.channel import SinkClosedError
-from agentd.stopping import stop_on_signals, unless
 from agentd.suppression import Suppression, journal_unit
 from agentd.web import server as web_server
 
 LAST_ROUND_SECONDS = 1.0
 """How long a sink that does not take anything may delay the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line asks for beside the configuration."""
-
-    duration_seconds: float | None
-    record: Path | None
-    reload: Callable[[], Config] | None
-    """Reads the configuration again."""
-    past_fd: int | None
-    """The tree of the process before us."""
-
-
-async def run(
-    config: Config, programs: Loader | KeptPrograms, options: Options, log: Any, service: Service
-) -> None:
-    """Run until a signal, the duration's end, or the end of standard output's reader."""
-    with contextlib.ExitStack() as sockets:
-        web, asking = web_server.door(config.metrics), None
-        if web is not None:
-            sockets.enter_context(web.sock)
-        if config.control.socket:
-            asking = sockets.enter_context(listening(config.control.socket))
-        stopping = stop_on_signals()
-        attached = await unless(stopping, programs.attached())
-        if attached is None:
-            return
-        progress_fd = programs.progress_fd if isinstance(programs, KeptPrograms) else None
-        daemon = Daemon(
-            config, attached, options, log, stopping, service=service, progress_fd=progress_fd
-        )
-        programs.dismiss()
-        try:
-            await daemon.run(web, asking)
-        finally:
-            daemon.close()
 
 
 class Daemon:
@@ -101,6 +60,7 @@ class Daemon:
     ) -> None:
         self._stopping = stopping
         self._failure: Exception | None = None
+        self._took_over = options.left.former is not None
         self._log = log
         self._duration_seconds = options.duration_seconds
         self._recorder = make_recorder(config, attached, options.record) if options.record else None
@@ -109,7 +69,7 @@ class Daemon:
         self._sinks = Outlets(config, journal, self._names, self._sink_ended).fanout()
         self._seeded = False
         redactor = Redactor(config.redact.patterns)
-        self._keeper = Keeper(service, attached, options.past_fd, resumed=progress_fd is not None)
+        self._keeper = Keeper(service, attached, options.left, resumed=progress_fd is not None)
         self._capture = Capture(
             attached,
             limits_of(config),
@@ -161,6 +121,17 @@ class Daemon:
             filtered=filtered,
         )
 
+    async def inherit(self, former: Former) -> None:
+        """Begin with what programs of another kind left unread."""
+        inheritance = await inherit(former)
+        self._rounds.hand_on(inheritance.untold, host.wall_offset_ns())
+        self._rounds.hand_on(self._pipeline.inherit(inheritance), host.wall_offset_ns())
+        self._log.info(
+            "took over",
+            events=len(inheritance.events),
+            lost=sum(lost.missing for lost in inheritance.losses),
+        )
+
     async def run(self, web: web_server.Door | None, asking: socket.socket | None) -> None:
         """Work, until it is time to stop; then finish. Raises what ended it early."""
         stop = self._stopping.wait
@@ -171,6 +142,8 @@ class Daemon:
             if asking is not None:
                 group.create_task(control_server.run(self._control_app(), asking, stop, self._fail))
             await self._seed()
+            if self._took_over:
+                await self._rounds.caught_up()
             self._keeper.keep(self._capture.ledger)
             await self._liveness.begin()
             background = (

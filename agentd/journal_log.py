@@ -24,6 +24,8 @@ MESSAGE_IDS = {
     "not reloaded": "5d1a6f0e3c7b4d39a2f81c0b6e94d708",
     "needs a restart": "5d1a6f0e3c7b4d39a2f81c0b6e94d709",
     "stopped": "5d1a6f0e3c7b4d39a2f81c0b6e94d70a",
+    "took over": "5d1a6f0e3c7b4d39a2f81c0b6e94d70b",
+    "journald drops entries": "5d1a6f0e3c7b4d39a2f81c0b6e94d70c",
 }
 """They never change; the catalog (packaging/agentd.catalog) has one entry for each."""
 

@@ -10,107 +10,88 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from agentd import host
 from agentd.core import snapshot
-from agentd.core.accounting import Progress
 from agentd.core.tree import Tree
 from agentd.kernel.attach import Attached
-from agentd.kernel.handover import TRACEPOINTS, Handover
+from agentd.kernel.handover import TRACEPOINTS, Handover, decode_settings, encode_settings
 from agentd.kernel.kept import KeptPrograms
 from agentd.kernel.program import Settings
+from agentd.ledger import Ledger
 from agentd.paths import bpf_dir
 from agentd.service import Service
 
 _EVENTS, _COUNTERS, _LINK, _PERF = "events", "counters", "link", "perf"
 _ABOUT, PAST, _PROGRESS = "about", "past", "progress"
-_FORMAT = "agentd-kept-2"
-_UNTOLD_ROWS = 2
+_FORMAT = "agentd-kept-3"
+
+
+FIRST_SEQ_STEP = 1 << 40
+"""From the first attempt's number of one set of programs to that of the next."""
 
 
 def fingerprint(settings: Settings) -> str:
     """What programs must have in common to be the same: their source, their settings, the boot."""
-    digest = hashlib.sha256(f"{_FORMAT} {host.boot_id()} {json.dumps(asdict(settings))}".encode())
+    same = json.dumps(asdict(replace(settings, first_seq=0)))
+    digest = hashlib.sha256(f"{_FORMAT} {host.boot_id()} {same}".encode())
     for path in sorted(bpf_dir().rglob("*.[ch]")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-class Ledger:
-    """How far the stream was handed on, in shared memory.
+@dataclass(frozen=True, slots=True)
+class Former:
+    """Programs of another kind that still run, and how far their stream was handed on."""
 
-    Two places are written in turn, and then the number that says which one holds: whoever dies
-    between the two leaves the place before. One row each for the next numbers and each cause.
-    """
+    attached: Attached
+    progress_fd: int
+    names: tuple[str, ...]
+    """What they are kept as."""
+    wire_text: str
+    """The contract of their records and counters (``bpf/agentd.h`` of their version)."""
 
-    def __init__(self, fd: int, cpus: int, causes: int) -> None:
-        self.fd = fd
-        self._cpus = cpus
-        self._words_each = 2 + cpus * (1 + causes + _UNTOLD_ROWS)
-        self._no_untold = ((0,) * cpus,) * _UNTOLD_ROWS
-        size_bytes = 8 * (1 + 2 * self._words_each)
-        if os.fstat(fd).st_size < size_bytes:
-            os.ftruncate(fd, size_bytes)
-        self._map = mmap.mmap(fd, size_bytes)
-        self._words = memoryview(self._map).cast("Q")
 
-    @classmethod
-    def fresh(cls, cpus: int, causes: int) -> Ledger:
-        """An empty one."""
-        return cls(os.memfd_create("agentd-progress"), cpus, causes)
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a process before us left, beside programs that we go on with."""
 
-    def write(self, progress: Progress) -> None:
-        """Replace what stands there."""
-        turn = self._words[0] + 1
-        values = [progress.at_ns, progress.watermark_ns, *progress.next_seq]
-        for row in progress.settled + (progress.untold or self._no_untold):
-            values += row
-        start = 1 + turn % 2 * self._words_each
-        for index, value in enumerate(values, start):
-            self._words[index] = value
-        self._words[0] = turn
-
-    def read(self) -> Progress | None:
-        """What was written last; None if nothing was."""
-        turn = self._words[0]
-        if not turn:
-            return None
-        start = 1 + turn % 2 * self._words_each
-        at_ns, watermark_ns, *values = self._words[start : start + self._words_each].tolist()
-        rows = [tuple(values[i : i + self._cpus]) for i in range(0, len(values), self._cpus)]
-        settled, untold = rows[1:-_UNTOLD_ROWS], rows[-_UNTOLD_ROWS:]
-        return Progress(rows[0], tuple(settled), at_ns, watermark_ns, tuple(untold))
-
-    def close(self) -> None:
-        """Let go of the memory."""
-        self._words.release()
-        self._map.close()
-        os.close(self.fd)
+    past_fd: int | None
+    """Its tree."""
+    former: Former | None
+    """Its programs, if they are of another kind than ours."""
 
 
 class Keeper:
     """Hands to the service manager what a next process needs, and takes what the last one left."""
 
     def __init__(
-        self, service: Service, attached: Attached, past_fd: int | None, *, resumed: bool
+        self,
+        service: Service,
+        attached: Attached,
+        left: Left,
+        *,
+        resumed: bool,
     ) -> None:
         self._resumed = resumed
         self._service = service
         self._attached = attached
-        self._past_fd = past_fd
+        self._past_fd = left.past_fd
+        self._former = left.former
 
     def keep(self, ledger: Ledger) -> None:
         """From now on a next process can go on where this one stops."""
         if self._resumed or not self._service.keeps:
             return
-        kept = _names_and_fds(self._attached, fingerprint(self._attached.settings), ledger)
-        self._service.keep(kept)
-        os.close(dict(kept)[_ABOUT])
+        about_fd = _about_fd(self._attached)
+        self._service.keep(_names_and_fds(self._attached, about_fd, ledger))
+        os.close(about_fd)
+        if self._former is not None:
+            self._service.forget(self._former.names)
 
     def remember(self, tree: Tree) -> int:
         """Bring the last one's past back into a tree that has just been seeded; how many."""
@@ -146,38 +127,82 @@ def _unpacked(fd: int) -> Any:
             return None
 
 
-def _names_and_fds(attached: Attached, mark: str, ledger: Ledger) -> list[tuple[str, int]]:
-    """What is to be kept; the one named ``about`` is made for it."""
+def _about_fd(attached: Attached) -> int:
+    """What is to be known of programs, in memory."""
     handover = attached.handover
     about = {
-        "fingerprint": mark,
+        "fingerprint": fingerprint(attached.settings),
+        "wire": _wire_text(),
+        "settings": encode_settings(attached.settings).decode(),
         "transport": handover.transport,
         "transport_reason": handover.transport_reason,
         "bcc_version": handover.bcc_version,
         "from_btf": handover.from_btf,
     }
-    about_fd = os.memfd_create("agentd-about")
-    os.write(about_fd, json.dumps(about).encode())
+    fd = os.memfd_create("agentd-about")
+    os.write(fd, json.dumps(about).encode())
+    return fd
+
+
+def _names_and_fds(attached: Attached, about_fd: int, ledger: Ledger) -> list[tuple[str, int]]:
+    """What is to be kept. The name says, behind an @, of which set of programs it is."""
+    handover = attached.handover
     links = [(f"{_LINK}-{index}", fd) for index, fd in enumerate(handover.link_fds)]
     perf = [(f"{_PERF}-{index}", fd) for index, fd in enumerate(handover.perf_fds)]
     maps = [(_EVENTS, handover.events_fd), (_COUNTERS, handover.counters_fd)]
-    return [(_ABOUT, about_fd), (_PROGRESS, ledger.fd), *maps, *links, *perf]
+    kept = [(_ABOUT, about_fd), (_PROGRESS, ledger.fd), *maps, *links, *perf]
+    number = attached.settings.first_seq // FIRST_SEQ_STEP
+    return [(f"{name}@{number}", fd) for name, fd in kept]
 
 
-def take(fds: Mapping[str, int], settings: Settings) -> KeptPrograms | None:
-    """What was kept, by name, if all of it is there and of these programs; all closed if not."""
+def take(
+    fds: Mapping[str, int], settings: Settings, forget: Callable[[Iterable[str]], None]
+) -> KeptPrograms | Former | None:
+    """The newest whole set of what was kept, by name; the rest is closed and forgotten."""
+    found: KeptPrograms | Former | None = None
+    for number in sorted({_number(name) for name in fds}, reverse=True):
+        named = {name: fd for name, fd in fds.items() if _number(name) == number}
+        if found is None:
+            found = _taken(named, settings)
+            if found is not None:
+                continue
+        forget(named)
+        for fd in named.values():
+            os.close(fd)
+    return found
+
+
+def _taken(named: Mapping[str, int], settings: Settings) -> KeptPrograms | Former | None:
+    fds = {name.partition("@")[0]: fd for name, fd in named.items()}
     about = _about(fds)
     links = _numbered(fds, _LINK)
     whole = {_EVENTS, _COUNTERS, _PROGRESS} <= fds.keys() and len(links) == len(TRACEPOINTS)
-    if about.pop("fingerprint", None) != fingerprint(settings) or not whole:
-        for fd in fds.values():
-            os.close(fd)
+    if not whole or "wire" not in about:
         return None
     os.close(fds[_ABOUT])
+    mark, wire = about.pop("fingerprint"), about.pop("wire")
+    theirs = decode_settings(about.pop("settings").encode())
     handover = Handover(
         fds[_EVENTS], fds[_COUNTERS], tuple(links), tuple(_numbered(fds, _PERF)), **about
     )
-    return KeptPrograms(Attached(handover, settings, log=""), fds[_PROGRESS])
+    attached = Attached(handover, theirs, log="")
+    if mark == fingerprint(settings):
+        return KeptPrograms(attached, fds[_PROGRESS])
+    return Former(attached, fds[_PROGRESS], tuple(named), wire)
+
+
+def _wire_text() -> str:
+    return (bpf_dir() / "agentd.h").read_text()
+
+
+def behind(settings: Settings, former: Former) -> Settings:
+    """The settings of programs whose attempts are numbered behind those of others."""
+    return replace(settings, first_seq=former.attached.settings.first_seq + FIRST_SEQ_STEP)
+
+
+def _number(name: str) -> int:
+    number = name.partition("@")[2]
+    return int(number) if number.isdigit() else 0
 
 
 def _numbered(fds: Mapping[str, int], name: str) -> list[int]:

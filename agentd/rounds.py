@@ -7,6 +7,7 @@ each other at a pace of their own and the loop does not poll at all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +39,8 @@ _FILLED_BY_SINKS = 0.75
 """How full the buffer may be while sinks are behind; then they drop, so that it takes new ones."""
 
 _LOOK_SECONDS = 0.01
-"""At the end: how often to look whether the sinks are done."""
+"""How often to look whether the sinks are done."""
+_CATCHING_UP_SECONDS = 5.0
 
 
 class Transport(Protocol):
@@ -176,6 +178,15 @@ class Rounds:
             self._handed_on(batch)
         stamps = [entry[0][0] for entry in entries if isinstance(entry, Applied)]
         self.latency.add_ages(stamps, host.boottime_ns())
+
+    async def caught_up(self) -> None:
+        """Return when all that happened until now has been written; or after a while."""
+        now_ns = host.boottime_ns()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CATCHING_UP_SECONDS):
+                while self._pipeline.reorderer.watermark_ns < now_ns or self._leaving:
+                    self.wake()
+                    await asyncio.sleep(_LOOK_SECONDS)
 
     async def finish(self) -> None:
         """The last rounds, when nothing new is coming: take all there is, hold nothing back."""

@@ -145,10 +145,10 @@ class Progress:
     untold: tuple[PerCpu, ...] = ()
     """First numbers and counts of what a sink dropped and has not told; empty if nothing."""
 
-    @property
-    def handed_on(self) -> int:
-        """How many attempts were handed on."""
-        return sum(self.next_seq) - sum(map(sum, self.settled))
+    def handed_on(self, first_seq: int) -> int:
+        """How many attempts were handed on. ``first_seq``: each CPU's first number."""
+        attempts = sum(seq - first_seq for seq in self.next_seq)
+        return attempts - sum(map(sum, self.settled))
 
 
 class LossTracker:
@@ -160,11 +160,11 @@ class LossTracker:
     will tell.
     """
 
-    def __init__(self, cpus: int, causes: tuple[Cause, ...]) -> None:
+    def __init__(self, cpus: int, causes: tuple[Cause, ...], first_seq: int = 0) -> None:
         self.repeated_total = 0
         """Attempt numbers that came twice: never, unless there is a bug."""
         self._causes = causes
-        self._cpus = [_Cpu(settled=(0,) * len(causes)) for _ in range(cpus)]
+        self._cpus = [_Cpu(first_seq, settled=(0,) * len(causes)) for _ in range(cpus)]
         self._settled: tuple[PerCpu, ...] = ((0,) * cpus,) * len(causes)
         """The failures that have become ``lost`` events, as the counters have them."""
         self._decode_errors_settled = 0
@@ -231,6 +231,14 @@ class LossTracker:
             cpu.close_below(end, now_ns)
             for gap in cpu.gaps:
                 gap.awaited = gap.awaited and gap.seq >= end
+
+    def abandon_below(self, seq: PerCpu, now_ns: int) -> list[Lost]:
+        """The numbers below these that are missing, as lost for ever."""
+        return [
+            _lost(gap, number, STAGE_RESTART, None)
+            for number, (cpu, end) in enumerate(zip(self._cpus, seq, strict=True))
+            for gap in cpu.take_below(end, now_ns)
+        ]
 
     def unreported(self, counters: KernelCounters) -> bool:
         """Whether something is missing that no ``lost`` event has told yet."""

@@ -23,6 +23,7 @@ from agentd.core.accounting import (
 )
 from agentd.core.decode import Decoder, Span
 from agentd.core.event import Event, Lost, by_order
+from agentd.core.overlap import Inheritance, Overlap
 from agentd.core.process import Applied, Process
 from agentd.core.reconcile import Inferred, Kinds, Scan, reconcile
 from agentd.core.reorder import Reorderer
@@ -77,6 +78,7 @@ class Pipeline:
         redact: Callable[[bytes], bytes] = bytes,
         hold_until_seeded: bool = False,
         filtered: bool = False,
+        first_seq: int = 0,
     ) -> None:
         kinds = wire.constant("AGENTD_KINDS")
         self.decoder = Decoder(wire, cpus)
@@ -86,7 +88,7 @@ class Pipeline:
         self.tree = Tree(limits.tree, tick_ns, redact, filtered=filtered)
         self.causes = causes(kinds, room_stage)
         """What the rows of the counters' failures stand for."""
-        self.losses = LossTracker(cpus, self.causes)
+        self.losses = LossTracker(cpus, self.causes, first_seq)
         self.emitted = [0] * kinds
         """Events that left, by kind; ``lost`` events are not among them."""
         self.inferred = [0] * kinds
@@ -108,6 +110,8 @@ class Pipeline:
         self._slack_ns = limits.slack_ns
         self._drains: deque[int] = deque()
         self._resumed: Progress | None = None
+        self._first_seq = first_seq
+        self._overlap = Overlap()
 
     @property
     def emitted_total(self) -> int:
@@ -122,7 +126,8 @@ class Pipeline:
             + self.tree.duplicate_exits_total
             + self.decoder.errors
             + self.reorderer.held
-            + (self._resumed.handed_on if self._resumed is not None else 0)
+            + (self._resumed.handed_on(self._first_seq) if self._resumed is not None else 0)
+            + self._overlap.accounted
         )
 
     def waiting(self, counters: KernelCounters) -> bool:
@@ -149,6 +154,16 @@ class Pipeline:
         failed = now.failures_total - sum(map(sum, progress.settled))
         self.lost_at_restart = sum(lost.missing for lost in self._lost) - failed
         self.resume(Progress(now.seq, now.failures, now_ns, progress.watermark_ns))
+
+    def inherit(self, inheritance: Inheritance) -> list[Entry]:
+        """Begin with what other programs left, before the first round; what must leave at once.
+
+        That is nothing, unless there is more than the queue holds.
+        """
+        self._overlap = Overlap(inheritance)
+        self._lost += inheritance.losses
+        self.lost_at_restart += sum(lost.missing for lost in inheritance.losses)
+        return self._apply(self.reorderer.push(list(inheritance.events), 0), [])
 
     def progress(self, now_ns: int) -> Progress:
         """How far the stream has been handed on."""
@@ -183,8 +198,9 @@ class Pipeline:
         the counters again.
         """
         events = self._new(self.decoder.decode(delivery.data, delivery.spans))
-        self._drains.append(max(map(_boottime_ns, events), default=0))
         self.losses.arrive(events)
+        events = self._overlap.without(events)
+        self._drains.append(max(map(_boottime_ns, events), default=0))
         self._lost += self.losses.settle(before, now_ns, self.decoder.errors)
         safe_ns = self._watermark.advance(now_ns, before.seq, drained=delivery.drained)
         released = self.reorderer.push(events, 0 if self._holding else safe_ns - self._slack_ns)

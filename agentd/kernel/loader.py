@@ -89,6 +89,7 @@ def _load_source(source: Source, settings: Settings, reason: str) -> Handover | 
         return Failure(handover.FAILED_NO_BCC, str(error))
     try:
         program = bcc.BPF(text=source.text, cflags=list(source.cflags))
+        _number_from(program, settings)
         # before the programs are attached, or their first records would find no buffer
         perf_fds = _open_perf(program, settings) if settings.transport == PERFBUF else ()
         for tracepoint, function in handover.TRACEPOINTS.items():
@@ -107,6 +108,15 @@ def _load_source(source: Source, settings: Settings, reason: str) -> Handover | 
         bcc_version=bcc.__version__,
         from_btf=source.kernel_source is not None,
     )
+
+
+def _number_from(program: Any, settings: Settings) -> None:
+    """Begin behind the numbers of the programs that ours take over from."""
+    counters = program["counters"]
+    for cpu in range(settings.cpus if settings.first_seq else 0):
+        values = counters[ctypes.c_int(cpu)]
+        values.seq = settings.first_seq
+        counters[ctypes.c_int(cpu)] = values
 
 
 def _open_perf(program: Any, settings: Settings) -> tuple[int, ...]:

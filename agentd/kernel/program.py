@@ -119,6 +119,8 @@ class Settings:
     """``auto``, ``ringbuf`` or ``perfbuf``; what is chosen stands in the handover."""
     ring_bytes: int
     perf_bytes_per_cpu: int
+    first_seq: int = 0
+    """The first attempt's number on each CPU: no two programs of a boot use one twice."""
 
 
 @dataclass(frozen=True, slots=True)

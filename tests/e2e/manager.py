@@ -46,6 +46,11 @@ class Manager:
     def start(self, **environment: str) -> None:
         """A new process, with what was kept; returns when it says that it is ready."""
         before = self.told.count("READY=1")
+        self.launch(**environment)
+        self.wait_until_told("READY=1", before + 1)
+
+    def launch(self, **environment: str) -> None:
+        """A new process, with what was kept; returns at once."""
         output = self.folder / f"run-{len(self.outputs)}.out"
         self.outputs.append(output)
         kept = dict(self.kept)
@@ -59,7 +64,6 @@ class Manager:
                 command, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
                 env=os.environ | environment, pass_fds=list(kept.values()),
             )  # fmt: skip
-        self.wait_until_told("READY=1", before + 1)
 
     def wait_until_told(self, state: str, times: int = 1) -> None:
         """Wait for a state."""

@@ -149,20 +149,90 @@ def test_a_kill_while_the_reader_is_stuck(cgroup: Cgroup, tmp_path: Path) -> Non
     assert '"imbalance": 0' in manager.log()
 
 
-def test_other_programs_are_not_taken_over(cgroup: Cgroup, tmp_path: Path) -> None:
-    """With other settings what was kept is put away, and new programs are loaded and kept."""
-    with managing(tmp_path, *_options(cgroup)) as manager:
+def _sizes(cgroup: Cgroup) -> list[list[str]]:
+    """Options of two kinds of programs."""
+    return [_options(cgroup, f"transport.ring_bytes={bytes_}") for bytes_ in (1 << 22, 1 << 21)]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_changes_of_programs_in_a_storm(
+    cgroup: Cgroup, tmp_path: Path, how: signal.Signals
+) -> None:
+    """Programs that take over from others while both run tell each event once, none is missed."""
+    sizes = _sizes(cgroup)
+    with managing(tmp_path, *sizes[0]) as manager:
         manager.start()
-        before = dict(manager.kept)
-        manager.end(signal.SIGTERM)
-        manager.options += ["--set", "transport.ring_bytes=65536"]
+        storm = _storm(cgroup, 8.0)
+        for turn in range(1, 5):
+            time.sleep(0.5)
+            manager.end(how)
+            manager.options = sizes[turn % 2]
+            manager.start()
+        truth = _truth(storm)
+        _settle(manager)
+        assert manager.end(signal.SIGTERM) == 0
+        lines = _lines(manager)
+        names = {name.partition("@")[2] for name in manager.kept} - {""}
+    told = _told(lines)
+    assert Counter(told.values()) == truth
+    assert {seq >> 40 for _cpu, seq in told} == {0, 1, 2, 3, 4}
+    assert names == {"4"}
+    assert '"took over"' in manager.log()
+    assert '"imbalance": 0' in manager.log()
+    if how == signal.SIGTERM:
+        assert len(told) == len(lines)
+
+
+def test_a_kill_while_programs_change(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Whoever is killed before it has taken over leaves that to the next."""
+    sizes = _sizes(cgroup)
+    with managing(tmp_path, *sizes[0]) as manager:
         manager.start()
-        assert manager.kept.keys() == before.keys()
-        assert '"buffer_bytes": 65536' in manager.log()
+        storm = _storm(cgroup, 8.0)
+        for turn in range(1, 9):
+            manager.options = sizes[turn % 2]
+            manager.end(signal.SIGKILL)
+            manager.launch()
+            time.sleep(0.1 * turn)
+        manager.end(signal.SIGKILL)
+        manager.start()
+        truth = _truth(storm)
+        _settle(manager)
+        assert manager.end(signal.SIGTERM) == 0
+        told = _told(_lines(manager))
+    found = Counter(told.values())
+    assert all(found[action] >= count for action, count in truth.items())
+    assert found.total() - truth.total() <= 8  # one on each cut may be told by both
+
+
+def test_other_records_are_lost_and_told(cgroup: Cgroup, tmp_path: Path) -> None:
+    """What programs of another format left unread is counted, and told as lost."""
+    with managing(tmp_path, *_sizes(cgroup)[0]) as manager:
+        manager.start()
         cgroup.run(["/bin/true"])
         _settle(manager)
-        manager.end(signal.SIGTERM)
-    assert "exec" in manager.outputs[-1].read_text()
+        manager.end(signal.SIGKILL)
+        for _ in range(3):
+            cgroup.run(["/bin/true"])
+        about = next(fd for name, fd in manager.kept.items() if name.startswith("about"))
+        _pretend_another_version(about)
+        manager.start()
+        cgroup.run(["/bin/true", "after"])
+        _settle(manager)
+        assert manager.end(signal.SIGTERM) == 0
+        lines = _lines(manager)
+    lost = [line["agentd"]["lost"] for line in lines if "lost" in line["agentd"]]
+    assert {loss["stage"] for loss in lost} == {"restart"}
+    assert sum(loss["count"] for loss in lost) == 6
+    assert [line["event"]["action"] for line in lines[-2:]] == ["exec", "exit"]
+
+
+def _pretend_another_version(about_fd: int) -> None:
+    about = json.loads(os.pread(about_fd, 1 << 20, 0))
+    about |= {"fingerprint": "another", "wire": about["wire"] + "/* another version */\n"}
+    data = json.dumps(about).encode()
+    os.pwrite(about_fd, data, 0)
+    os.ftruncate(about_fd, len(data))
 
 
 def test_a_planned_restart_forgets_nobody(cgroup: Cgroup, tmp_path: Path) -> None:
@@ -191,7 +261,7 @@ def test_damaged_keepings(cgroup: Cgroup, tmp_path: Path) -> None:
     with managing(tmp_path, *_options(cgroup)) as manager:
         manager.start()
         manager.end(signal.SIGKILL)
-        del manager.kept["link-1"]
+        del manager.kept["link-1@0"]
         manager.start()
-        assert "link-1" in manager.kept
+        assert "link-1@0" in manager.kept
         manager.end(signal.SIGTERM)

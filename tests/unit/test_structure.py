@@ -44,8 +44,11 @@ LEAVES = {
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
     "rounds": {"rounds"},
-    "keeping": set(),
-    "capture": {"keeping"},
+    "ledger": set(),
+    "keeping": {"ledger"},
+    "options": {"keeping"},
+    "capture": {"ledger"},
+    "inheriting": {"capture", "keeping", "ledger"},
     "scanning": set(),
     "reconciler": {"scanning"},
     "liveness": set(),
@@ -54,9 +57,10 @@ ABOVE_EDGES = {
     "reporting": {"capture", "reconciler", "rounds"},
     "daemon": {
         "capture",
-        "daemon",
+        "inheriting",
         "keeping",
         "liveness",
+        "options",
         "outlets",
         "reconciler",
         "reloading",
@@ -64,6 +68,7 @@ ABOVE_EDGES = {
         "rounds",
         "scanning",
     },
+    "starting": {"daemon", "options"},
     "replay": {"capture", "recording"},
     "doctor": {"doctor"},
     "experiment": {"capture", "experiment", "rounds"},

@@ -11,20 +11,10 @@ import pytest
 from agentd.errors import ConfigError
 from agentd.settings import Metrics
 from agentd.web.web_config import WebConfig, load_web_config, web_config_of
+from tests.certificate import make_certificate
 from tests.requirements import need_program
 
 HASH = "$2b$04$IgUI.cYmaSqBkCzQPiNCmOHCIhYBOFJIbgvxwxfW2XUL9Bo9Gk4Za"
-
-
-def certificate(folder: Path) -> None:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
-    need_program("openssl")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
-        check=True, capture_output=True,
-    )  # fmt: skip
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -40,7 +30,7 @@ def test_without_a_file_it_is_plain_http_for_everybody() -> None:
 
 def test_tls_and_users(tmp_path: Path) -> None:
     """Files are found beside the file; users have their hashes; promtool's toolkit agrees."""
-    certificate(tmp_path)
+    make_certificate(tmp_path)
     path = _file(
         tmp_path,
         "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"

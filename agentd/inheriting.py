@@ -1,0 +1,113 @@
+"""Taking over from programs of another kind: of another version, or for another configuration.
+
+They run until ours do, and a little longer. What they have written up to a moment at which both
+ran is read with their account, and becomes the beginning of our stream; ours holds from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from agentd import host
+from agentd.capture import wire_text
+from agentd.core.accounting import LossTracker, Progress, causes, unread
+from agentd.core.decode import Decoder
+from agentd.core.event import Event, Lost
+from agentd.core.overlap import Inheritance
+from agentd.core.untold import untold_by
+from agentd.core.wire import parse_wire
+from agentd.keeping import Former
+from agentd.kernel.counters import Counters
+from agentd.kernel.program import PERFBUF
+from agentd.kernel.ringbuf import Ringbuf
+from agentd.kernel.transport import room_stage
+from agentd.ledger import Ledger
+
+_PATIENCE_NS = 1_000_000_000
+"""How long what was attempted before the cut may take to arrive."""
+_POLL_SECONDS = 0.005
+_DRAIN_BYTES = 1 << 24
+
+
+async def inherit(former: Former) -> Inheritance:
+    """What they left. They go on until nobody keeps them any more."""
+    handover = former.attached.handover
+    reading = _Reading(former)
+    try:
+        if former.wire_text == wire_text() and handover.transport != PERFBUF:
+            return await reading.to_the_cut()
+        os.close(handover.events_fd)  # gone with its reader, or not to be understood
+        return reading.nothing()
+    finally:
+        reading.close()
+        for fd in (*handover.link_fds, *handover.perf_fds):
+            os.close(fd)
+
+
+class _Reading:
+    """Their account, their buffer, and the cut."""
+
+    def __init__(self, former: Former) -> None:
+        self._former = former
+        settings, handover = former.attached.settings, former.attached.handover
+        self._wire = parse_wire(former.wire_text)
+        kinds = self._wire.constant("AGENTD_KINDS")
+        layout = self._wire.layout("agentd_counters")
+        self._causes = causes(kinds, room_stage(handover))
+        self._ledger = Ledger(former.progress_fd, settings.cpus, len(self._causes))
+        self._counters = Counters(handover.counters_fd, layout, settings.cpus, kinds)
+        self._progress = self._ledger.read() or self._beginning()
+        self._cut_ns = host.boottime_ns()
+        self._until = self._counters.read()
+
+    def nothing(self) -> Inheritance:
+        """All that nobody has read is lost, and told."""
+        losses = unread(self._progress, self._until, self._cut_ns)
+        return Inheritance(self._cut_ns, [], losses, untold_by(self._progress))
+
+    async def to_the_cut(self) -> Inheritance:
+        """All that was attempted until the cut, as it arrives."""
+        settings = self._former.attached.settings
+        ring = Ringbuf(self._former.attached.handover.events_fd, settings.ring_bytes)
+        decoder = Decoder(self._wire, settings.cpus)
+        tracker = LossTracker(settings.cpus, self._causes)
+        tracker.resume(self._progress)
+        events: list[Event] = []
+        losses: list[Lost] = []
+        try:
+            while not tracker.complete_below(self._until.seq):
+                counters, now_ns = self._counters.read(), host.boottime_ns()
+                delivery = ring.drain(_DRAIN_BYTES)
+                new = self._new(decoder.decode(delivery.data, delivery.spans))
+                tracker.arrive(new)
+                events += new
+                losses += tracker.settle(counters, now_ns, decoder.errors)
+                if now_ns - self._cut_ns > _PATIENCE_NS:
+                    losses += tracker.abandon_below(self._until.seq, self._cut_ns)
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            ring.close()
+        return Inheritance(
+            self._cut_ns,
+            [event for event in events if event.boottime_ns <= self._cut_ns],
+            [lost for lost in losses if lost.from_boottime_ns <= self._cut_ns],
+            untold_by(self._progress),
+        )
+
+    def close(self) -> None:
+        """Let go of the account."""
+        self._counters.close()
+        self._ledger.close()
+
+    def _new(self, events: list[Event]) -> list[Event]:
+        """What was not handed on already."""
+        next_seq = self._progress.next_seq
+        return [event for event in events if event.seq >= next_seq[event.cpu]]
+
+    def _beginning(self) -> Progress:
+        """Of a stream of which nothing was ever handed on."""
+        settings = self._former.attached.settings
+        none = (0,) * settings.cpus
+        first = (settings.first_seq,) * settings.cpus
+        return Progress(first, (none,) * len(self._causes), 0, 0)

@@ -1,0 +1,21 @@
+"""What the command line asks a daemon for, beside the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentd.keeping import Left
+from agentd.settings import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for beside the configuration."""
+
+    duration_seconds: float | None
+    record: Path | None
+    reload: Callable[[], Config] | None
+    """Reads the configuration again."""
+    left: Left

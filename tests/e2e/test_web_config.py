@@ -1,0 +1,64 @@
+"""The metrics port behind TLS and a password."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import bcrypt
+
+from tests.certificate import make_certificate
+from tests.cgroup import Cgroup
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, free_port
+from tests.requirements import need_program
+
+_LIMIT = ["--max-time", str(ENOUGH_SECONDS)]
+
+
+def test_tls_and_a_password(cgroup: Cgroup, tmp_path: Path) -> None:
+    """curl with certificate and password gets metrics; without either it does not."""
+    curl = need_program("curl")
+    make_certificate(tmp_path)
+    web_config = tmp_path / "web-config.yml"
+    hashed = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
+    web_config.write_text(
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n"
+        f"basic_auth_users: {{alice: {hashed!r}}}\n"
+    )
+    port = free_port()
+    command = [AGENTD, "run", "--output", "none", "--set", "control.socket="]
+    for setting in (
+        f"filter.cgroup={cgroup.path}", f"metrics.listen=127.0.0.1:{port}",
+        f"metrics.web_config={web_config}",
+    ):  # fmt: skip
+        command += ["--set", setting]
+
+    def ask(*options: str, scheme: str = "https") -> str:
+        url = f"{scheme}://127.0.0.1:{port}/metrics"
+        asked = [curl, "-sS", *_LIMIT, "-w", "%{http_code}", *options, url]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+
+    trust = ("--cacert", str(tmp_path / "cert.pem"), "--retry", "60", "--retry-connrefused")
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        try:
+            answer = ask(*trust, "--retry-delay", "1", "-u", "alice:open sesame")
+            assert answer.endswith("200")
+            assert "agentd_accounting_imbalance 0.0" in answer
+            assert ask(*trust[:2]) == "a password is needed\n401"
+            assert ask(*trust[:2], "-u", "alice:wrong").endswith("401")
+            assert ask("-u", "alice:open sesame") == "000"
+            assert ask("-u", "alice:open sesame", scheme="http") == "000"
+        finally:
+            process.terminate()
+            assert process.stderr is not None
+            process.stderr.read()
+
+
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    """A mistake ends it before anything is attached, with the file and the key."""
+    web_config = tmp_path / "web-config.yml"
+    web_config.write_text("basic_auth_users: {alice: open}\n")
+    command = [AGENTD, "run", "--set", f"metrics.web_config={web_config}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 78
+    assert f"{web_config}: basic_auth_users.alice: must be a bcrypt hash" in done.stderr
