@@ -1,6 +1,9 @@
 # make run [ARGS='…']   install what is needed, then report this host's processes
 # make test             install what is needed, then run all tests
 # make check            format, lint, types, import rules
+# make test-systemd     the package under a real systemd, in a virtual machine
+# make test-vm          the kernel tests on other kernels, in virtual machines (docs/kernels.md)
+# make soak MINUTES=30  storms, restarts and scrapes together, for a while
 # make bench            what it costs (bench/README.md)
 
 SHELL := /bin/bash
@@ -16,7 +19,7 @@ VM_PACKAGES := qemu-system-x86 busybox-static
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
 	python3-uvloop python3-cachetools
 
-.PHONY: run test check format bench fixtures deb test-systemd clean
+.PHONY: run test check format bench fixtures deb test-systemd test-vm soak clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/agentd run $(ARGS)
@@ -45,6 +48,13 @@ test-systemd: .venv/dev.stamp
 	@packaging/install-packages $(DEB_PACKAGES) $(VM_PACKAGES)
 	@packaging/build-deb dist
 	$(BIN)/python -m tests.vm.run bookworm tests/vm/systemd-guest $(CURDIR)/dist/agentd_*_all.deb
+
+test-vm: .venv/dev.stamp
+	@packaging/install-packages $(VM_PACKAGES)
+	$(BIN)/python -m tests.vm.table $(ARGS)
+
+soak: .venv/dev.stamp
+	$(BIN)/python -m tests.soak $(or $(MINUTES),30)
 
 deb:
 	@packaging/install-packages $(DEB_PACKAGES)

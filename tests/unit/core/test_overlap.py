@@ -17,7 +17,7 @@ BASE = 1 << 40
 
 def test_without_programs_before_ours_nothing_is_left_out() -> None:
     """The usual start."""
-    events = [fork(boottime_ns=5)]
+    events: list[Event] = [fork(boottime_ns=5)]
     overlap = Overlap()
     assert overlap.without(events) == events
     assert overlap.accounted == 0

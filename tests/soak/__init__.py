@@ -1,0 +1,1 @@
+"""Storms, restarts, kills, reconfigurations and scrapes together, for as long as one likes."""
