@@ -27,6 +27,7 @@ def examine(path: Path | None, settings_of: Callable[[Config], Settings]) -> lis
         kernel_checks.lockdown(),
         kernel_checks.ring_buffer(),
         kernel_checks.perf_events(),
+        kernel_checks.locked_memory(),
         _programs(config, settings_of),
         host_checks.systemd(),
         host_checks.journald(),

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import re
+import resource
 from pathlib import Path
 
 from agentd import host
@@ -87,6 +88,16 @@ def perf_events(path: Path = Path("/proc/sys/kernel/perf_event_paranoid")) -> Fi
     except (OSError, ValueError):
         return Finding("perfbuf", NOTE, "no perf events in this kernel: only the ring buffer")
     return Finding("perfbuf", GOOD, f"perf events are there (kernel.perf_event_paranoid {level})")
+
+
+def locked_memory(limit_bytes: int | None = None) -> Finding:
+    """How much may be locked: older kernels count BPF maps, and all of them perf buffers."""
+    if limit_bytes is None:
+        limit_bytes = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if limit_bytes == resource.RLIM_INFINITY:
+        return Finding("memlock", GOOD, "no limit")
+    what = f"{limit_bytes >> 10} KiB may be locked; kernels before 5.11 count BPF maps"
+    return Finding("memlock", NOTE, what, "LimitMEMLOCK=infinity, as the packaged unit has it")
 
 
 def lockdown(path: Path = Path("/sys/kernel/security/lockdown")) -> Finding:

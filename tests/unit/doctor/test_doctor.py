@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,14 @@ def test_systemd(tmp_path: Path, output: str, level: str, words: str) -> None:
     found = host_checks.systemd(str(command))
     assert (found.level, words in found.what) == (level, True)
     assert host_checks.systemd(str(tmp_path / "none")).level == NOTE
+
+
+def test_locked_memory() -> None:
+    """A limit is named, with the line of a unit that lifts it."""
+    assert kernel_checks.locked_memory(resource.RLIM_INFINITY).level == GOOD
+    found = kernel_checks.locked_memory(8 << 20)
+    assert (found.level, "8192 KiB" in found.what) == (NOTE, True)
+    assert "LimitMEMLOCK" in found.way_out
 
 
 def test_journald_limits(tmp_path: Path) -> None:
