@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from agentd import __version__
-from agentd.settings import Control
+from agentd import __version__, asking
 
 
 class _Parser(argparse.ArgumentParser):
@@ -50,7 +49,7 @@ def make_parser() -> _Parser:
     run.set_defaults(command="run")
 
     _add_replay(commands)
-    _add_explain(commands)
+    asking.add_commands(commands)
     _add_doctor(commands)
     _add_bench(commands)
 
@@ -59,22 +58,6 @@ def make_parser() -> _Parser:
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(command="check-config")
     return parser
-
-
-def _add_explain(commands: argparse._SubParsersAction[_Parser]) -> None:
-    explain = commands.add_parser(
-        "explain",
-        help="say everything about one process",
-        description="Everything that a running agentd knows about one process: its ancestors,"
-        " each image that it ran, its children, how it ended. Also of one that exited lately.",
-        epilog="example: agentd explain 4711",
-    )
-    explain.add_argument("id", metavar="PID|ENTITY_ID")
-    explain.add_argument("--json", action="store_true", help="docs/control.md has the fields")
-    explain.add_argument(
-        "--socket", default=Control().socket, metavar="PATH", help="default: %(default)s"
-    )
-    explain.set_defaults(command="explain")
 
 
 def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
-import json
 import os
 import sys
 import traceback
@@ -153,12 +152,17 @@ def _scan(arguments: argparse.Namespace) -> int:
     return os.EX_OK
 
 
-def _explain(arguments: argparse.Namespace) -> int:
-    from agentd.control import client, explain  # noqa: PLC0415 (needs what the daemon does not)
+def _ask(arguments: argparse.Namespace) -> int:
+    from agentd.control import commands  # noqa: PLC0415 (needs what the daemon does not)
 
-    answer = client.ask(arguments.socket, "explain", id=arguments.id)
-    print(json.dumps(answer) if arguments.json else explain.render(answer), end="")
-    return os.EX_OK
+    show = {
+        "status": commands.show_status,
+        "tree": commands.show_tree,
+        "ps": commands.show_processes,
+        "explain": commands.show_explained,
+        "follow": commands.follow,
+    }
+    return show[arguments.command](arguments)
 
 
 def _bench_transport(arguments: argparse.Namespace) -> int:
@@ -196,7 +200,7 @@ def _settings(config: Config) -> Settings:
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "check-config": _check_config,
-    "explain": _explain,
+    **dict.fromkeys(("status", "tree", "ps", "explain", "follow"), _ask),
     "doctor": _doctor,
     "scan": _scan,
     "replay": _replay,

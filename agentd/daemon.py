@@ -13,7 +13,9 @@ from agentd import asgi, host, privileges
 from agentd.canary import Canary
 from agentd.capture import Capture, is_filtered, limits_of
 from agentd.control import server as control_server
+from agentd.control.api import Subject
 from agentd.control.api import make_app as make_control_app
+from agentd.core.batch import Batch
 from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
@@ -66,7 +68,8 @@ class Daemon:
         self._recorder = make_recorder(config, attached, options.record) if options.record else None
         journal = self._journal = self._recorder.step if self._recorder else no_journal
         self._names = HostNames(journal)
-        self._sinks = Outlets(config, journal, self._names, self._sink_ended).fanout()
+        self._outlets = Outlets(config, journal, self._names, self._sink_ended)
+        self._sinks = self._outlets.fanout()
         self._seeded = False
         redactor = Redactor(config.redact.patterns)
         self._keeper = Keeper(service, attached, options.left, resumed=progress_fd is not None)
@@ -78,6 +81,7 @@ class Daemon:
             progress_fd=progress_fd,
         )
         self._pipeline = self._capture.pipeline
+        self._facts, self._followers = self._outlets.followers(self._pipeline.tree)
         filtered = is_filtered(config)
         self._keeps = () if config.scan.socket else (CAP_SYS_PTRACE,)
         self._scanner = Scanner(config.filter.cgroup if filtered else "", config.scan.socket, log)
@@ -105,7 +109,7 @@ class Daemon:
             pace=Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3),
             round_bytes=transport.round_bytes,
             after_round=self._after_round,
-            handed_on=self._canary.written,
+            handed_on=self._handed_on,
             journal=self._journal,
             keep=self._capture.ledger.write,
         )
@@ -228,9 +232,20 @@ class Daemon:
 
     def _control_app(self) -> asgi.Asgi:
         """Answers about the tree of this daemon."""
-        return make_control_app(
-            self._pipeline.tree, entity_prefix(host.boot_id()), host.wall_offset_ns, self._fail
+        subject = Subject(
+            self._pipeline.tree,
+            entity_prefix(host.boot_id()),
+            host.wall_offset_ns,
+            self._facts,
+            self._followers,
+            self._outlets.renderers(),
+            self._reporting.answer,
         )
+        return make_control_app(subject, self._fail)
+
+    def _handed_on(self, batch: Batch) -> None:
+        self._canary.written(batch)
+        self._followers.offer(batch)
 
     def _log_attached(self, attached: Attached, cgroup: str) -> None:
         if attached.log:

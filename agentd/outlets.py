@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 from agentd import host
 from agentd.capture import read_wire, wire_text
 from agentd.cgroups import CgroupPaths
+from agentd.control.facts import FactFinder
+from agentd.control.followers import Followers
 from agentd.core.event import kind_names
 from agentd.core.journal import Journal
+from agentd.core.process import entity_prefix
+from agentd.core.tree import Tree
 from agentd.core.wire import Wire
 from agentd.errors import AgentdError
 from agentd.kernel.attach import Attached
@@ -48,6 +52,20 @@ class Outlets:
         self._fail = fail
         self._wire = read_wire()
         self._names = Names(CgroupPaths(journal).path, names.users.name, names.groups.name)
+
+    def followers(self, tree: Tree) -> tuple[FactFinder, Followers]:
+        """For those who ask over the control socket."""
+        facts = FactFinder(tree, self._wire, self._names, entity_prefix(host.boot_id()))
+        return facts, Followers(facts)
+
+    def renderers(self) -> dict[str, Callable[[], Renderer]]:
+        """For them, too, by format."""
+        kinds = kind_names(self._wire)
+        return {
+            "json": self._ecs,
+            "text": lambda: TextRenderer(kinds, colour=False),
+            "colour": lambda: TextRenderer(kinds, colour=True),
+        }
 
     def fanout(self) -> Fanout:
         """All that the configuration asks for. Raises ConfigError if there is no stdout."""

@@ -58,7 +58,9 @@ def observe(proc: str = "/proc", cgroup: str = "") -> Iterator[Observed]:
         if parent not in stats:
             stats[parent] = _stat(proc, parent)
         above = stats[parent]
-        inside = _is_inside(proc, tgid, cgroup)
+        path = _cgroup(proc, tgid)
+        inside = not cgroup or f"{path}/".startswith(f"/{cgroup.strip('/')}/")
+        uid, gid = _owner(proc, tgid)
         process = Process(
             key=(tgid, stat.start_ns),
             parent=(parent, above.start_ns if above else 0),
@@ -69,8 +71,10 @@ def observe(proc: str = "/proc", cgroup: str = "") -> Iterator[Observed]:
             verified_ns=seen_ns,
             process_group=stat.process_group,
             session=stat.session,
+            uid=uid,
+            seen_cgroup=path,
         )
-        yield Observed(process, *_owner(proc, tgid))
+        yield Observed(process, uid, gid)
 
 
 def _tgids(proc: str) -> Iterator[int]:
@@ -106,6 +110,12 @@ def parse_stat(text: bytes) -> Stat:
     )
 
 
+def resident_bytes(proc: str = "/proc") -> int:
+    """What we ourselves have in memory."""
+    with open(f"{proc}/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def forks_total(proc: str = "/proc") -> int:
     """Forks of the kernel since boot, threads included (``processes`` in /proc/stat)."""
     with open(f"{proc}/stat", "rb") as file:
@@ -129,13 +139,12 @@ def _owner(proc: str, tgid: int) -> tuple[int, int]:
     return int(effective[0]), int(effective[1])
 
 
-def _is_inside(proc: str, tgid: int, cgroup: str) -> bool:
-    if not cgroup:
-        return True
+def _cgroup(proc: str, tgid: int) -> str:
+    """Its path below the cgroup v2 mount; empty where it has gone, or there is none."""
     for line in os.fsdecode(_read(f"{proc}/{tgid}/cgroup")).splitlines():
         if line.startswith("0::"):
-            return f"{line[3:]}/".startswith(f"/{cgroup.strip('/')}/")
-    return False
+            return line[3:]
+    return ""
 
 
 def _image(proc: str, tgid: int, name: bytes, *, with_args: bool) -> Image:

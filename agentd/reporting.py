@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
+from dataclasses import asdict
 from typing import Any
 
-from agentd import host, procfs
+from agentd import __version__, host, procfs
 from agentd.audit import ForkAudit
 from agentd.canary import Canary
 from agentd.capture import Capture
@@ -33,6 +36,7 @@ class Reporting:
         suppression: Suppression,
         filtered: bool,
     ) -> None:
+        self._started_ns = host.boottime_ns()
         self._capture = capture
         self._rounds = rounds
         self._reconciler = reconciler
@@ -60,10 +64,7 @@ class Reporting:
             canaries_passed=self._canary.passed_total,
             canaries_missed=self._canary.missed_total,
             canary_latency_seconds=self._canary.latency_seconds,
-            sinks=tuple(
-                SinkCounts(sink.name, sink.written_total, sink.dropped_total, sink.queued)
-                for sink in self._sinks.sinks
-            ),
+            sinks=self._sink_counts(),
             journal_suppressed=self._suppression.total,
             forks_unaccounted=0 if self._audit is None else self._audit.unaccounted(),
         )
@@ -78,6 +79,51 @@ class Reporting:
             "imbalance": pipeline.imbalance,
             "not_written": self._sinks.not_written,
         }
+
+    def answer(self) -> dict[str, Any]:
+        """How it is going, for programs: docs/control.md."""
+        pipeline, transport = self._capture.pipeline, self._capture.transport
+        health = self.health()
+        living, departed = pipeline.tree.living, pipeline.tree.departed
+        latency = self._rounds.latency
+        return {
+            "version": __version__,
+            "kernel": os.uname().release,
+            "pid": os.getpid(),
+            "uptime_seconds": round((host.boottime_ns() - self._started_ns) / 1e9, 3),
+            "healthy": health.good,
+            "reason": health.reason,
+            "transport": {
+                "kind": self._capture.transport_kind,
+                "buffer_bytes": transport.size_bytes,
+                "used_bytes": transport.used_bytes,
+            },
+            "events": dict(zip(self._kind_names, pipeline.emitted, strict=True)),
+            "inferred": sum(pipeline.inferred),
+            "lost": self._capture.lost(),
+            "imbalance": pipeline.imbalance,
+            "late": pipeline.reorderer.late_total,
+            "latency_seconds": {
+                "p50": latency.quantile_seconds(0.5),
+                "p99": latency.quantile_seconds(0.99),
+            },
+            "tree": {
+                "live": len(living),
+                "live_capacity": pipeline.tree.limits.live_capacity,
+                "exited": departed.recent,
+                "ancestors": departed.ancestors,
+            },
+            "sinks": [asdict(counts) for counts in self._sink_counts()],
+            "canary_latency_seconds": self._canary.latency_seconds or None,
+            "cpu_seconds": round(time.process_time(), 3),
+            "resident_bytes": procfs.resident_bytes(),
+        }
+
+    def _sink_counts(self) -> tuple[SinkCounts, ...]:
+        return tuple(
+            SinkCounts(sink.name, sink.written_total, sink.dropped_total, sink.queued)
+            for sink in self._sinks.sinks
+        )
 
     def status(self) -> str:
         """How it is going, for people."""

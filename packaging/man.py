@@ -16,7 +16,7 @@ from agentd.toml_text import inline
 
 _FILES = {
     "/etc/agentd/agentd.toml": "the configuration of the service",
-    "/run/agentd/agentd.sock": "where agentd explain asks",
+    "/run/agentd/agentd.sock": "where agentd status, tree, ps, explain and follow ask",
     "/run/agentd-scan.sock": "where the service asks for a look at /proc",
 }
 _EXITS = {

@@ -1,63 +1,173 @@
-"""What the control socket answers: JSON over HTTP, under /v1/."""
+"""What the control socket answers: JSON over HTTP, under /v1/. docs/control.md describes it."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
 from agentd import asgi
 from agentd.asgi import Asgi, Receive, Scope, Send
 from agentd.control.describe import Describer
+from agentd.control.facts import FactFinder
+from agentd.control.followers import Follower, Followers
 from agentd.core.lineage import latest
 from agentd.core.process import Process
 from agentd.core.tree import Tree
+from agentd.errors import AgentdError
+from agentd.sinks.renderer import Renderer
+
+_SLICE = 200
+"""Processes described at a time; then the rounds have their turn."""
 
 
-def make_app(
-    tree: Tree,
-    entity: str,
-    wall_offset_ns: Callable[[], int],
-    on_bug: Callable[[Exception], None],
-) -> Asgi:
-    """The application over a tree. ``entity``: the first digits of the boot id."""
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is asked about. ``entity``: the first digits of the boot id."""
+
+    tree: Tree
+    entity: str
+    wall_offset_ns: Callable[[], int]
+    facts: FactFinder
+    followers: Followers
+    renderers: dict[str, Callable[[], Renderer]]
+    """For followers, by format."""
+    status: Callable[[], dict[str, Any]]
+
+    def describer(self) -> Describer:
+        """Of the tree as it is now."""
+        return Describer(self.tree, self.entity, self.wall_offset_ns(), self.facts)
+
+
+class _RefusedError(Exception):
+    """A question that has no answer: status, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question."""
+
+    query: dict[str, str]
+    receive: Receive
+    send: Send
+
+
+def make_app(subject: Subject, on_bug: Callable[[Exception], None]) -> Asgi:
+    """The application."""
+    answers: dict[str, Callable[[Subject, _Asked], Awaitable[None]]] = {
+        "/v1/status": _status,
+        "/v1/explain": _explain,
+        "/v1/processes": _processes,
+        "/v1/follow": _follow,
+    }
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] != "/v1/explain":
-            await _error(send, 404, f"there is no {scope['path']}; there is /v1/explain?id=PID")
-            return
-        asked = parse_qs(scope["query_string"].decode("ascii", "replace")).get("id", [""])[-1]
+        answer = answers.get(scope["path"])
+        query = parse_qs(scope["query_string"].decode("ascii", "replace"))
+        asked = _Asked({name: values[-1] for name, values in query.items()}, receive, send)
         try:
-            process = _find(tree, entity, asked)
-        except ValueError as error:
-            await _error(send, 400, str(error))
-            return
-        if process is None:
-            await _error(send, 404, f"nothing is known of {asked}: it exited too long ago, if ever")
-            return
-        describer = Describer(tree, entity, wall_offset_ns())
-        await _json(send, 200, describer.explained(process))
+            if answer is None:
+                raise _RefusedError(
+                    404, f"there is no {scope['path']}; there is {', '.join(answers)}"
+                )
+            await answer(subject, asked)
+        except _RefusedError as refused:
+            status, message = refused.args
+            await _json(send, status, {"error": message})
 
     return asgi.application(route, on_bug)
 
 
-def _find(tree: Tree, entity: str, asked: str) -> Process | None:
-    """By pid or by entity id. Raises ValueError for what is neither, or of another boot."""
+async def _status(subject: Subject, asked: _Asked) -> None:
+    await _json(asked.send, 200, subject.status())
+
+
+async def _explain(subject: Subject, asked: _Asked) -> None:
+    wanted = asked.query.get("id", "")
+    process = _find(subject, wanted)
+    if process is None:
+        why = "it exited too long ago, if ever"
+        raise _RefusedError(404, f"nothing is known of {wanted}: {why}")
+    await _json(asked.send, 200, subject.describer().explained(process))
+
+
+async def _processes(subject: Subject, asked: _Asked) -> None:
+    """A line for each that is wanted: the live ones, and with ``exited=1`` those remembered."""
+    wanted = _filter(asked)
+    tree = subject.tree
+    found: list[Process] = list(tree.living.values())
+    if asked.query.get("exited") == "1":
+        found += tree.departed.values()
+    await _start(asked.send, "application/x-ndjson")
+    describer = subject.describer()
+    for start in range(0, len(found), _SLICE):
+        some = found[start : start + _SLICE]
+        lines = [
+            json.dumps(describer.process(process)) + "\n"
+            for process in some
+            if wanted(subject.facts.of_process(process))
+        ]
+        await _body(asked.send, "".join(lines).encode(), more=True)
+        await asyncio.sleep(0)
+    await _body(asked.send, b"", more=False)
+
+
+async def _follow(subject: Subject, asked: _Asked) -> None:
+    """Events as they leave, until the peer does."""
+    wanted = _filter(asked)
+    name = asked.query.get("format", "json")
+    if name not in subject.renderers:
+        raise _RefusedError(
+            400, f"there is no format {name}; there is {', '.join(subject.renderers)}"
+        )
+    follower = Follower(wanted, subject.renderers[name]())
+    gone = asyncio.ensure_future(asked.receive())
+    try:
+        with subject.followers.following(follower):
+            await _start(asked.send, "application/x-ndjson" if name == "json" else "text/plain")
+            while not gone.done():
+                lines = asyncio.ensure_future(follower.lines())
+                await asyncio.wait((gone, lines), return_when=asyncio.FIRST_COMPLETED)
+                if lines.done():
+                    await _body(asked.send, lines.result(), more=True)
+                lines.cancel()
+    finally:
+        gone.cancel()
+
+
+def _filter(asked: _Asked) -> Callable[[Any], bool]:
+    from agentd.filtering.language import parse_filter  # noqa: PLC0415 (memory)
+
+    try:
+        return parse_filter(asked.query.get("filter", ""))
+    except AgentdError as error:
+        raise _RefusedError(400, str(error)) from None
+
+
+def _find(subject: Subject, asked: str) -> Process | None:
+    """By pid or by entity id."""
     whole = re.fullmatch(r"([0-9a-f]{16})-(\d{1,10})-(\d{1,20})", asked, re.ASCII)
     if whole is not None:
-        if whole[1] != entity:
-            raise ValueError(f"{asked} is of another boot, or of another host")
-        return tree.find((int(whole[2]), int(whole[3])))
+        if whole[1] != subject.entity:
+            raise _RefusedError(400, f"{asked} is of another boot, or of another host")
+        return subject.tree.find((int(whole[2]), int(whole[3])))
     if re.fullmatch(r"\d{1,10}", asked, re.ASCII):
-        return latest(tree, int(asked))
-    raise ValueError(f"{asked!r} is no pid and no entity id")
+        return latest(subject.tree, int(asked))
+    raise _RefusedError(400, f"{asked!r} is no pid and no entity id")
 
 
 async def _json(send: Send, status: int, value: dict[str, Any]) -> None:
     await asgi.respond(send, status, "application/json", json.dumps(value).encode() + b"\n")
 
 
-async def _error(send: Send, status: int, message: str) -> None:
-    await _json(send, status, {"error": message})
+async def _start(send: Send, content_type: str) -> None:
+    headers: Iterable[asgi.Header] = [(b"content-type", content_type.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def _body(send: Send, body: bytes, *, more: bool) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from agentd.errors import AnswerError, PermissionMissingError, UnavailableError
+from agentd.errors import AgentdError, AnswerError, PermissionMissingError, UnavailableError
 
 _SECONDS = 30.0
 
@@ -16,8 +17,8 @@ _SECONDS = 30.0
 class _Connection(http.client.HTTPConnection):
     """HTTP to a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("agentd", timeout=_SECONDS)
+    def __init__(self, path: str, seconds: float | None = _SECONDS) -> None:
+        super().__init__("agentd", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
@@ -26,31 +27,69 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+def follow(path: str, **query: str) -> Iterator[bytes]:
+    """The lines of ``/v1/follow?query`` as they come, until the daemon ends. Raises as ``ask``."""
+    connection = _Connection(path, seconds=None)
+    try:
+        response = _responded(connection, path, "follow", query)
+        if response.status != http.client.OK:
+            raise _refusal(path, response.status, json.loads(response.read()))
+        while line := response.readline():
+            yield line
+    except (ConnectionError, http.client.HTTPException):
+        return  # it was stopped
+    finally:
+        connection.close()
+
+
+def ask_lines(path: str, question: str, **query: str) -> list[Any]:
+    """The values of an answer that has one on each line. Raises as ``ask``."""
+    connection = _Connection(path)
+    try:
+        response = _responded(connection, path, question, query)
+        text = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise _unavailable(path, error) from None
+    finally:
+        connection.close()
+    values = [json.loads(line) for line in text.splitlines()]
+    if response.status != http.client.OK:
+        raise _refusal(path, response.status, values[0])
+    return values
+
+
 def ask(path: str, question: str, **query: str) -> Any:
     """The answer to ``/v1/question?query``.
 
     Raises UnavailableError if no daemon answers at that socket, PermissionMissingError if we may
     not ask, AnswerError if the answer is that it cannot be answered.
     """
-    connection = _Connection(path)
+    return ask_lines(path, question, **query)[0]
+
+
+def _responded(
+    connection: _Connection, path: str, question: str, query: dict[str, str]
+) -> http.client.HTTPResponse:
     try:
         connection.request("GET", f"/v1/{question}?{urlencode(query)}")
-        response = connection.getresponse()
-        answer = json.loads(response.read())
+        return connection.getresponse()
     except PermissionError:
         raise PermissionMissingError(
             f"{path}: permission denied", "as root, or as a member of the socket's group"
         ) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UnavailableError(
-            f"no agentd answers at {path}: {reason}",
-            "is it running? systemctl status agentd; --socket PATH asks another one",
-        ) from None
-    finally:
-        connection.close()
-    if response.status == http.client.FORBIDDEN:
-        raise PermissionMissingError(f"{path}: {answer['error']}")
-    if response.status != http.client.OK:
-        raise AnswerError(answer["error"])
-    return answer
+    except (OSError, http.client.HTTPException) as error:
+        raise _unavailable(path, error) from None
+
+
+def _unavailable(path: str, error: Exception) -> UnavailableError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return UnavailableError(
+        f"no agentd answers at {path}: {reason}",
+        "is it running? systemctl status agentd; --socket PATH asks another one",
+    )
+
+
+def _refusal(path: str, status: int, answer: dict[str, str]) -> AgentdError:
+    if status == http.client.FORBIDDEN:
+        return PermissionMissingError(f"{path}: {answer['error']}")
+    return AnswerError(answer["error"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from agentd.control.facts import FactFinder
 from agentd.core.ending import read_exit_code
 from agentd.core.lineage import ancestors, children
 from agentd.core.process import Image, Key, Process
@@ -24,6 +25,7 @@ class Describer:
     tree: Tree
     entity: str
     wall_offset_ns: int
+    facts: FactFinder
 
     def explained(self, process: Process) -> dict[str, Any]:
         """All that is known of one process."""
@@ -56,6 +58,8 @@ class Describer:
             "process_group": process.process_group or None,
             "session": process.session or None,
             "entry": entry and {"type": entry.kind, **(self._key(entry.leader.key) or {})},
+            "user": self._user(process.uid),
+            **self.facts.where(process)._asdict(),
             "suspect": self.tree.doubts.is_suspect(process),
             "end": self._time(process.exited_ns),
             **_ending(process.exit_code),
@@ -69,6 +73,9 @@ class Describer:
             images.append(_image(ran.image) | {"since": self._time(ran.since_ns)})
             ran = ran.before
         return images[::-1]
+
+    def _user(self, uid: int) -> dict[str, Any] | None:
+        return {"id": str(uid), "name": self.facts.user(uid)} if uid >= 0 else None
 
     def _entity_id(self, key: Key) -> str:
         return f"{self.entity}-{key[0]}-{key[1]}"

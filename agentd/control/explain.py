@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
-from agentd.printable import printable
+from agentd.control.words import command, ending, moment
 
 _GAPS = {
     "before_start": "it began before agentd did",
@@ -46,10 +44,10 @@ def _branch(depth: int, relation: str) -> str:
 def _facts(answer: dict[str, Any]) -> Iterator[str]:
     process = answer["process"]
     yield f"{'entity':<10} {process['entity_id']}"
-    yield f"{'started':<10} {_moment(process['start'])}{'' if process['start_exact'] else ' or so'}"
+    yield f"{'started':<10} {moment(process['start'])}{'' if process['start_exact'] else ' or so'}"
     for image in answer["images"]:
-        since = f"{_moment(image['since'])}  " if image["since"] else ""
-        yield f"{'ran':<10} {since}{_command(image)}"
+        since = f"{moment(image['since'])}  " if image["since"] else ""
+        yield f"{'ran':<10} {since}{command(image)}"
     yield f"{'state':<10} {_state(process)}"
     if process["session"]:
         yield f"{'session':<10} {process['session']}, process group {process['process_group']}"
@@ -66,27 +64,12 @@ def _facts(answer: dict[str, Any]) -> Iterator[str]:
 
 def _who(process: dict[str, Any]) -> str:
     ended = "" if process["live"] else f"  [{_state(process)}]"
-    return f"{process['pid']} {_command(process)}{ended}"
-
-
-def _command(image: dict[str, Any]) -> str:
-    program = image["executable"] or image["name"]
-    return " ".join(shlex.quote(printable(word)) for word in (program, *image["args"][1:]))
+    return f"{process['pid']} {command(process)}{ended}"
 
 
 def _state(process: dict[str, Any]) -> str:
     if process["live"]:
         return "live"
-    when = f"ended {_moment(process['end'])}"
-    if process["signal"] is not None:
-        core = ", core dumped" if process["core_dumped"] else ""
-        return f"{when} by signal {process['signal']}{core}"
-    if process["exit_code"] is not None:
-        return f"{when} with status {process['exit_code']}"
-    return f"{when}, found gone"
-
-
-def _moment(text: str) -> str:
-    """Local date and time, to the millisecond."""
-    moment = datetime.fromisoformat(f"{text[:23]}+00:00").astimezone()
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{text[20:23]}"
+    how = ending(process)
+    when = f"ended {moment(process['end'])}"
+    return f"{when}, {how}" if how == "found gone" else f"{when} {how}"

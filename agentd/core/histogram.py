@@ -23,3 +23,10 @@ class Histogram:
             self.counts[i] += total - bisect_left(stamps_ns, now_ns - bound_ns)
         self.count += total
         self.sum_ns += now_ns * total - sum(stamps_ns)
+
+    def quantile_seconds(self, part: float) -> float | None:
+        """The bound below which that part of the durations lies; None without any, or above all."""
+        for bound_ns, count in zip(self.bounds_ns, self.counts, strict=True):
+            if self.count and count >= part * self.count:
+                return bound_ns / 1e9
+        return None

@@ -35,7 +35,8 @@ class Images:
     def executed(self, event: Exec) -> Image:
         """What an exec says that its process runs now."""
         executable = event.path or event.filename
-        return self.shared(Image(_text(event.comm), executable, event.args, event.args_count))
+        name, count = _text(event.comm), event.args_count
+        return self.shared(Image(name, executable, event.args, count, event.place))
 
 
 def inherited(parent: Process | None, comm: bytes) -> Image:

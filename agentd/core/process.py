@@ -26,6 +26,8 @@ class Image(NamedTuple):
     args: bytes
     """Each argument ended by a NUL."""
     args_count: int
+    place: bytes = b""
+    """Where it was executed, ``core.place`` looks into it; empty where that is not known."""
 
 
 class Ran(NamedTuple):
@@ -90,6 +92,10 @@ class Process:
     entry: Entry | None = None
     past: Ran | None = None
     """The images it ran before, the newest first."""
+    uid: int = -1
+    """Effective, as of its last event; below 0 where no event and no look at /proc has told."""
+    seen_cgroup: str = ""
+    """Its cgroup v2 path, if /proc told it, as of then."""
     exit_code: int | None = None
     exited_ns: int = 0
     """When it was seen to exit, or found gone; 0 while it lives."""

@@ -12,10 +12,10 @@ from agentd.core.images import Images
 from agentd.core.process import Entry, Image, Key, Process, Ran
 from agentd.core.tree import Tree
 
-FORMAT = "agentd-tree-1"
+FORMAT = "agentd-tree-2"
 _PLAIN = (
     "key", "parent", "executed", "coarse", "inside", "image_ns", "verified_ns", "gap",
-    "process_group", "session", "exit_code", "exited_ns",
+    "process_group", "session", "uid", "seen_cgroup", "exit_code", "exited_ns",
 )  # fmt: skip
 """Members that are plain values."""
 

@@ -116,6 +116,7 @@ class Tree:
         elif live is None or live.key != key:  # else it came late, and more is known by now
             process = Process(key, parent_key, image, executed=False)
             process.image_ns = event.boottime_ns
+            process.uid = event.uid
             self._create(process, parent)
         doubt = None
         if parent is None or self.doubts.lost_ns:
@@ -153,6 +154,7 @@ class Tree:
             change_image(process, image, event.boottime_ns)
             process.parent = parent_key
         process.verified_ns = event.boottime_ns
+        process.uid = event.uid
         process.process_group = event.process_group
         if process.session != event.session:
             process.session = event.session
@@ -176,6 +178,7 @@ class Tree:
             self.duplicate_exits_total += 1
             return None
         process.exit_code = event.exit_code
+        process.uid = event.uid
         self._last_exit_ns = max(self._last_exit_ns, event.boottime_ns)
         process.parent = parent_key
         if self._watched_exits is not None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd import host, procfs
+from agentd.core.process import Image
 
 STAT = " S 7 5 6 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
 
@@ -49,7 +50,7 @@ def test_scan_gives_keys_parents_and_images(tmp_path: Path) -> None:
     init, sh = sorted(procfs.scan(str(tmp_path)), key=lambda process: process.key)
     assert init.key == (1, 3 * host.TICK_NS)
     assert sh.parent == init.key
-    assert sh.image == (b"sh", b"/bin/sh", b"sh\0-c\0x\0", 3)
+    assert sh.image == Image(b"sh", b"/bin/sh", b"sh\0-c\0x\0", 3)
     assert sh.coarse
 
 
@@ -91,7 +92,7 @@ def test_processes_that_vanish_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "50").mkdir()
     _process(tmp_path, 51, "kthread", 2, 4)
     (only,) = procfs.scan(str(tmp_path))
-    assert only.image == (b"kthread", b"", b"", 0)
+    assert only.image == Image(b"kthread", b"", b"", 0)
 
 
 def test_the_live_proc_has_this_process() -> None:

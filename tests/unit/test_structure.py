@@ -29,6 +29,7 @@ THIRD_PARTY = {
         "metrics/running.py",
     },
     "h11": {"control/server.py"},
+    "lark": {"filtering/language.py"},
     "hypercorn": {"web/server.py"},
     "msgpack": {"keeping.py", "recording.py", "scanning.py"},
     "yaml": {"web/web_config.py"},
@@ -38,8 +39,8 @@ THIRD_PARTY = {
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd", "asgi", "errors", "host", "journal_log", "observations", "paths", "printable",
-    "rules", "settings", "toml_text",
+    "agentd", "asgi", "asking", "filtering", "errors", "host", "journal_log",
+    "observations", "paths", "printable", "rules", "settings", "toml_text",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
@@ -52,11 +53,13 @@ ABOVE_EDGES = {
     "scanning": set(),
     "reconciler": {"scanning"},
     "liveness": set(),
-    "outlets": {"capture", "recording"},
+    "control": {"control"},
+    "outlets": {"capture", "control", "recording"},
     "reloading": {"rounds"},
     "reporting": {"capture", "reconciler", "rounds"},
     "daemon": {
         "capture",
+        "control",
         "inheriting",
         "keeping",
         "liveness",
@@ -68,7 +71,7 @@ ABOVE_EDGES = {
         "rounds",
         "scanning",
     },
-    "starting": {"daemon", "options"},
+    "starting": {"control", "daemon", "options"},
     "replay": {"capture", "recording"},
     "doctor": {"doctor"},
     "experiment": {"capture", "experiment", "rounds"},

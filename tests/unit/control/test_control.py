@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
-from agentd.control.api import make_app
+from agentd.control.api import Subject, make_app
 from agentd.control.client import ask
 from agentd.control.explain import render
+from agentd.control.facts import FactFinder
+from agentd.control.followers import Followers
 from agentd.control.listening import listening
 from agentd.core.tree import Tree
 from agentd.errors import ConfigError, UnavailableError
-from tests.records import TICK_NS, execed, exited, fork, tree_limits
+from agentd.sinks.renderer import Names
+from tests.records import TICK_NS, WIRE, execed, exited, fork, tree_limits
 
 ENTITY = "0123456789abcdef"
 SHELL: dict[str, Any] = {"tgid": 10, "start_boottime_ns": 100, "parent_tgid": 0}
@@ -38,6 +41,10 @@ def _tree() -> Tree:
     return tree
 
 
+def _user(uid: int) -> str | None:
+    return {0: "root"}.get(uid)
+
+
 def _ask(query: str, tree: Tree, path: str = "/v1/explain") -> tuple[int, Any]:
     sent: list[dict[str, Any]] = []
 
@@ -47,7 +54,9 @@ def _ask(query: str, tree: Tree, path: str = "/v1/explain") -> tuple[int, Any]:
     async def receive() -> dict[str, Any]:
         raise AssertionError("nothing is read")
 
-    app = make_app(tree, ENTITY, lambda: 0, lambda bug: None)
+    facts = FactFinder(tree, WIRE, Names(lambda cgroup: None, _user, _user), ENTITY)
+    subject = Subject(tree, ENTITY, lambda: 0, facts, Followers(facts), {}, dict)
+    app = make_app(subject, lambda bug: None)
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode()}
     asyncio.run(app(scope, receive, send))
     return sent[0]["status"], json.loads(sent[1]["body"])
@@ -92,7 +101,7 @@ def test_a_loss_is_told() -> None:
         ("id=x", "/v1/explain", 400, "'x' is no pid and no entity id"),
         ("", "/v1/explain", 400, "no pid"),
         ("id=%FF", "/v1/explain", 400, "no pid"),
-        ("id=1", "/v1/nothing", 404, "there is /v1/explain"),
+        ("id=1", "/v1/nothing", 404, "there is /v1/status, /v1/explain"),
     ],
 )
 def test_what_cannot_be_answered(query: str, path: str, status: int, words: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 from agentd.core.batch import Batch
-from agentd.sinks.journal_entry import JournalEncoder, datagram
+from agentd.sinks.journal_entry import FIELDS, JournalEncoder, datagram
 
 EXEC = {
     "event": {"action": "exec"},
@@ -95,6 +97,12 @@ def test_messages_for_people() -> None:
         "lost 7 events on cpu 0 (reserve)",
     ]
     assert entries[1]["AGENTD_FLAGS"] == "late forced"
+
+
+def test_the_documented_fields_are_there() -> None:
+    """docs/service.md has each field with its place in the JSON, and no other."""
+    docs = (Path(__file__).resolve().parents[3] / "docs/service.md").read_text()
+    assert dict(re.findall(r"`(AGENTD_\w+)` \| `([\w.]+)`", docs)) == FIELDS
 
 
 def test_a_value_with_newlines_cannot_become_a_field() -> None:

@@ -1,0 +1,88 @@
+"""The command line of the commands that ask a running daemon."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from agentd.settings import Control
+
+_FILTER_HELP = 'which ones, for instance: exe ~ "^/usr/bin/" and uid != 0 (docs/filters.md)'
+SORTS = ("pid", "parent", "depth", "user", "start", "state", "where", "command")
+
+
+def add_commands(commands: Any) -> None:
+    """status, tree, ps, explain and follow, to an ArgumentParser's subparsers."""
+    _add_status(commands)
+    _add_tree(commands)
+    _add_ps(commands)
+    _add_explain(commands)
+    _add_follow(commands)
+
+
+def _add(commands: Any, name: str, summary: str, description: str, example: str) -> Any:
+    """A command with what they all take."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description, epilog=f"example: {example}"
+    )
+    command.add_argument("--json", action="store_true", help="docs/control.md has the fields")
+    command.add_argument(
+        "--socket", default=Control().socket, metavar="PATH", help="default: %(default)s"
+    )
+    command.set_defaults(command=name)
+    return command
+
+
+def _add_status(commands: Any) -> None:
+    _add(
+        commands, "status", "say how a running agentd does",
+        "One screen: transport, rates, losses, latency, tree, sinks, cost."
+        " Exit code 0: well; 1: not; 69: nobody answers.",
+        "agentd status",
+    )  # fmt: skip
+
+
+def _add_tree(commands: Any) -> None:
+    tree = _add(
+        commands, "tree", "show who started whom",
+        "The process tree, with those that exited lately and how they ended.",
+        "agentd tree --user alice",
+    )  # fmt: skip
+    tree.add_argument("pid", type=int, nargs="?", metavar="PID", help="only from this one down")
+    tree.add_argument("--all", action="store_true", help="each of several that are alike")
+    tree.add_argument("--live", action="store_true", help="without those that have exited")
+    tree.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
+    tree.add_argument("--user", metavar="NAME|UID", help="those of a user")
+    tree.add_argument("--container", metavar="ID", help="those of a container; its first digits")
+
+
+def _add_ps(commands: Any) -> None:
+    ps = _add(
+        commands, "ps", "show processes as a table",
+        "A table of processes, with what ps(1) does not know: how deep they stand in the tree,"
+        " their unit or container, and, with --exited, how those ended that exited lately.",
+        "agentd ps --exited --filter 'status != 0' --sort start",
+    )  # fmt: skip
+    ps.add_argument("--exited", action="store_true", help="those that exited lately, too")
+    ps.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
+    ps.add_argument("--sort", choices=SORTS, default="start", help="default: %(default)s")
+
+
+def _add_explain(commands: Any) -> None:
+    explain = _add(
+        commands, "explain", "say everything about one process",
+        "Everything that a running agentd knows about one process: its ancestors,"
+        " each image that it ran, its children, how it ended. Also of one that exited lately.",
+        "agentd explain 4711",
+    )  # fmt: skip
+    explain.add_argument("id", metavar="PID|ENTITY_ID")
+
+
+def _add_follow(commands: Any) -> None:
+    follow = _add(
+        commands, "follow", "show events as they happen",
+        "Events of a running agentd, until Ctrl-C. Filtered by the daemon; who reads too slowly is"
+        " told what it has missed.",
+        "agentd follow --filter 'action = exec and container'",
+    )  # fmt: skip
+    follow.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)

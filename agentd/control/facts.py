@@ -1,0 +1,128 @@
+"""Facts for filters, out of processes and events."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agentd.core.containers import identify
+from agentd.core.ending import read_exit_code
+from agentd.core.event import Exit, kind_names
+from agentd.core.place import PlaceReader
+from agentd.core.process import Applied, Image, Key, Process
+from agentd.core.tree import Tree
+from agentd.core.wire import Wire
+from agentd.filtering.fields import Facts
+from agentd.sinks.ecs_exec import tty_name
+from agentd.sinks.renderer import Names
+
+_WHERES_KEPT = 1024
+
+
+class Where(NamedTuple):
+    """Where something runs; each None where that is not known or there is none."""
+
+    cgroup: str | None
+    unit: str | None
+    container: str | None
+    tty: str | None
+    login: int | None
+
+
+_NOWHERE = Where(None, None, None, None, None)
+
+
+class FactFinder:
+    """Knows about processes of one tree. ``entity``: the first digits of the boot id."""
+
+    def __init__(self, tree: Tree, wire: Wire, names: Names, entity: str) -> None:
+        self._tree = tree
+        self._names = names
+        self._entity = entity
+        self._places = PlaceReader(wire)
+        self._unset = wire.constant("AGENTD_UNSET")
+        self._actions = kind_names(wire)
+        self._wheres: dict[bytes, Where] = {}
+
+    def of_process(self, process: Process) -> Facts:
+        """Of one in the tree."""
+        ending = _ending(process.exit_code) if process.exit_code is not None else {}
+        return {
+            **self._who(process.key, process.image, process.uid),
+            "parent": process.parent[0],
+            "session": process.session,
+            "live": not process.exited_ns,
+            **ending,
+            **self.where(process)._asdict(),
+        }
+
+    def of_event(self, applied: Applied) -> Facts:
+        """Of an event, and of its process as the event found it."""
+        event = applied.event
+        key = (event.tgid, event.start_boottime_ns)
+        process = self._tree.find(key)
+        where = self._place(applied.image.place) if applied.image.place else _NOWHERE
+        if process is not None and where is _NOWHERE:
+            where = self.where(process)
+        return {
+            **self._who(key, applied.image, event.uid),
+            "action": self._actions[event.kind],
+            "parent": event.parent_tgid,
+            "session": process.session if process is not None else None,
+            "live": not isinstance(event, Exit),
+            **(_ending(event.exit_code) if isinstance(event, Exit) else {}),
+            **where._asdict(),
+        }
+
+    def where(self, process: Process) -> Where:
+        """Where a process runs: as of its last exec, or as /proc showed it or its creator."""
+        above: Process | None = process
+        while above is not None:
+            if above.image.place:
+                return self._place(above.image.place)
+            if above.seen_cgroup:
+                return _by_path(above.seen_cgroup, None, None)
+            above = above.creator
+        return _NOWHERE
+
+    def user(self, uid: int) -> str | None:
+        """The user's name, if it is known."""
+        return self._names.user(uid) if uid >= 0 else None
+
+    def _who(self, key: Key, image: Image, uid: int) -> Facts:
+        return {
+            "pid": key[0],
+            "entity": f"{self._entity}-{key[0]}-{key[1]}",
+            "exe": _text(image.executable),
+            "name": _text(image.name),
+            "args": _text(image.args.removesuffix(b"\0").replace(b"\0", b" ")),
+            "uid": uid if uid >= 0 else None,
+            "user": self.user(uid),
+        }
+
+    def _place(self, place_bytes: bytes) -> Where:
+        known = self._wheres.get(place_bytes)
+        if known is not None:
+            return known
+        place = self._places.read(place_bytes)
+        path = self._names.cgroup(place.cgroup_id)
+        login = place.login_uid if place.login_uid != self._unset else None
+        where = _by_path(path or "", tty_name(place.tty) or None, login)
+        if path is not None:  # or it may be found the next time
+            if len(self._wheres) >= _WHERES_KEPT:
+                self._wheres.clear()
+            self._wheres[place_bytes] = where
+        return where
+
+
+def _by_path(path: str, tty: str | None, login: int | None) -> Where:
+    whose = identify(path)
+    return Where(path or None, whose.unit or None, whose.container_id or None, tty, login)
+
+
+def _ending(exit_code: int) -> Facts:
+    status, signal, _ = read_exit_code(exit_code)
+    return {"status": status, "signal": signal}
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

@@ -1,0 +1,81 @@
+"""Those who follow the events as they leave: each with a filter, and a queue of its own.
+
+A slow one holds up nobody. What does not fit into its queue it misses, and is told so at that
+place, as a sink's reader is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agentd.control.facts import FactFinder
+from agentd.core.batch import Batch
+from agentd.core.pipeline import Entry
+from agentd.core.process import Applied
+from agentd.core.untold import Untold
+from agentd.filtering.fields import Facts, Filter
+from agentd.sinks.renderer import Renderer
+
+_QUEUE_BYTES_MAX = 4 << 20
+
+
+class Follower:
+    """One of them."""
+
+    def __init__(self, wanted: Filter, renderer: Renderer) -> None:
+        self.wanted = wanted
+        self._renderer = renderer
+        self._waiting: list[bytes] = []
+        self._bytes = 0
+        self._missed = Untold()
+        self._ready = asyncio.Event()
+
+    def take(self, entry: Entry, sequence: int, wall_offset_ns: int) -> None:
+        """Queue an event, or note that it was missed."""
+        if self._bytes > _QUEUE_BYTES_MAX:
+            self._missed.add(Untold.of([entry]))
+            return
+        entries = [*self._missed.losses(), entry]
+        self._missed = Untold()
+        data = self._renderer.render(Batch(entries, sequence + 1 - len(entries), wall_offset_ns))
+        self._waiting.append(data)
+        self._bytes += len(data)
+        self._ready.set()
+
+    async def lines(self) -> bytes:
+        """All that waits, once something does."""
+        await self._ready.wait()
+        self._ready.clear()
+        data, self._waiting, self._bytes = b"".join(self._waiting), [], 0
+        return data
+
+
+class Followers:
+    """All of them."""
+
+    def __init__(self, facts: FactFinder) -> None:
+        self._facts = facts
+        self._followers: set[Follower] = set()
+
+    @contextmanager
+    def following(self, follower: Follower) -> Iterator[None]:
+        """While the block runs, the follower hears of events."""
+        self._followers.add(follower)
+        try:
+            yield
+        finally:
+            self._followers.discard(follower)
+
+    def offer(self, batch: Batch) -> None:
+        """Hand on what each wants; losses are for all."""
+        if not self._followers:
+            return
+        for sequence, entry in enumerate(batch.entries, batch.first_sequence):
+            facts: Facts | None = (
+                self._facts.of_event(entry) if isinstance(entry, Applied) else None
+            )
+            for follower in self._followers:
+                if facts is None or follower.wanted(facts):
+                    follower.take(entry, sequence, batch.wall_offset_ns)

@@ -1,0 +1,103 @@
+"""``agentd tree`` for people: who started whom, repeats collapsed, the exited dimmed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from agentd.control.words import DIM, RED, command, cut, ending, paint
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How to draw. ``columns``: of the terminal; None for no limit."""
+
+    columns: int | None
+    colour: bool
+    collapse: bool
+
+
+class Forest:
+    """Processes by who created them, or else by their parent."""
+
+    def __init__(self, processes: list[Node]) -> None:
+        ordered = sorted(processes, key=_started)
+        self._by_id = {process["entity_id"]: process for process in ordered}
+        self._children: dict[str, list[Node]] = defaultdict(list)
+        self.roots: list[Node] = []
+        for process in ordered:
+            above = self._above(process)
+            if above is None:
+                self.roots.append(process)
+            else:
+                self._children[above].append(process)
+
+    def of(self, pid: int) -> list[Node]:
+        """The processes that have, or had, that pid."""
+        return [process for process in self._by_id.values() if process["pid"] == pid]
+
+    def lines(self, roots: list[Node], style: Style) -> Iterator[str]:
+        """The trees below these."""
+        for root in roots:
+            yield from self._lines(root, "", "", 1, style)
+
+    def _above(self, process: Node) -> str | None:
+        """The nearest who is there: its creator, or who has adopted it."""
+        for relation in ("creator", "parent"):
+            other = process[relation]
+            if other is not None and other["entity_id"] in self._by_id:
+                entity_id = str(other["entity_id"])
+                return entity_id if entity_id != process["entity_id"] else None
+        return None
+
+    def _lines(self, node: Node, first: str, rest: str, times: int, style: Style) -> Iterator[str]:
+        yield _line(node, first, times, style)
+        groups = self._groups(node, style)
+        for number, (child, count) in enumerate(groups, 1):
+            last = number == len(groups)
+            yield from self._lines(
+                child,
+                f"{rest}{'└─ ' if last else '├─ '}",
+                f"{rest}{'   ' if last else '│  '}",
+                count,
+                style,
+            )
+
+    def _groups(self, node: Node, style: Style) -> list[tuple[Node, int]]:
+        """Its children; those that are alike and have none of their own, once."""
+        groups: list[tuple[Node, int]] = []
+        places: dict[Any, int] = {}
+        for child in self._children[node["entity_id"]]:
+            like = _alike(child)
+            if style.collapse and not self._children[child["entity_id"]]:
+                place = places.setdefault(like, len(groups))
+                if place < len(groups):
+                    groups[place] = groups[place][0], groups[place][1] + 1
+                    continue
+            groups.append((child, 1))
+        return groups
+
+
+def _alike(process: Node) -> Any:
+    return process["live"], process["executable"], tuple(process["args"]), process["exit_code"]
+
+
+def _line(node: Node, branch: str, times: int, style: Style) -> str:
+    repeated = f"{times} × " if times > 1 else ""
+    ended = "" if node["live"] else f"  [{ending(node)}]"
+    text = f"{repeated}{node['pid']} {command(node)}"
+    if style.columns is not None:
+        text = cut(text, max(10, style.columns - len(branch) - len(ended)))
+    if node["live"]:
+        return f"{branch}{text}"
+    failed = node["signal"] is not None or node["exit_code"]
+    text = paint(DIM, text, colour=style.colour)
+    return f"{branch}{text}{paint(RED if failed else DIM, ended, colour=style.colour)}"
+
+
+def _started(process: Node) -> tuple[str, int]:
+    return process["start"], process["pid"]

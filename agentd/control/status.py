@@ -1,0 +1,88 @@
+"""The answer to ``agentd status`` for people: one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agentd.control.words import BOLD, GREEN, RED, YELLOW, paint
+
+_MIB = 1 << 20
+
+
+def is_well(now: dict[str, Any]) -> bool:
+    """Whether it takes what the kernel delivers, and its account adds up."""
+    return bool(now["healthy"]) and not now["imbalance"]
+
+
+def render(before: dict[str, Any], now: dict[str, Any], *, colour: bool) -> str:
+    """Lines of text. ``before``: the same a moment earlier, for the rates."""
+    return "".join(f"{line}\n" for line in _lines(before, now, colour=colour))
+
+
+def _lines(before: dict[str, Any], now: dict[str, Any], *, colour: bool) -> Iterator[str]:
+    word, code = ("good", GREEN) if is_well(now) else ("NOT WELL", RED)
+    missing = now["lost"] or any(sink["dropped"] for sink in now["sinks"])
+    if is_well(now) and missing:
+        word, code = "good, with losses", YELLOW
+    yield (
+        f"{paint(code, f'● {word}', colour=colour)}  {paint(BOLD, 'agentd', colour=colour)}"
+        f" {now['version']}, pid {now['pid']}, up {_span(now['uptime_seconds'])},"
+        f" Linux {now['kernel']}"
+    )
+    if not now["healthy"]:
+        yield f"{'':<10} {now['reason']}"
+    yield ""
+    seconds = max(1e-3, now["uptime_seconds"] - before["uptime_seconds"])
+    total = sum(now["events"].values())
+    rate = (total - sum(before["events"].values())) / seconds
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in now["events"].items())
+    yield f"{'events':<10} {total:,} ({kinds}), {rate:,.0f}/s now"
+    yield f"{'lost':<10} {_lost(now, colour=colour)}"
+    transport = now["transport"]
+    filled = 100 * transport["used_bytes"] / transport["buffer_bytes"]
+    size = transport["buffer_bytes"] / _MIB
+    yield f"{'transport':<10} {transport['kind']}, {size:g} MiB, {filled:.1f} % full"
+    yield f"{'latency':<10} {_latency(now['latency_seconds'])}"
+    tree = now["tree"]
+    yield (
+        f"{'tree':<10} {tree['live']:,} live of {tree['live_capacity']:,},"
+        f" {tree['exited']:,} exited, {tree['ancestors']:,} ancestors"
+    )
+    for sink in now["sinks"]:
+        yield f"{'sink':<10} {_sink(sink)}"
+    cpu = 100 * (now["cpu_seconds"] - before["cpu_seconds"]) / seconds
+    yield f"{'costs':<10} {now['resident_bytes'] / _MIB:.0f} MiB, {cpu:.1f} % of a CPU now"
+
+
+def _lost(now: dict[str, Any], *, colour: bool) -> str:
+    parts = [f"{now['lost']:,} events"]
+    parts += [f"{now['inferred']:,} inferred"] if now["inferred"] else []
+    parts += [f"{now['late']:,} late"] if now["late"] else []
+    parts.append(f"imbalance {now['imbalance']}")
+    text = ", ".join(parts)
+    return paint(RED, text, colour=colour) if now["lost"] or now["imbalance"] else text
+
+
+def _sink(sink: dict[str, Any]) -> str:
+    dropped = f", {sink['dropped']:,} dropped" if sink["dropped"] else ""
+    queued = f", {sink['queued']:,} wait" if sink["queued"] else ""
+    return f"{sink['name']}: {sink['written']:,} written{dropped}{queued}"
+
+
+def _latency(latency: dict[str, float | None]) -> str:
+    p50, p99 = latency["p50"], latency["p99"]
+    if p50 is None:
+        return "no events yet"
+    return f"half within {p50 * 1e3:g} ms, 99 % " + (
+        f"within {p99 * 1e3:g} ms" if p99 is not None else "not within the buckets"
+    )
+
+
+def _span(seconds: float) -> str:
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days} d {hour} h"
+    return f"{hour} h {minute} min" if hours else f"{minute} min {second} s"

@@ -1,0 +1,44 @@
+"""How processes are told to people, in all commands."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime
+from typing import Any
+
+from agentd.printable import printable
+
+RESET, DIM, BOLD = "\x1b[0m", "\x1b[2m", "\x1b[1m"
+RED, GREEN, YELLOW = "\x1b[31m", "\x1b[32m", "\x1b[33m"
+
+
+def paint(code: str, text: str, *, colour: bool) -> str:
+    """Coloured text, on a terminal."""
+    return f"{code}{text}{RESET}" if colour else text
+
+
+def command(image: dict[str, Any]) -> str:
+    """The program and its arguments, as one would type them."""
+    program = image["executable"] or image["name"]
+    return " ".join(shlex.quote(printable(word)) for word in (program, *image["args"][1:]))
+
+
+def ending(process: dict[str, Any]) -> str:
+    """How a process ended."""
+    if process["signal"] is not None:
+        core = ", core dumped" if process["core_dumped"] else ""
+        return f"by signal {process['signal']}{core}"
+    if process["exit_code"] is not None:
+        return f"with status {process['exit_code']}"
+    return "found gone"
+
+
+def moment(text: str) -> str:
+    """Local date and time, to the millisecond."""
+    when = datetime.fromisoformat(f"{text[:23]}+00:00").astimezone()
+    return f"{when:%Y-%m-%d %H:%M:%S}.{text[20:23]}"
+
+
+def cut(text: str, columns: int) -> str:
+    """At most so many columns, with an ellipsis where something is missing."""
+    return text if len(text) <= columns else f"{text[: max(0, columns - 1)]}…"

@@ -1,0 +1,177 @@
+"""Filters: text to a test of facts. Parsed by lark, from the grammar below.
+
+``exe ~ "/usr/bin/.*" and uid != 0 and container``: comparisons, joined by and, or, not and
+parentheses; a field alone asks whether it is known, and not empty, 0 or false. ``~`` searches a
+regular expression. Every comparison with what is not known is false, ``!=`` and ``!~`` too;
+``not`` turns that around.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any
+
+from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
+from lark.exceptions import VisitError
+
+from agentd.errors import AgentdError
+from agentd.filtering.fields import FIELDS, Facts, Filter
+
+_GRAMMAR = r"""
+?start: either
+?either: both ("or"i both)*
+?both: negation ("and"i negation)*
+?negation: "not"i negation -> opposite
+    | "(" either ")"
+    | NAME OPERATOR value -> comparison
+    | NAME "in"i "(" value ("," value)* ")" -> membership
+    | NAME -> presence
+?value: STRING | NUMBER | NAME | PATH
+OPERATOR: "==" | "=" | "!=" | "!~" | "~" | "<=" | "<" | ">=" | ">"
+STRING: /"([^"\\]|\\.)*"/ | /'([^'\\]|\\.)*'/
+NUMBER: /-?\d+/
+PATH: /\/[^\s()'",]*/
+NAME: /(?!(and|or|not|in)\b)[A-Za-z_][\w.\/-]*/i
+%import common.WS
+%ignore WS
+"""
+_ORDER = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+
+class FilterError(AgentdError):
+    """A filter that is none. The message shows the place."""
+
+    exit_code = 64  # EX_USAGE
+
+
+@lru_cache(maxsize=64)
+def parse_filter(text: str) -> Filter:
+    """The test that a text stands for; an empty one lets everything through.
+
+    Raises FilterError, which points at the column.
+    """
+    if not text.strip():
+        return lambda facts: True
+    try:
+        tree = _parser().parse(text)
+        test: Filter = _Compiler(text).transform(tree)
+    except UnexpectedInput as error:
+        if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+            raise _error(text, len(text), "it ends where more should be") from None
+        at = error.pos_in_stream if error.pos_in_stream is not None else len(text)
+        raise _error(text, at, "not understood from here on") from None
+    except VisitError as error:
+        if isinstance(error.orig_exc, FilterError):
+            raise error.orig_exc from None
+        raise
+    return test
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Lark:
+    return Lark(_GRAMMAR, parser="lalr")
+
+
+def _error(text: str, at: int, problem: str) -> FilterError:
+    message = f"filter, column {at + 1}: {problem}\n  {text}\n  {' ' * at}^"
+    return FilterError(message, f"the fields are {', '.join(FIELDS)}")
+
+
+@v_args(inline=True)
+class _Compiler(Transformer[Token, Filter]):
+    """Turns the parse tree into functions, from the leaves up."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def either(self, *tests: Filter) -> Filter:
+        return lambda facts: any(test(facts) for test in tests)
+
+    def both(self, *tests: Filter) -> Filter:
+        return lambda facts: all(test(facts) for test in tests)
+
+    def opposite(self, test: Filter) -> Filter:
+        return lambda facts: not test(facts)
+
+    def presence(self, name: Token) -> Filter:
+        field = self._field(name)
+        return lambda facts: bool(facts.get(field))
+
+    def membership(self, name: Token, *values: Token) -> Filter:
+        field = self._field(name)
+        wanted = frozenset(self._value(field, value) for value in values)
+        return lambda facts: facts.get(field) in wanted
+
+    def comparison(self, name: Token, sign: Token, value: Token) -> Filter:
+        field = self._field(name)
+        if sign in ("~", "!~"):
+            return self._search(field, sign, value)
+        wanted = self._value(field, value)
+        if sign in _ORDER:
+            return self._ordered(field, sign, wanted)
+        if sign == "!=":
+            return lambda facts: facts.get(field) not in (None, "", wanted)
+        return lambda facts: facts.get(field) == wanted
+
+    def _search(self, field: str, sign: Token, value: Token) -> Filter:
+        if FIELDS[field].kind is not str:
+            raise self._wrong(sign, f"{field} is no text, and has nothing to search in")
+        try:
+            search = re.compile(_unquoted(value)).search
+        except re.error as error:
+            raise self._wrong(value, f"not a regular expression: {error}") from None
+
+        wanted = sign == "~"
+
+        def holds(facts: Facts) -> bool:
+            have = facts.get(field)
+            return isinstance(have, str) and have != "" and (search(have) is not None) == wanted
+
+        return holds
+
+    def _ordered(self, field: str, sign: Token, wanted: Any) -> Filter:
+        if FIELDS[field].kind is not int:
+            raise self._wrong(sign, f"{field} is no number, and nothing is less or more")
+        compare = _ORDER[sign]
+
+        def holds(facts: Facts) -> bool:
+            have = facts.get(field)
+            return have is not None and bool(compare(have, wanted))
+
+        return holds
+
+    def _field(self, name: Token) -> str:
+        if name not in FIELDS:
+            near = get_close_matches(name, FIELDS, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise self._wrong(name, f"there is no field {name}{hint}")
+        return str(name)
+
+    def _value(self, field: str, value: Token) -> str | int | bool:
+        kind = FIELDS[field].kind
+        if kind is str:
+            return _unquoted(value)
+        if kind is bool:
+            if value not in ("true", "false"):
+                raise self._wrong(value, f"{field} is true or false")
+            return str(value) == "true"
+        if value.type != "NUMBER":
+            raise self._wrong(value, f"{field} is a number")
+        return int(value)
+
+    def _wrong(self, token: Token, problem: str) -> FilterError:
+        return _error(self._text, token.start_pos or 0, problem)
+
+
+def _unquoted(value: Token) -> str:
+    """The text of a string; backslashes stand as they are, but before a quote."""
+    if value.type != "STRING":
+        return str(value)
+    quote = value[0]
+    return value[1:-1].replace(f"\\{quote}", quote)

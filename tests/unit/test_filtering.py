@@ -1,0 +1,90 @@
+"""agentd.filtering"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agentd.filtering.fields import FIELDS, Facts
+from agentd.filtering.language import FilterError, parse_filter
+
+CURL: Facts = {
+    "pid": 12, "exe": "/usr/bin/curl", "args": 'curl -H "a"', "uid": 1000, "user": "alice",
+    "live": True, "container": None, "action": "exec",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("", True),
+        ("uid == 1000", True),
+        ("uid = 1000", True),
+        ("uid != 1000", False),
+        ("uid > 999 and uid < 1001", True),
+        ("uid >= 1001 or uid <= 999", False),
+        ("exe == /usr/bin/curl", True),
+        ("exe in (/usr/bin/wget, /usr/bin/curl)", True),
+        ('exe == "/usr/bin/curl"', True),
+        ('exe ~ "^/usr/bin/"', True),
+        ('exe !~ "wget"', True),
+        ("user = alice", True),
+        ("user in (alice, bob)", True),
+        ("user in (bob)", False),
+        ("pid in (1, 12)", True),
+        ("container", False),
+        ("not container", True),
+        ("live", True),
+        ("live = true AND NOT (uid = 0 OR uid = 1)", True),
+        ("status = 0", False),
+        ("status != 0", False),
+        ("not status = 0", True),
+        ("status < 5", False),
+        ("container ~ '.'", False),
+        ("container !~ '.'", False),
+        ("not container ~ '.'", True),
+        (r'args ~ "\"a\""', True),
+        (r'exe ~ "\bcurl$"', True),
+        ("action = exec and not uid = 0 or uid = 0", True),
+    ],
+)
+def test_what_a_filter_means(text: str, holds: bool) -> None:
+    """Comparisons, presence, and what joins them; with what is not known all are false."""
+    assert parse_filter(text)(CURL) == holds
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "words"),
+    [
+        ("exee = 1", 1, "there is no field exee; did you mean exe?"),
+        ("uid = 0 and zzz", 13, "there is no field zzz"),
+        ("uid = root", 7, "uid is a number"),
+        ("uid ~ 0", 5, "uid is no text"),
+        ("exe < 1", 5, "exe is no number"),
+        ('exe ~ "("', 7, "not a regular expression"),
+        ("live = yes", 8, "true or false"),
+        ("uid = ", 7, "it ends"),
+        ("uid = 0 uid", 9, "not understood"),
+        ("(uid = 0", 9, "it ends"),
+        ("and", 1, "not understood"),
+        ('exe = "', 7, "not understood"),
+    ],
+)
+def test_errors_point_at_the_column(text: str, column: int, words: str) -> None:
+    """A mistake is named, with a caret under its place."""
+    with pytest.raises(FilterError) as caught:
+        parse_filter(text)
+    first, shown, caret = caught.value.message.splitlines()
+    assert first.startswith(f"filter, column {column}: ")
+    assert words in first
+    assert shown.removeprefix("  ") == text
+    assert caret.index("^") == column + 1
+
+
+def test_the_documented_fields_are_there() -> None:
+    """docs/filters.md has a row for each field, and for no other."""
+    docs = (Path(__file__).resolve().parents[2] / "docs/filters.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (?:text|number|true or false) \| (.*) \|$", docs, re.M)
+    assert rows == [(name, field.meaning) for name, field in FIELDS.items()]
