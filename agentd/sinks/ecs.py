@@ -239,5 +239,5 @@ def _render_image(image: Image) -> tuple[str, str]:
     if image.args_count:
         args = ",".join(_quote(as_text(arg)) for arg in split_args(image.args))
         text += f'"args":[{args}],"args_count":{image.args_count},'
-    values = {name: value for name, value in image._asdict().items() if isinstance(value, bytes)}
+    values = {"name": image.name, "executable": image.executable, "args": image.args}
     return text, raw_parts(values)
