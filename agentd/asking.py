@@ -8,7 +8,7 @@ from typing import Any
 from agentd.settings import Control
 
 _FILTER_HELP = 'which ones, for instance: exe ~ "^/usr/bin/" and uid != 0 (docs/filters.md)'
-SORTS = ("pid", "parent", "depth", "user", "start", "state", "where", "command")
+SORTS = ("pid", "parent", "depth", "user", "start", "finished", "state", "where", "command")
 
 
 def add_commands(commands: Any) -> None:
@@ -60,6 +60,7 @@ def _add_ps(commands: Any) -> None:
     ps = _add(
         commands, "ps", "show processes as a table",
         "A table of processes, with what ps(1) does not know: how deep they stand in the tree,"
+        " the CPU seconds of those below that have finished,"
         " their unit or container, and, with --exited, how those ended that exited lately.",
         "agentd ps --exited --filter 'status != 0' --sort start",
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from agentd import host
+from agentd import host, procfs
 from agentd.core.accounting import causes
 from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.tree import TreeLimits
@@ -13,8 +13,10 @@ from agentd.core.untold import untold_by
 from agentd.core.wire import Wire, parse_wire
 from agentd.kernel.attach import Attached
 from agentd.kernel.counters import Counters
+from agentd.kernel.handover import TRACEPOINTS
 from agentd.kernel.transport import open_transport, room_stage
 from agentd.ledger import Ledger
+from agentd.metrics.snapshot import ProgramCost
 from agentd.paths import bpf_dir
 from agentd.settings import Config
 
@@ -66,6 +68,7 @@ class Capture:
         self.wire = read_wire()
         handover, settings = attached.handover, attached.settings
         self._link_fds = handover.link_fds
+        self._program_fds = handover.program_fds
         self.transport_kind = handover.transport
         kinds = self.wire.constant("AGENTD_KINDS")
         self.counters = Counters(
@@ -113,15 +116,28 @@ class Capture:
         """Exits that the filter left out."""
         return sum(self.counters.read().filtered[self.wire.constant("AGENTD_EXIT")])
 
+    def program_costs(self) -> tuple[ProgramCost, ...]:
+        """What the kernel counted of the programs."""
+        return tuple(
+            ProgramCost(tracepoint, *procfs.program_cost(fd))
+            for tracepoint, fd in zip(TRACEPOINTS, self._program_fds, strict=False)
+        )
+
     def detach(self) -> None:
         """Let the programs run no more; what they wrote can still be read."""
         for fd in self._link_fds:
             os.close(fd)
         self._link_fds = ()
 
+    def _let_programs_go(self) -> None:
+        for fd in self._program_fds:
+            os.close(fd)
+        self._program_fds = ()
+
     def close(self) -> None:
         """Let go of everything."""
         self.detach()
+        self._let_programs_go()
         self.transport.close()
         self.counters.close()
         self.ledger.close()

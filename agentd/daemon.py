@@ -15,6 +15,7 @@ from agentd.capture import Capture, is_filtered, limits_of
 from agentd.control import server as control_server
 from agentd.control.api import Subject
 from agentd.control.api import make_app as make_control_app
+from agentd.control.workload import Rankings, Workload
 from agentd.core.batch import Batch
 from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
@@ -82,6 +83,8 @@ class Daemon:
         )
         self._pipeline = self._capture.pipeline
         self._facts, self._followers = self._outlets.followers(self._pipeline.tree)
+        rankings = Rankings(config.metrics.units, config.metrics.executables)
+        self._workload = Workload(self._facts, rankings)
         filtered = is_filtered(config)
         self._keeps = () if config.scan.socket else (CAP_SYS_PTRACE,)
         self._scanner = Scanner(config.filter.cgroup if filtered else "", config.scan.socket, log)
@@ -122,6 +125,7 @@ class Daemon:
             canary=self._canary,
             sinks=self._sinks,
             suppression=self._suppression,
+            rankings=self._workload.rankings,
             filtered=filtered,
         )
 
@@ -246,6 +250,7 @@ class Daemon:
     def _handed_on(self, batch: Batch) -> None:
         self._canary.written(batch)
         self._followers.offer(batch)
+        self._workload.offer(batch)
 
     def _log_attached(self, attached: Attached, cgroup: str) -> None:
         if attached.log:

@@ -26,9 +26,9 @@ from agentd.ledger import Ledger
 from agentd.paths import bpf_dir
 from agentd.service import Service
 
-_EVENTS, _COUNTERS, _LINK, _PERF = "events", "counters", "link", "perf"
+_EVENTS, _COUNTERS, _LINK, _PROGRAM, _PERF = "events", "counters", "link", "program", "perf"
 _ABOUT, PAST, _PROGRESS = "about", "past", "progress"
-_FORMAT = "agentd-kept-3"
+_FORMAT = "agentd-kept-4"
 
 
 FIRST_SEQ_STEP = 1 << 40
@@ -148,9 +148,10 @@ def _names_and_fds(attached: Attached, about_fd: int, ledger: Ledger) -> list[tu
     """What is to be kept. The name says, behind an @, of which set of programs it is."""
     handover = attached.handover
     links = [(f"{_LINK}-{index}", fd) for index, fd in enumerate(handover.link_fds)]
+    programs = [(f"{_PROGRAM}-{index}", fd) for index, fd in enumerate(handover.program_fds)]
     perf = [(f"{_PERF}-{index}", fd) for index, fd in enumerate(handover.perf_fds)]
     maps = [(_EVENTS, handover.events_fd), (_COUNTERS, handover.counters_fd)]
-    kept = [(_ABOUT, about_fd), (_PROGRESS, ledger.fd), *maps, *links, *perf]
+    kept = [(_ABOUT, about_fd), (_PROGRESS, ledger.fd), *maps, *links, *programs, *perf]
     number = attached.settings.first_seq // FIRST_SEQ_STEP
     return [(f"{name}@{number}", fd) for name, fd in kept]
 
@@ -182,9 +183,8 @@ def _taken(named: Mapping[str, int], settings: Settings) -> KeptPrograms | Forme
     os.close(fds[_ABOUT])
     mark, wire = about.pop("fingerprint"), about.pop("wire")
     theirs = decode_settings(about.pop("settings").encode())
-    handover = Handover(
-        fds[_EVENTS], fds[_COUNTERS], tuple(links), tuple(_numbered(fds, _PERF)), **about
-    )
+    programs, perf = tuple(_numbered(fds, _PROGRAM)), tuple(_numbered(fds, _PERF))
+    handover = Handover(fds[_EVENTS], fds[_COUNTERS], tuple(links), programs, perf, **about)
     attached = Attached(handover, theirs, log="")
     if mark == fingerprint(settings):
         return KeptPrograms(attached, fds[_PROGRESS])

@@ -116,6 +116,13 @@ def resident_bytes(proc: str = "/proc") -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def program_cost(fd: int, proc: str = "/proc") -> tuple[int, int]:
+    """Runs of a BPF program of ours and the ns that they took, which the kernel may not count."""
+    with open(f"{proc}/self/fdinfo/{fd}") as file:
+        values = dict(line.split(":", 1) for line in file)
+    return int(values.get("run_cnt", 0)), int(values.get("run_time_ns", 0))
+
+
 def forks_total(proc: str = "/proc") -> int:
     """Forks of the kernel since boot, threads included (``processes`` in /proc/stat)."""
     with open(f"{proc}/stat", "rb") as file:

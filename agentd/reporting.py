@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +12,9 @@ from agentd import __version__, host, procfs
 from agentd.audit import ForkAudit
 from agentd.canary import Canary
 from agentd.capture import Capture
+from agentd.control.workload import Rankings
 from agentd.core.event import kind_names
+from agentd.core.process import entity_prefix
 from agentd.metrics.snapshot import SinkCounts, Snapshot
 from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
@@ -34,6 +37,7 @@ class Reporting:
         canary: Canary,
         sinks: Fanout,
         suppression: Suppression,
+        rankings: Rankings,
         filtered: bool,
     ) -> None:
         self._started_ns = host.boottime_ns()
@@ -43,6 +47,7 @@ class Reporting:
         self._canary = canary
         self._sinks = sinks
         self._suppression = suppression
+        self._rankings = rankings
         self._audit = None if filtered else ForkAudit(capture.forks_seen, procfs.forks_total)
         self._kind_names = kind_names(capture.wire)
 
@@ -53,6 +58,13 @@ class Reporting:
             kind_names=self._kind_names,
             pipeline=self._capture.pipeline,
             kernel=self._capture.counters.read(),
+            entity=entity_prefix(host.boot_id()),
+            units=self._rankings.units,
+            executables=self._rankings.executables,
+            page_bytes=host.PAGE_BYTES,
+            programs=self._capture.program_costs(),
+            wakeups=resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw,
+            last_event_timestamp_seconds=self._last_event_seconds(),
             rounds=self._rounds.total,
             round_duration=self._rounds.duration,
             latency=self._rounds.latency,
@@ -121,9 +133,15 @@ class Reporting:
 
     def _sink_counts(self) -> tuple[SinkCounts, ...]:
         return tuple(
-            SinkCounts(sink.name, sink.written_total, sink.dropped_total, sink.queued)
+            SinkCounts(
+                sink.name, sink.written_total, sink.dropped_total, sink.queued, sink.bytes_total
+            )
             for sink in self._sinks.sinks
         )
+
+    def _last_event_seconds(self) -> float:
+        last_ns = self._rounds.last_event_ns
+        return (last_ns + host.wall_offset_ns()) / 1e9 if last_ns else 0.0
 
     def status(self) -> str:
         """How it is going, for people."""

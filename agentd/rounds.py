@@ -16,7 +16,7 @@ from typing import Protocol
 from agentd import host
 from agentd.core.accounting import KernelCounters, Progress
 from agentd.core.batch import Batch
-from agentd.core.histogram import Histogram
+from agentd.core.histogram import Example, Histogram
 from agentd.core.journal import Flush, Journal, Round, no_journal
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Entry, Pipeline
@@ -132,6 +132,8 @@ class Rounds:
         self.latency = Histogram(LATENCY_BOUNDS_NS)
         self.last_ns = host.boottime_ns()
         """When the last round ended."""
+        self.last_event_ns = 0
+        """When the newest event that was handed on happened; 0 before the first."""
         self._transport = transport
         self._read_counters = read_counters
         self._pipeline = pipeline
@@ -176,8 +178,15 @@ class Rounds:
             self.entries_total += len(some)
             self._outlets.write(batch)
             self._handed_on(batch)
-        stamps = [entry[0][0] for entry in entries if isinstance(entry, Applied)]
-        self.latency.add_ages(stamps, host.boottime_ns())
+        applied = [entry for entry in entries if isinstance(entry, Applied)]
+        if not applied:
+            return
+        now_ns = host.boottime_ns()
+        self.latency.add_ages([entry[0][0] for entry in applied], now_ns)
+        oldest = applied[0].event
+        what = oldest.tgid, oldest.start_boottime_ns
+        self.latency.note(Example(now_ns - oldest.boottime_ns, what, now_ns + wall_offset_ns))
+        self.last_event_ns = applied[-1].event.boottime_ns
 
     async def caught_up(self) -> None:
         """Return when all that happened until now has been written; or after a while."""

@@ -171,6 +171,10 @@ class Metrics:
         "path of a web-config.yml, as Prometheus's exporters take it: TLS and passwords"
         " (docs/metrics.md); plain HTTP without",
     )
+    units: int = _key(
+        100, "units that have series of their own, those that do most; 0: none", low=0, high=10_000
+    )
+    executables: int = _key(20, "likewise executables", low=0, high=10_000)
 
 
 @dataclass(frozen=True, slots=True)

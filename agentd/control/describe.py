@@ -60,6 +60,7 @@ class Describer:
             "entry": entry and {"type": entry.kind, **(self._key(entry.leader.key) or {})},
             "user": self._user(process.uid),
             **self.facts.where(process)._asdict(),
+            "finished_cpu_seconds": process.finished_cpu_ns / _SECOND_NS,
             "suspect": self.tree.doubts.is_suspect(process),
             "end": self._time(process.exited_ns),
             **_ending(process.exit_code),

@@ -23,12 +23,13 @@ class Where(NamedTuple):
 
     cgroup: str | None
     unit: str | None
+    slice: str | None
     container: str | None
     tty: str | None
     login: int | None
 
 
-_NOWHERE = Where(None, None, None, None, None)
+_NOWHERE = Where(None, None, None, None, None, None)
 
 
 class FactFinder:
@@ -60,9 +61,6 @@ class FactFinder:
         event = applied.event
         key = (event.tgid, event.start_boottime_ns)
         process = self._tree.find(key)
-        where = self._place(applied.image.place) if applied.image.place else _NOWHERE
-        if process is not None and where is _NOWHERE:
-            where = self.where(process)
         return {
             **self._who(key, applied.image, event.uid),
             "action": self._actions[event.kind],
@@ -70,15 +68,22 @@ class FactFinder:
             "session": process.session if process is not None else None,
             "live": not isinstance(event, Exit),
             **(_ending(event.exit_code) if isinstance(event, Exit) else {}),
-            **where._asdict(),
+            **self.of_applied(applied)._asdict(),
         }
+
+    def of_applied(self, applied: Applied) -> Where:
+        """Where the process of an event runs."""
+        if applied.image.place:
+            return self.place(applied.image.place)
+        process = self._tree.find((applied.event.tgid, applied.event.start_boottime_ns))
+        return _NOWHERE if process is None else self.where(process)
 
     def where(self, process: Process) -> Where:
         """Where a process runs: as of its last exec, or as /proc showed it or its creator."""
         above: Process | None = process
         while above is not None:
             if above.image.place:
-                return self._place(above.image.place)
+                return self.place(above.image.place)
             if above.seen_cgroup:
                 return _by_path(above.seen_cgroup, None, None)
             above = above.creator
@@ -99,7 +104,8 @@ class FactFinder:
             "user": self.user(uid),
         }
 
-    def _place(self, place_bytes: bytes) -> Where:
+    def place(self, place_bytes: bytes) -> Where:
+        """What is packed into the place of an image."""
         known = self._wheres.get(place_bytes)
         if known is not None:
             return known
@@ -116,7 +122,8 @@ class FactFinder:
 
 def _by_path(path: str, tty: str | None, login: int | None) -> Where:
     whose = identify(path)
-    return Where(path or None, whose.unit or None, whose.container_id or None, tty, login)
+    parts = whose.unit or None, whose.slice or None, whose.container_id or None
+    return Where(path or None, *parts, tty, login)
 
 
 def _ending(exit_code: int) -> Facts:

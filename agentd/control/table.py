@@ -35,13 +35,15 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "depth": lambda row: str(row["depth"]),
     "user": lambda row: printable(_user(row)),
     "start": lambda row: moment(row["start"]),
+    "finished": lambda row: f"{row['finished_cpu_seconds']:.2f}",
     "state": _state,
     "where": _where,
     "command": command,
 }
-"""By heading. ``where``: the container, or else the systemd unit."""
+"""By heading. ``finished``: CPU seconds of those below it that exited. ``where``: the container, or
+else the systemd unit."""
 
-_NUMBERS = {"pid", "parent", "depth"}
+_NUMBERS = {"pid", "parent", "depth", "finished"}
 
 
 def with_depths(rows: list[Row]) -> list[Row]:
@@ -69,7 +71,7 @@ def with_depths(rows: list[Row]) -> list[Row]:
 def ordered(rows: list[Row], column: str) -> list[Row]:
     """By a column; numbers as numbers, commands and users as text."""
     show = COLUMNS[column]
-    return sorted(rows, key=lambda row: (int(show(row)) if column in _NUMBERS else 0, show(row)))
+    return sorted(rows, key=lambda row: (float(show(row)) if column in _NUMBERS else 0, show(row)))
 
 
 def lines(rows: list[Row], columns: int | None) -> Iterator[str]:

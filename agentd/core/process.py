@@ -96,6 +96,8 @@ class Process:
     """Effective, as of its last event; below 0 where no event and no look at /proc has told."""
     seen_cgroup: str = ""
     """Its cgroup v2 path, if /proc told it, as of then."""
+    finished_cpu_ns: int = 0
+    """CPU time of those below it that have exited, as far as they were seen to."""
     exit_code: int | None = None
     exited_ns: int = 0
     """When it was seen to exit, or found gone; 0 while it lives."""

@@ -12,10 +12,10 @@ from agentd.core.images import Images
 from agentd.core.process import Entry, Image, Key, Process, Ran
 from agentd.core.tree import Tree
 
-FORMAT = "agentd-tree-2"
+FORMAT = "agentd-tree-3"
 _PLAIN = (
     "key", "parent", "executed", "coarse", "inside", "image_ns", "verified_ns", "gap",
-    "process_group", "session", "uid", "seen_cgroup", "exit_code", "exited_ns",
+    "process_group", "session", "uid", "seen_cgroup", "finished_cpu_ns", "exit_code", "exited_ns",
 )  # fmt: skip
 """Members that are plain values."""
 
@@ -76,6 +76,7 @@ def _refined(found: Process, known: Process) -> Process:
     if found.image.executable == known.image.executable:
         found.image, found.image_ns = known.image, known.image_ns
     found.executed, found.past, found.gap = known.executed, known.past, known.gap
+    found.finished_cpu_ns = known.finished_cpu_ns
     return found
 
 

@@ -179,6 +179,9 @@ class Tree:
             return None
         process.exit_code = event.exit_code
         process.uid = event.uid
+        if process.creator is not None:
+            taken_ns = event.utime_ns + event.stime_ns  # in sums truer than runtime_ns: core.work
+            process.creator.finished_cpu_ns += taken_ns + process.finished_cpu_ns
         self._last_exit_ns = max(self._last_exit_ns, event.boottime_ns)
         process.parent = parent_key
         if self._watched_exits is not None:

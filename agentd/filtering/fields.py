@@ -33,6 +33,7 @@ FIELDS = {
     "user": Field(str, "what the host calls that user"),
     "cgroup": Field(str, "cgroup v2 path"),
     "unit": Field(str, "systemd unit"),
+    "slice": Field(str, "systemd slice"),
     "container": Field(str, "container id"),
     "tty": Field(str, "terminal, below /dev, as of its exec"),
     "login": Field(int, "login uid, if somebody ever logged in"),

@@ -35,6 +35,8 @@ class Handover:
     events_fd: int
     counters_fd: int
     link_fds: tuple[int, ...]
+    program_fds: tuple[int, ...]
+    """Of the programs themselves, in the order of TRACEPOINTS: what they cost is read there."""
     perf_fds: tuple[int, ...]
     """One a CPU that was online, for ``perfbuf``. They must be mapped before the loader goes."""
     transport: str
@@ -75,10 +77,10 @@ def decode_settings(message: bytes) -> Settings:
 
 def send_handover(sock: socket.socket, handover: Handover) -> None:
     """Send the fds and what goes with them, in as many messages as the fds need."""
-    fds = [handover.events_fd, handover.counters_fd, *handover.link_fds, *handover.perf_fds]
+    fds = [handover.events_fd, handover.counters_fd, *handover.link_fds]
+    fds += [*handover.program_fds, *handover.perf_fds]
     body = {
         "fds": len(fds),
-        "links": len(handover.link_fds),
         "transport": handover.transport,
         "transport_reason": handover.transport_reason,
         "bcc_version": handover.bcc_version,
@@ -106,9 +108,10 @@ def receive(sock: socket.socket) -> Handover | Failure | None:
             return None
         fds += some
     events_fd, counters_fd, *rest = fds
-    links = body.pop("links")
+    count = len(TRACEPOINTS)
+    links, programs, perf = rest[:count], rest[count : 2 * count], rest[2 * count :]
     del body["fds"]
-    return Handover(events_fd, counters_fd, tuple(rest[:links]), tuple(rest[links:]), **body)
+    return Handover(events_fd, counters_fd, tuple(links), tuple(programs), tuple(perf), **body)
 
 
 def _receive_part(sock: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:

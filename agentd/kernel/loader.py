@@ -102,6 +102,7 @@ def _load_source(source: Source, settings: Settings, reason: str) -> Handover | 
         program["events"].map_fd,
         program["counters"].map_fd,
         tuple(_link_fds(program)),
+        tuple(program.funcs[name.encode()].fd for name in handover.TRACEPOINTS.values()),
         perf_fds,
         transport=settings.transport,
         transport_reason=reason,

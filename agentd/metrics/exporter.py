@@ -1,7 +1,7 @@
 """What Prometheus sees: a collector that reads plain ints at scrape time.
 
-Nothing is recorded per event. No label carries a pid, a name or a path, so the number of series
-never grows.
+Nothing is recorded per event. No label carries a pid; names of units and executables do not go
+beyond a bound, so the number of series does not, either.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import prometheus_client
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from agentd.metrics import pipeline, running
+from agentd.metrics import pipeline, running, work
 from agentd.metrics.snapshot import Snapshot
 
 
@@ -24,7 +24,7 @@ class AgentdCollector(Collector):
         self._snapshot = snapshot
 
     def collect(self) -> Iterable[Metric]:
-        """All families, each with all the series it will ever have."""
+        """All families; but for units and executables, with all the series they will ever have."""
         now = self._snapshot()
         yield from pipeline.events(now)
         yield from pipeline.losses(now)
@@ -33,10 +33,14 @@ class AgentdCollector(Collector):
         yield from pipeline.reconciling(now)
         yield from running.rounds(now)
         yield from running.transport(now)
+        yield from running.programs(now)
         yield from running.sinks(now)
         yield from running.audit(now)
         yield from running.canary(now)
         yield running.build_info()
+        yield from work.units(now)
+        yield from work.executables(now)
+        yield work.capacity(now)
 
 
 def make_registry(snapshot: Callable[[], Snapshot]) -> CollectorRegistry:

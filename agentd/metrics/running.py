@@ -17,6 +17,14 @@ def rounds(now: Snapshot) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "agentd_rounds", "Rounds of reading and handing on.", value=now.rounds
     )
+    yield CounterMetricFamily(
+        "agentd_wakeups", "Times that the daemon slept and was woken.", value=now.wakeups
+    )
+    yield GaugeMetricFamily(
+        "agentd_last_event_timestamp_seconds",
+        "When the newest event that went out happened; 0 before the first.",
+        value=now.last_event_timestamp_seconds,
+    )
     yield histogram(
         "agentd_round_duration_seconds",
         "Time of one round, from reading the clock to the commit.",
@@ -26,6 +34,7 @@ def rounds(now: Snapshot) -> Iterator[Metric]:
         "agentd_event_latency_seconds",
         "Time from the kernel's stamp to the event's hand-over to the sinks.",
         now.latency,
+        now.entity,
     )
 
 
@@ -49,6 +58,26 @@ def transport(now: Snapshot) -> Iterator[Metric]:
     )
 
 
+def programs(now: Snapshot) -> Iterator[Metric]:
+    """What the programs in the kernel cost; nothing moves unless the kernel counts it."""
+    yield labelled(
+        CounterMetricFamily(
+            "agentd_program_runs",
+            "Runs of a program in the kernel, while kernel.bpf_stats_enabled is 1.",
+            labels=["tracepoint"],
+        ),
+        ((program.tracepoint, program.runs) for program in now.programs),
+    )
+    yield labelled(
+        CounterMetricFamily(
+            "agentd_program_seconds",
+            "Time that a program took in the kernel, while kernel.bpf_stats_enabled is 1.",
+            labels=["tracepoint"],
+        ),
+        ((program.tracepoint, program.run_ns / 1e9) for program in now.programs),
+    )
+
+
 def sinks(now: Snapshot) -> Iterator[Metric]:
     """What became of events at each sink."""
     yield labelled(
@@ -64,6 +93,10 @@ def sinks(now: Snapshot) -> Iterator[Metric]:
             labels=["sink"],
         ),
         ((sink.name, sink.dropped) for sink in now.sinks),
+    )
+    yield labelled(
+        CounterMetricFamily("agentd_sink_bytes", "Bytes that a sink has written.", labels=["sink"]),
+        ((sink.name, sink.bytes_written) for sink in now.sinks),
     )
     yield labelled(
         GaugeMetricFamily("agentd_sink_queued_events", "Events that wait.", labels=["sink"]),

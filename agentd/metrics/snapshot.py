@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from agentd.core.accounting import KernelCounters
 from agentd.core.histogram import Histogram
 from agentd.core.pipeline import Pipeline
+from agentd.core.work import Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,16 @@ class SinkCounts:
     written: int
     dropped: int
     queued: int
+    bytes_written: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramCost:
+    """What the kernel counted of one of the programs (kernel.bpf_stats_enabled)."""
+
+    tracepoint: str
+    runs: int
+    run_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,14 @@ class Snapshot:
     kind_names: tuple[str, ...]
     pipeline: Pipeline
     kernel: KernelCounters
+    entity: str
+    """The first digits of the boot id, of entity ids."""
+    units: Ranking
+    executables: Ranking
+    page_bytes: int
+    programs: tuple[ProgramCost, ...]
+    wakeups: int
+    last_event_timestamp_seconds: float
     rounds: int
     round_duration: Histogram
     latency: Histogram

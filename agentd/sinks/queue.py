@@ -64,6 +64,8 @@ class Sink:
         """Events that did not fit into the queue."""
         self.accepted_total = 0
         """Events that were to be written."""
+        self.bytes_total = 0
+        """What the channel took."""
         self._encode = encode
         self._channel = channel
         self._fail = fail
@@ -168,6 +170,7 @@ class Sink:
                 self._over = True
                 self._fail(error)
                 return False
+            self.bytes_total += taken
             payload = payloads.popleft()
             if taken < len(payload):
                 payloads.appendleft(payload[taken:])

@@ -10,8 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agentd.core.histogram import Histogram
 from agentd.core.pipeline import Pipeline
+from agentd.core.work import Ranking
+from agentd.kernel.handover import TRACEPOINTS
 from agentd.metrics.exporter import make_registry
-from agentd.metrics.snapshot import SinkCounts, Snapshot
+from agentd.metrics.snapshot import ProgramCost, SinkCounts, Snapshot
 from tests.records import CPUS, WIRE, counters, limits
 from tests.requirements import need_program
 
@@ -31,6 +33,10 @@ agentd_event_latency_seconds{le}
 agentd_events_total{kind=exec}
 agentd_events_total{kind=exit}
 agentd_events_total{kind=fork}
+agentd_executable_cpu_seconds_total{executable=other}
+agentd_executable_exec_total{executable=other}
+agentd_executable_exited_processes_total{executable=other}
+agentd_executable_peak_rss_bytes{executable=other}
 agentd_inferred_events_total{kind=exec}
 agentd_inferred_events_total{kind=exit}
 agentd_inferred_events_total{kind=fork}
@@ -42,6 +48,7 @@ agentd_kernel_filtered_total{kind=exec}
 agentd_kernel_filtered_total{kind=exit}
 agentd_kernel_filtered_total{kind=fork}
 agentd_kernel_threads_total
+agentd_last_event_timestamp_seconds
 agentd_lost_events_total{kind=exec,stage=output}
 agentd_lost_events_total{kind=exec,stage=reserve}
 agentd_lost_events_total{kind=exit,stage=output}
@@ -50,6 +57,12 @@ agentd_lost_events_total{kind=fork,stage=output}
 agentd_lost_events_total{kind=fork,stage=reserve}
 agentd_lost_events_total{kind=unknown,stage=decode}
 agentd_lost_events_total{kind=unknown,stage=restart}
+agentd_program_runs_total{tracepoint=sched_process_exec}
+agentd_program_runs_total{tracepoint=sched_process_exit}
+agentd_program_runs_total{tracepoint=sched_process_fork}
+agentd_program_seconds_total{tracepoint=sched_process_exec}
+agentd_program_seconds_total{tracepoint=sched_process_exit}
+agentd_program_seconds_total{tracepoint=sched_process_fork}
 agentd_reconciliations_total
 agentd_reorder_capacity
 agentd_reorder_forced_total
@@ -61,11 +74,12 @@ agentd_ring_bytes{state=size}
 agentd_ring_bytes{state=used}
 agentd_round_duration_seconds{le}
 agentd_rounds_total
-agentd_transport_info{kind=ringbuf}
-agentd_transport_lost_samples_total
+agentd_sink_bytes_total{sink=stdout}
 agentd_sink_dropped_events_total{sink=stdout}
 agentd_sink_events_total{sink=stdout}
 agentd_sink_queued_events{sink=stdout}
+agentd_transport_info{kind=ringbuf}
+agentd_transport_lost_samples_total
 agentd_tree_capacity{state=ancestor}
 agentd_tree_capacity{state=exited}
 agentd_tree_capacity{state=live}
@@ -82,6 +96,13 @@ agentd_tree_misses_total{reason=fork_parent_unknown}
 agentd_tree_processes{state=ancestor}
 agentd_tree_processes{state=exited}
 agentd_tree_processes{state=live}
+agentd_unit_cpu_seconds_total{unit=other}
+agentd_unit_exec_total{unit=other}
+agentd_unit_exited_processes_total{unit=other}
+agentd_unit_peak_rss_bytes{unit=other}
+agentd_wakeups_total
+agentd_work_capacity{by=executable}
+agentd_work_capacity{by=unit}
 """
 
 
@@ -91,6 +112,13 @@ def _exposition() -> str:
         kind_names=("fork", "exec", "exit"),
         pipeline=pipeline,
         kernel=counters({}),
+        entity="0123456789abcdef",
+        units=Ranking(100),
+        executables=Ranking(20),
+        page_bytes=4096,
+        programs=tuple(ProgramCost(tracepoint, 0, 0) for tracepoint in TRACEPOINTS),
+        wakeups=0,
+        last_event_timestamp_seconds=0.0,
         rounds=0,
         round_duration=Histogram((1000, 2000)),
         latency=Histogram((1000, 2000)),
@@ -102,7 +130,7 @@ def _exposition() -> str:
         canaries_passed=0,
         canaries_missed=0,
         canary_latency_seconds=0.0,
-        sinks=(SinkCounts("stdout", 0, 0, 0),),
+        sinks=(SinkCounts("stdout", 0, 0, 0, 0),),
         journal_suppressed=0,
         forks_unaccounted=0,
     )

@@ -27,6 +27,7 @@ THIRD_PARTY = {
         "metrics/family.py",
         "metrics/pipeline.py",
         "metrics/running.py",
+        "metrics/work.py",
     },
     "h11": {"control/server.py"},
     "lark": {"filtering/language.py"},
@@ -56,7 +57,7 @@ ABOVE_EDGES = {
     "control": {"control"},
     "outlets": {"capture", "control", "recording"},
     "reloading": {"rounds"},
-    "reporting": {"capture", "reconciler", "rounds"},
+    "reporting": {"capture", "control", "reconciler", "rounds"},
     "daemon": {
         "capture",
         "control",

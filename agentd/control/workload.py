@@ -1,0 +1,140 @@
+"""Sums up what exited processes have done, by what they ran and where. Done a round at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from agentd.control.facts import FactFinder, Where
+from agentd.core.batch import Batch
+from agentd.core.event import Exec, Exit
+from agentd.core.process import Applied
+from agentd.core.work import OTHER, Ranking, Sums, Work
+
+_REVIEW_NS = 60_000_000_000
+
+
+class Tally(Protocol):
+    """Somebody who keeps sums."""
+
+    def add(self, executable: str, where: Where, work: Work) -> None:
+        """What processes of that executable did there."""
+
+
+class Rankings:
+    """For metrics: by unit and by executable, of so many each."""
+
+    def __init__(self, units: int, executables: int) -> None:
+        self.units = Ranking(units)
+        self.executables = Ranking(executables)
+
+    def add(self, executable: str, where: Where, work: Work) -> None:
+        """As Tally has it."""
+        self.units.add(unit_name(where), work)
+        self.executables.add(executable, work)
+
+    def review(self) -> None:
+        """Let those in that do most now."""
+        self.units.review()
+        self.executables.review()
+
+
+class Interval:
+    """For one who asks for the work of a while: by executable, unit and container."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget all that was."""
+        self.executables = Sums(self._capacity)
+        self.units = Sums(self._capacity)
+        self.containers = Sums(self._capacity)
+
+    def add(self, executable: str, where: Where, work: Work) -> None:
+        """As Tally has it."""
+        self.executables.add(executable, work)
+        self.units.add(unit_name(where), work)
+        if where.container:
+            self.containers.add(where.container, work)
+
+
+def unit_name(where: Where) -> str:
+    """The systemd unit; or else the container, by its first digits; or else the slice."""
+    if where.unit:
+        return where.unit
+    if where.container:
+        return f"container {where.container[:12]}"
+    return where.slice or where.cgroup or OTHER
+
+
+class Workload:
+    """Tells each tally what it hears of."""
+
+    def __init__(self, facts: FactFinder, rankings: Rankings) -> None:
+        self.rankings = rankings
+        self._facts = facts
+        self._tallies: list[Tally] = [rankings]
+        self._reviewed_ns = 0
+
+    @contextmanager
+    def told(self, tally: Tally) -> Iterator[None]:
+        """While the block runs, one more."""
+        self._tallies.append(tally)
+        try:
+            yield
+        finally:
+            self._tallies.remove(tally)
+
+    def offer(self, batch: Batch) -> None:
+        """The entries of a round."""
+        sums: dict[tuple[bytes, bytes], Work] = {}
+        placeless: list[Applied] = []
+        last_ns = 0
+        for entry in batch.entries:
+            if not isinstance(entry, Applied):
+                continue
+            event, image = entry.event, entry.image
+            last_ns = event.boottime_ns
+            if isinstance(event, Exit):
+                if not image.place:
+                    placeless.append(entry)
+                    continue
+            elif not isinstance(event, Exec):
+                continue
+            key = image.executable or image.name, image.place
+            work = sums.get(key)
+            if work is None:
+                work = sums[key] = Work()
+            _count(work, event)
+        for (executable, place), work in sums.items():
+            self._tell(executable, self._facts.place(place), work)
+        for entry in placeless:
+            self._tell_of_one(entry)
+        if last_ns - self._reviewed_ns >= _REVIEW_NS:
+            self._reviewed_ns = last_ns
+            self.rankings.review()
+
+    def _tell(self, executable: bytes, where: Where, work: Work) -> None:
+        for tally in self._tallies:
+            tally.add(executable.decode("utf-8", "replace"), where, work)
+
+    def _tell_of_one(self, entry: Applied) -> None:
+        """Of a process that ran no program since we began: where it is, its line says."""
+        work = Work()
+        assert not isinstance(entry.event, Exec)
+        _count(work, entry.event)
+        executable = entry.image.executable or entry.image.name
+        self._tell(executable, self._facts.of_applied(entry), work)
+
+
+def _count(work: Work, event: object) -> None:
+    """One more exec, or one more that exited and all that it did."""
+    if isinstance(event, Exit):
+        work.exits += 1
+        work.cpu_ns += event.utime_ns + event.stime_ns
+        work.max_rss_pages = max(work.max_rss_pages, event.max_rss_pages)
+    else:
+        work.execs += 1

@@ -1,0 +1,115 @@
+"""agentd.control.workload"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agentd.control.facts import FactFinder, Where
+from agentd.control.workload import Interval, Rankings, Workload, unit_name
+from agentd.core.batch import Batch
+from agentd.core.event import Event
+from agentd.core.process import Applied
+from agentd.core.tree import Tree
+from agentd.core.work import Work
+from agentd.sinks.renderer import Names
+from tests.records import TICK_NS, WIRE, execed, exited, fork, place, tree_limits
+
+PATHS = {
+    1: "/system.slice/cron.service",
+    2: "/system.slice/docker-" + "ab" * 32 + ".scope",
+    3: "/user.slice",
+}
+
+
+def _nobody(number: int) -> str | None:
+    return None
+
+
+class Host:
+    """A tree, and what is told of it."""
+
+    def __init__(self) -> None:
+        self.tree = Tree(tree_limits(), TICK_NS)
+        facts = FactFinder(self.tree, WIRE, Names(PATHS.get, _nobody, _nobody), "0" * 16)
+        self.workload = Workload(facts, Rankings(units=2, executables=2))
+
+    def see(self, *events: Event) -> None:
+        """They leave in one round."""
+        applied = [self.tree.apply(event) for event in events]
+        self.workload.offer(Batch([a for a in applied if isinstance(a, Applied)], 0, 0))
+
+
+def _process(tgid: int, path: bytes, cgroup: int, **ending: int) -> list[Event]:
+    who: dict[str, Any] = {"tgid": tgid, "start_boottime_ns": tgid * TICK_NS}
+    return [
+        fork(**who),
+        execed(path, b"x\0", place=place(cgroup_id=cgroup), **who),
+        exited(**who, **ending),
+    ]
+
+
+def test_work_by_unit_and_by_executable() -> None:
+    """Each exec and each exit is counted where it ran and by what ran; ticks are added up."""
+    host = Host()
+    host.see(*_process(10, b"/bin/a", 1, utime_ns=3, stime_ns=4, max_rss_pages=9))
+    host.see(*_process(11, b"/bin/a", 2, utime_ns=10, max_rss_pages=5))
+    host.see(*_process(12, b"/bin/b", 3, utime_ns=1, max_rss_pages=1))
+    rankings = host.workload.rankings
+    assert rankings.executables.named == {
+        "/bin/a": Work(2, 2, 17, 9),
+        "/bin/b": Work(1, 1, 1, 1),
+    }
+    assert rankings.units.named == {
+        "cron.service": Work(1, 1, 7, 9),
+        "container abababababab": Work(1, 1, 10, 5),
+    }
+    assert rankings.units.other == Work(1, 1, 1, 1)
+
+
+def test_a_child_that_ran_nothing_is_counted_where_its_creator_is() -> None:
+    """Its image is inherited, and of what /proc did not show, the line of creators tells."""
+    host = Host()
+    host.see(*_process(10, b"/bin/sh", 1)[:2])
+    child: dict[str, Any] = {
+        "tgid": 11, "start_boottime_ns": 11 * TICK_NS,
+        "parent_tgid": 10, "parent_start_boottime_ns": 10 * TICK_NS,
+    }  # fmt: skip
+    host.see(fork(**child), exited(**child, utime_ns=5))
+    assert host.workload.rankings.executables.named["/bin/sh"].exits == 1
+    assert host.workload.rankings.units.named["cron.service"].cpu_ns == 5
+    host.see(exited(tgid=77, start_boottime_ns=7 * TICK_NS, comm=b"old".ljust(16, b"\0")))
+    assert host.workload.rankings.executables.named["old"].exits == 1
+
+
+def test_who_asks_hears_of_what_happens_meanwhile() -> None:
+    """And containers have their own sums."""
+    host = Host()
+    interval = Interval(10)
+    with host.workload.told(interval):
+        host.see(*_process(11, b"/bin/a", 2, utime_ns=10))
+        assert interval.containers.named == {"ab" * 32: Work(1, 1, 10, 1)}
+        interval.begin()
+        host.see(*_process(12, b"/bin/b", 1))
+        assert interval.containers.named == {}
+        assert list(interval.executables.named) == ["/bin/b"]
+    host.see(*_process(13, b"/bin/c", 1))
+    assert list(interval.executables.named) == ["/bin/b"]
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit", "piece", "container", "expected"),
+    [
+        ("/a", "a.service", "a.slice", "ab" * 32, "a.service"),
+        ("/a", None, "a.slice", "ab" * 32, "container abababababab"),
+        ("/a", None, "a.slice", None, "a.slice"),
+        ("/a", None, None, None, "/a"),
+        (None, None, None, None, "other"),
+    ],
+)
+def test_the_name_of_a_unit(
+    cgroup: str | None, unit: str | None, piece: str | None, container: str | None, expected: str
+) -> None:
+    """The unit, or else the container, or else the slice."""
+    assert unit_name(Where(cgroup, unit, piece, container, None, None)) == expected
