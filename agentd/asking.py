@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from agentd.settings import Control
@@ -11,13 +12,17 @@ _FILTER_HELP = 'which ones, for instance: exe ~ "^/usr/bin/" and uid != 0 (docs/
 SORTS = ("pid", "parent", "depth", "user", "start", "finished", "state", "where", "command")
 
 
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
 def add_commands(commands: Any) -> None:
-    """status, tree, ps, explain and follow, to an ArgumentParser's subparsers."""
+    """status, tree, ps, explain, follow and top, to an ArgumentParser's subparsers."""
     _add_status(commands)
     _add_tree(commands)
     _add_ps(commands)
     _add_explain(commands)
     _add_follow(commands)
+    _add_top(commands)
 
 
 def _add(commands: Any, name: str, summary: str, description: str, example: str) -> Any:
@@ -54,6 +59,11 @@ def _add_tree(commands: Any) -> None:
     tree.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
     tree.add_argument("--user", metavar="NAME|UID", help="those of a user")
     tree.add_argument("--container", metavar="ID", help="those of a container; its first digits")
+    tree.add_argument(
+        "--since", type=_moment, metavar="TIME",
+        help="those that began since then, and who stands above them: 30s, 5m, 2h, 1d ago; 14:30;"
+        " 2026-11-23T14:30",
+    )  # fmt: skip
 
 
 def _add_ps(commands: Any) -> None:
@@ -87,3 +97,37 @@ def _add_follow(commands: Any) -> None:
         "agentd follow --filter 'action = exec and container'",
     )  # fmt: skip
     follow.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
+
+
+def _add_top(commands: Any) -> None:
+    top = _add(
+        commands, "top", "show what works and exits, as it happens",
+        "What processes that exited have done, by executable, unit or container: those that are"
+        " over before top(1) looks. On a terminal: Tab what, s order, p pause, q quit; in a pipe, a"
+        " table for each interval.",
+        "agentd top --seconds 5",
+    )  # fmt: skip
+    top.add_argument(
+        "--seconds", type=float, default=1.0, metavar="N", help="an interval; default: %(default)s"
+    )
+    top.add_argument("--count", type=int, default=0, metavar="N", help="stop after so many")
+
+
+def _moment(text: str) -> str:
+    """A moment as events have it: so long ago, at that time of day, or on that day."""
+    now = datetime.now().astimezone()
+    amount, unit = text[:-1], text[-1:]
+    try:
+        if unit in _UNITS:
+            moment = now - timedelta(**{_UNITS[unit]: float(amount)})
+        elif ":" in text and "-" not in text:
+            moment = datetime.combine(now, time.fromisoformat(text), now.tzinfo)
+            moment -= timedelta(days=moment > now)
+        else:
+            moment = datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: 5m, 14:30, 2026-11-23T14:30"
+        ) from None
+    moment = moment.astimezone(UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}000Z"

@@ -161,6 +161,7 @@ def _ask(arguments: argparse.Namespace) -> int:
         "ps": commands.show_processes,
         "explain": commands.show_explained,
         "follow": commands.follow,
+        "top": commands.show_top,
     }
     return show[arguments.command](arguments)
 
@@ -200,7 +201,7 @@ def _settings(config: Config) -> Settings:
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "check-config": _check_config,
-    **dict.fromkeys(("status", "tree", "ps", "explain", "follow"), _ask),
+    **dict.fromkeys(("status", "tree", "ps", "explain", "follow", "top"), _ask),
     "doctor": _doctor,
     "scan": _scan,
     "replay": _replay,

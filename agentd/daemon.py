@@ -242,8 +242,10 @@ class Daemon:
             host.wall_offset_ns,
             self._facts,
             self._followers,
+            self._workload,
             self._outlets.renderers(),
             self._reporting.answer,
+            host.PAGE_BYTES,
         )
         return make_control_app(subject, self._fail)
 

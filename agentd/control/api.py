@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +16,16 @@ from agentd.asgi import Asgi, Receive, Scope, Send
 from agentd.control.describe import Describer
 from agentd.control.facts import FactFinder
 from agentd.control.followers import Follower, Followers
+from agentd.control.workload import Interval, Workload
 from agentd.core.lineage import latest
 from agentd.core.process import Process
 from agentd.core.tree import Tree
 from agentd.errors import AgentdError
 from agentd.sinks.renderer import Renderer
 
+_NAMES_MAX = 4096
+"""Names that one interval tells apart; the rest is ``other``."""
+_SECONDS_MIN, _SECONDS_MAX = 0.1, 3600.0
 _SLICE = 200
 """Processes described at a time; then the rounds have their turn."""
 
@@ -34,9 +39,11 @@ class Subject:
     wall_offset_ns: Callable[[], int]
     facts: FactFinder
     followers: Followers
+    workload: Workload
     renderers: dict[str, Callable[[], Renderer]]
     """For followers, by format."""
     status: Callable[[], dict[str, Any]]
+    page_bytes: int
 
     def describer(self) -> Describer:
         """Of the tree as it is now."""
@@ -63,6 +70,7 @@ def make_app(subject: Subject, on_bug: Callable[[Exception], None]) -> Asgi:
         "/v1/explain": _explain,
         "/v1/processes": _processes,
         "/v1/follow": _follow,
+        "/v1/work": _work,
     }
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
@@ -137,6 +145,62 @@ async def _follow(subject: Subject, asked: _Asked) -> None:
                 lines.cancel()
     finally:
         gone.cancel()
+
+
+async def _work(subject: Subject, asked: _Asked) -> None:
+    """What was done in each interval, until the peer has gone."""
+    seconds = _seconds(asked.query.get("seconds", "1"))
+    interval = Interval(_NAMES_MAX)
+    gone = asyncio.ensure_future(asked.receive())
+    try:
+        with subject.workload.told(interval):
+            await _start(asked.send, "application/x-ndjson")
+            began, before = time.monotonic(), subject.status()
+            while True:
+                done, _ = await asyncio.wait((gone,), timeout=seconds)
+                if done:
+                    return
+                now = time.monotonic()
+                line = _work_line(interval, now - began, subject.page_bytes)
+                status = line["status"] = subject.status()
+                line["events"] = {
+                    kind: count - before["events"][kind] for kind, count in status["events"].items()
+                }
+                interval.begin()
+                began, before = now, status
+                await _body(asked.send, json.dumps(line).encode() + b"\n", more=True)
+    finally:
+        gone.cancel()
+
+
+def _work_line(interval: Interval, seconds: float, page_bytes: int) -> dict[str, Any]:
+    parts = {
+        "executables": interval.executables,
+        "units": interval.units,
+        "containers": interval.containers,
+    }
+    return {"seconds": round(seconds, 3)} | {
+        part: {
+            name: {
+                "execs": work.execs,
+                "exits": work.exits,
+                "cpu_seconds": work.cpu_ns / 1e9,
+                "peak_rss_bytes": work.max_rss_pages * page_bytes,
+            }
+            for name, work in sums.named.items()
+        }
+        for part, sums in parts.items()
+    }
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not _SECONDS_MIN <= seconds <= _SECONDS_MAX:
+        raise _RefusedError(400, f"seconds={text}: not from {_SECONDS_MIN} to {_SECONDS_MAX:g}")
+    return seconds
 
 
 def _filter(asked: _Asked) -> Callable[[Any], bool]:

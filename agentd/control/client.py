@@ -27,11 +27,11 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def follow(path: str, **query: str) -> Iterator[bytes]:
-    """The lines of ``/v1/follow?query`` as they come, until the daemon ends. Raises as ``ask``."""
+def stream(path: str, question: str, **query: str) -> Iterator[bytes]:
+    """The lines of ``/v1/question?query`` as they come, until it ends. Raises as ``ask``."""
     connection = _Connection(path, seconds=None)
     try:
-        response = _responded(connection, path, "follow", query)
+        response = _responded(connection, path, question, query)
         if response.status != http.client.OK:
             raise _refusal(path, response.status, json.loads(response.read()))
         while line := response.readline():

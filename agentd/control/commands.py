@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from agentd.control import client, explain, forest, status, table
+from agentd.control import client, explain, forest, status, table, top
 from agentd.errors import AnswerError
 
 _RATE_SECONDS = 0.5
+_ROWS = 20
 
 
 def show_status(arguments: argparse.Namespace) -> int:
@@ -41,6 +43,8 @@ def show_explained(arguments: argparse.Namespace) -> int:
 def show_tree(arguments: argparse.Namespace) -> int:
     """``agentd tree``."""
     rows = _processes(arguments, exited=not arguments.live)
+    if arguments.since:
+        rows = forest.since(rows, arguments.since)
     if arguments.json:
         return _print(map(json.dumps, rows))
     drawn = forest.Forest(rows)
@@ -66,7 +70,7 @@ def show_processes(arguments: argparse.Namespace) -> int:
 def follow(arguments: argparse.Namespace) -> int:
     """``agentd follow``, until it or the daemon is stopped, or nobody reads it."""
     form = "json" if arguments.json else "colour" if sys.stdout.isatty() else "text"
-    lines = client.follow(arguments.socket, filter=arguments.filter, format=form)
+    lines = client.stream(arguments.socket, "follow", filter=arguments.filter, format=form)
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         for line in lines:
             sys.stdout.buffer.write(line)
@@ -74,6 +78,32 @@ def follow(arguments: argparse.Namespace) -> int:
         return os.EX_OK
     _leave_quietly()
     return os.EX_OK
+
+
+def show_top(arguments: argparse.Namespace) -> int:
+    """``agentd top``: on a terminal until q, else a table for each interval."""
+    lines = client.stream(arguments.socket, "work", seconds=str(arguments.seconds))
+    if arguments.count:
+        lines = itertools.islice(lines, arguments.count)
+    if arguments.json:
+        return _print(line.decode().rstrip("\n") for line in lines)
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        return _print(_tables(lines))
+    from agentd.control.screen import Screen  # noqa: PLC0415 (curses and its like)
+
+    Screen(lines).run()
+    return os.EX_OK
+
+
+def _tables(lines: Iterable[bytes]) -> Iterator[str]:
+    """What a screen would show of each interval, one below the other."""
+    view = top.Top()
+    for line in lines:
+        view.take(json.loads(line))
+        yield from view.summary()
+        yield view.heading(_columns())
+        yield from (row.line(_columns()) for row in view.rows()[:_ROWS])
+        yield ""
 
 
 def _processes(arguments: argparse.Namespace, *, exited: bool) -> list[dict[str, Any]]:

@@ -82,6 +82,21 @@ class Forest:
         return groups
 
 
+def since(processes: list[Node], start: str) -> list[Node]:
+    """Those that began at a moment or later, and the lines above them."""
+    by_id = {process["entity_id"]: process for process in processes}
+    kept: dict[str, Node] = {}
+    for process in processes:
+        if process["start"] < start:
+            continue
+        above: Node | None = process
+        while above is not None and above["entity_id"] not in kept:
+            kept[above["entity_id"]] = above
+            other = above["creator"] or above["parent"]
+            above = by_id.get(other["entity_id"]) if other else None
+    return list(kept.values())
+
+
 def _alike(process: Node) -> Any:
     return process["live"], process["executable"], tuple(process["args"]), process["exit_code"]
 

@@ -9,11 +9,14 @@ import pty
 import signal
 import socket
 import subprocess
+import termios
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyte
 import pytest
 
 from agentd.control.table import COLUMNS
@@ -222,3 +225,108 @@ def test_nobody_answers(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (69, "")
         assert "no agentd answers" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_tree_since(agent: Agent, cgroup: Cgroup) -> None:
+    """Those that began since then, below who made them; a time that is none is named."""
+    begun = datetime.now(UTC).isoformat()
+    young = cgroup.popen(["/bin/bash", "-c", "sleep 1001 & wait"])
+    try:
+        agent.wait_until(lambda: "sleep 1001" in _ask(agent, "tree").stdout)
+        drawn = _ask(agent, "tree", "--since", begun, "--filter", f'cgroup = "{cgroup.path}"')
+        assert drawn.stdout.endswith("└─ " + drawn.stdout.splitlines()[-1].split("─ ")[1] + "\n")
+        assert [line.split(" ", 1)[1] for line in drawn.stdout.replace("└─ ", "").splitlines()] == [
+            "/usr/bin/bash -c 'sleep 1001 & wait'",
+            "/usr/bin/sleep 1001",
+        ]
+        assert "sleep 1000" in _ask(agent, "tree", "--since", "1d").stdout
+        done = _ask(agent, "tree", "--since", "soon")
+        assert (done.returncode, done.stdout) == (64, "")
+        assert "'soon' is no time" in done.stderr
+    finally:
+        young.kill()
+        young.wait()
+
+
+def test_cpu_of_those_that_finished(agent: Agent, cgroup: Cgroup) -> None:
+    """A process has what all below it took that have exited, through those between."""
+    work = "i=0; while ((i++ < 150000)); do :; done"
+    cgroup.run(["/bin/bash", "-c", f"bash -c 'bash -c \"{work}\"; true'; exit 5"])
+    agent.wait_until(lambda: bool(_rows(agent, "ps", "--exited", "--filter", "status = 5")))
+    (top,) = _rows(agent, "ps", "--exited", "--filter", "status = 5")
+    middle = _rows(agent, "ps", "--exited", "--filter", f"parent = {top['pid']}")
+    assert top["finished_cpu_seconds"] >= middle[0]["finished_cpu_seconds"] > 0
+    heading, *rows = _ask(agent, "ps", "--exited", "--sort", "finished").stdout.splitlines()
+    shown = [float(row.split()[6]) for row in rows]
+    assert shown == sorted(shown)
+    assert heading.split()[5] == "FINISHED"
+
+
+def test_top_in_a_pipe(agent: Agent, cgroup: Cgroup) -> None:
+    """A table for each interval, with all that was executed meanwhile."""
+    command = [AGENTD, "top", "--socket", agent.socket, "--seconds", "0.5"]
+    with (
+        subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE) as lines,
+        subprocess.Popen([*command, "--count", "6"], stdout=subprocess.PIPE) as table,
+    ):
+        assert lines.stdout is not None
+        assert table.stdout is not None
+        lines.stdout.readline()  # from here on it counts
+        before = agent.events_total()
+        cgroup.run(["/bin/bash", "-c", "for i in {1..70}; do /bin/true; done"])
+        agent.wait_until(lambda: agent.events_total() >= before + 212)
+        execs = 0
+        while execs < 70:
+            line = json.loads(lines.stdout.readline())
+            execs += line["executables"].get("/usr/bin/true", {"execs": 0})["execs"]
+            assert set(line) >= {"units", "containers", "status", "events"}
+        assert execs == 70
+        lines.terminate()
+        text = table.stdout.read().decode()
+        assert text.count("EXECUTABLE\n") == 6
+        assert table.wait(ENOUGH_SECONDS) == 0
+    done = _ask(agent, "top", "--seconds", "0")
+    assert (done.returncode, done.stdout) == (65, "")
+    assert "seconds=0.0: not from 0.1 to 3600" in done.stderr
+
+
+def test_top_on_a_terminal(agent: Agent, cgroup: Cgroup) -> None:
+    """Keys do what the last line says, a new size is taken up, q leaves the screen as it was."""
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, 80))
+    screen = pyte.Screen(80, 24)
+    feed = pyte.ByteStream(screen)
+
+    def shown() -> str:
+        with contextlib.suppress(BlockingIOError, OSError):
+            feed.feed(os.read(leader, 1 << 16))
+        return "\n".join(screen.display)
+
+    os.set_blocking(leader, False)
+    command = [AGENTD, "top", "--socket", agent.socket, "--seconds", "0.2"]
+    with subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=follower, start_new_session=True,
+        env=os.environ | {"TERM": "xterm"},
+    ) as process:  # fmt: skip
+        try:
+            agent.wait_until(lambda: "EXECUTABLE" in shown() and "well" in shown())
+            cgroup.run(["/bin/bash", "-c", "for i in {1..9}; do /bin/true; done"])
+            agent.wait_until(lambda: "/usr/bin/true" in shown())
+            os.write(leader, b"\t")
+            agent.wait_until(lambda: "PEAK MIB  UNIT" in shown() and cgroup.path in shown())
+            os.write(leader, b"s")
+            agent.wait_until(lambda: "by execs" in shown())
+            os.write(leader, b"p")
+            agent.wait_until(lambda: "PAUSED" in shown())
+            screen.resize(10, 50)
+            termios.tcsetwinsize(leader, (10, 50))
+            os.kill(process.pid, signal.SIGWINCH)
+            agent.wait_until(lambda: "by execs" in shown().splitlines()[9])
+            os.write(leader, b"q")
+            agent.wait_until(lambda: (shown(), process.poll())[1] is not None)
+            assert process.returncode == 0
+            assert "Traceback" not in shown()
+        finally:
+            process.kill()
+    os.close(leader)
+    os.close(follower)

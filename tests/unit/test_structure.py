@@ -30,6 +30,7 @@ THIRD_PARTY = {
         "metrics/work.py",
     },
     "h11": {"control/server.py"},
+    "urwid": {"control/screen.py"},
     "lark": {"filtering/language.py"},
     "hypercorn": {"web/server.py"},
     "msgpack": {"keeping.py", "recording.py", "scanning.py"},

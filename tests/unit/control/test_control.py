@@ -17,6 +17,7 @@ from agentd.control.explain import render
 from agentd.control.facts import FactFinder
 from agentd.control.followers import Followers
 from agentd.control.listening import listening
+from agentd.control.workload import Rankings, Workload
 from agentd.core.tree import Tree
 from agentd.errors import ConfigError, UnavailableError
 from agentd.sinks.renderer import Names
@@ -55,7 +56,8 @@ def _ask(query: str, tree: Tree, path: str = "/v1/explain") -> tuple[int, Any]:
         raise AssertionError("nothing is read")
 
     facts = FactFinder(tree, WIRE, Names(lambda cgroup: None, _user, _user), ENTITY)
-    subject = Subject(tree, ENTITY, lambda: 0, facts, Followers(facts), {}, dict)
+    workload = Workload(facts, Rankings(0, 0))
+    subject = Subject(tree, ENTITY, lambda: 0, facts, Followers(facts), workload, {}, dict, 4096)
     app = make_app(subject, lambda bug: None)
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode()}
     asyncio.run(app(scope, receive, send))

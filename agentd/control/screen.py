@@ -1,0 +1,106 @@
+"""``agentd top`` on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import urwid
+
+from agentd.control.top import PARTS, Top
+from agentd.errors import AgentdError
+
+_KEYS = "q quit   Tab what   s order   p pause   ↑↓ scroll"
+_PALETTE = [
+    ("good", "black", "dark green"),
+    ("bad", "white", "dark red"),
+    ("heading", "standout", ""),
+    ("keys", "dark cyan", ""),
+    ("idle", "dark gray", ""),
+]
+
+
+class Screen:
+    """Shows what a stream of intervals says, until q or its end."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self._top = Top()
+        self._paused = False
+        self._unfinished = b""
+        self._failure: Exception | None = None
+        self._summary = urwid.Text("", wrap="clip")
+        self._colour = urwid.AttrMap(self._summary, "good")
+        self._heading = urwid.Text("", wrap="clip")
+        self._walker = urwid.SimpleFocusListWalker([])
+        head = urwid.Pile([self._colour, urwid.AttrMap(self._heading, "heading")])
+        self._footer = urwid.Text(_KEYS, wrap="clip")
+        self._loop = urwid.MainLoop(
+            urwid.Frame(urwid.ListBox(self._walker), head, urwid.AttrMap(self._footer, "keys")),
+            _PALETTE,
+            unhandled_input=self._key,
+            handle_mouse=False,
+        )
+
+    def run(self) -> None:
+        """Until somebody leaves. Raises what ended the stream."""
+        self._draw()
+        pipe = self._loop.watch_pipe(self._heard)
+        threading.Thread(target=self._listen, args=(pipe,), daemon=True).start()
+        try:
+            self._loop.run()
+        except KeyboardInterrupt:
+            return
+        if self._failure is not None:
+            raise self._failure
+
+    def _listen(self, pipe: int) -> None:
+        """In a thread: hand the lines on, and an empty one at the end."""
+        try:
+            for line in self._lines:
+                rest = line
+                while rest:
+                    rest = rest[os.write(pipe, rest) :]
+        except AgentdError as error:
+            self._failure = error
+        os.write(pipe, b"\n")
+
+    def _heard(self, data: bytes) -> None:
+        *lines, self._unfinished = (self._unfinished + data).split(b"\n")
+        for line in lines:
+            if not line:
+                raise urwid.ExitMainLoop
+            if not self._paused:
+                self._top.take(json.loads(line))
+                self._draw()
+
+    def _key(self, key: Any) -> None:
+        if key in ("q", "Q", "esc"):
+            raise urwid.ExitMainLoop
+        if key == "tab":
+            self._top.next_part()
+        elif key in ("1", "2", "3"):
+            self._top.part = PARTS[int(key) - 1]
+        elif key == "s":
+            self._top.next_order()
+        elif key == "p":
+            self._paused = not self._paused
+        self._draw()
+
+    def _draw(self) -> None:
+        top = self._top
+        self._summary.set_text("\n".join(top.summary()))
+        self._colour.set_attr_map({None: "bad" if top.is_lossy() else "good"})
+        self._heading.set_text(top.heading(None))
+        paused = " PAUSED" if self._paused else ""
+        self._footer.set_text(f"by {top.order}{paused}   {_KEYS}")
+        rows = top.rows()
+        self._walker[:] = [
+            urwid.AttrMap(
+                urwid.Text(row.line(None), wrap="clip"), None if row.exits_per_second else "idle"
+            )
+            for row in rows
+        ]
