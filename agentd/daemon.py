@@ -146,7 +146,7 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             rounds = group.create_task(self._rounds.run())
             if web is not None:
-                group.create_task(web_server.run(self._http_app(), web, stop))
+                group.create_task(web_server.run(self._http_app(web), web, stop))
             if asking is not None:
                 group.create_task(control_server.run(self._control_app(), asking, stop, self._fail))
             await self._seed()
@@ -225,13 +225,14 @@ class Daemon:
         self._keeper.leave(self._pipeline.tree)
         self._log.info("stopped", **self._reporting.account())
 
-    def _http_app(self) -> asgi.Asgi:
-        """Metrics and health of this daemon."""
+    def _http_app(self, door: web_server.Door) -> asgi.Asgi:
+        """Metrics, health and the page of this daemon."""
         return web_server.make_app(
             exporter.make_app(self._reporting.snapshot),
             self._reporting.health,
             self._readyz,
             self._fail,
+            door.page(self._control_app()),
         )
 
     def _control_app(self) -> asgi.Asgi:

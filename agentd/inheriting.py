@@ -41,7 +41,7 @@ async def inherit(former: Former) -> Inheritance:
         return reading.nothing()
     finally:
         reading.close()
-        for fd in (*handover.link_fds, *handover.perf_fds):
+        for fd in (*handover.link_fds, *handover.program_fds, *handover.perf_fds):
             os.close(fd)
 
 

@@ -171,6 +171,12 @@ class Metrics:
         "path of a web-config.yml, as Prometheus's exporters take it: TLS and passwords"
         " (docs/metrics.md); plain HTTP without",
     )
+    page: str = _key(
+        "auto",
+        "a page at / with status and the process tree: on, off, or auto: where only this host can"
+        " ask, or web_config wants a password or a certificate",
+        choices=("auto", "on", "off"),
+    )
     units: int = _key(
         100, "units that have series of their own, those that do most; 0: none", low=0, high=10_000
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from hypercorn.asyncio import serve
@@ -15,6 +16,7 @@ from agentd import asgi, settings
 from agentd.asgi import Asgi, Receive, Scope, Send
 from agentd.errors import ConfigError
 from agentd.rules import split_address
+from agentd.web import page
 from agentd.web.basic_auth import guarded
 from agentd.web.web_config import WebConfig, web_config_of
 
@@ -34,9 +36,15 @@ def make_app(
     healthz: Callable[[], Health],
     readyz: Callable[[], Health],
     on_bug: Callable[[Exception], None],
+    more: Mapping[str, Asgi] = MappingProxyType({}),
 ) -> Asgi:
-    """The application: /metrics by Prometheus's own, /healthz and /readyz by the functions."""
+    """The application: /metrics by Prometheus's own, /healthz and /readyz by the functions.
+
+    ``more``: what else there is, by path.
+    """
     checks = {"/healthz": healthz, "/readyz": readyz}
+    others = "/metrics, /healthz and /readyz"
+    nothing = f"there is {', '.join([*more, others])}\n"
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -45,8 +53,10 @@ def make_app(
         elif path in checks:
             health = checks[path]()
             await asgi.text(send, 200 if health.good else 503, health.reason + "\n")
+        elif path in more:
+            await more[path](scope, receive, send)
         else:
-            await asgi.text(send, 404, "there is /metrics, /healthz and /readyz\n")
+            await asgi.text(send, 404, nothing)
 
     return asgi.application(route, on_bug)
 
@@ -57,6 +67,14 @@ class Door:
 
     sock: socket.socket
     web_config: WebConfig
+    has_page: bool = False
+
+    def page(self, answers: Asgi) -> dict[str, Asgi]:
+        """What a browser asks for, by path; nothing where there is to be no page."""
+        if not self.has_page:
+            return {}
+        secure = page.asks_who_comes(self.web_config) or self.web_config.tls is not None
+        return page.make_page(answers, _anything if secure else page.is_own_name)
 
 
 def door(metrics: settings.Metrics) -> Door | None:
@@ -64,7 +82,11 @@ def door(metrics: settings.Metrics) -> Door | None:
     if not metrics.listen:
         return None
     web_config = web_config_of(metrics)
-    return Door(_bind(metrics.listen), web_config)
+    return Door(_bind(metrics.listen), web_config, page.is_wanted(metrics, web_config))
+
+
+def _anything(host: str) -> bool:
+    return True
 
 
 def _bind(listen: str) -> socket.socket:

@@ -43,6 +43,11 @@ class Tls:
     client_ca_file: str | None
     verify_mode: VerifyMode
 
+    @property
+    def needs_certificate(self) -> bool:
+        """Whether nobody comes in without one."""
+        return self.verify_mode == CERT_REQUIRED
+
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:

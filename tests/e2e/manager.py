@@ -18,7 +18,10 @@ from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
 # puts the descriptors named in the arguments where sd_listen_fds(3) wants them
 _START = """
 import os, sys
-fds = [os.dup2(int(fd), 200 + i) for i, fd in enumerate(filter(None, sys.argv[1].split(",")))]
+theirs = [int(fd) for fd in filter(None, sys.argv[1].split(","))]
+fds = [os.dup2(fd, 200 + i) for i, fd in enumerate(theirs)]
+for fd in theirs:
+    os.close(fd)
 for i, fd in enumerate(fds):
     os.dup2(fd, 3 + i)
     os.close(fd)
