@@ -14,7 +14,8 @@ BIN := .venv/bin
 RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachetools \
 	python3-structlog python3-prometheus-client python3-hypercorn python3-h11 python3-tqdm \
 	python3-msgpack python3-systemd python3-bcrypt python3-yaml python3-lark python3-urwid
-TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev curl prometheus python3-matplotlib stress-ng groff-base openssl
+TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev curl prometheus python3-matplotlib stress-ng groff-base \
+	openssl chromium chromium-driver python3-selenium
 VM_PACKAGES := qemu-system-x86 busybox-static
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
 	python3-uvloop python3-cachetools

@@ -95,15 +95,16 @@ int main(void)
 """
 
 EXEC_AT = r"""
-/* execveat(2) of argv[2] in the folder argv[1]. */
+/* execveat(2) of argv[2] in the folder argv[1]; the error number if that fails. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 int main(int argc, char **argv)
 {
 	char *const args[] = { "short", NULL };
 	execveat(open(argv[1], O_PATH | O_DIRECTORY), argv[2], args, environ, 0);
-	return 1;
+	return errno;
 }
 """
 

@@ -117,7 +117,9 @@ def test_long_name_in_an_open_folder(
 ) -> None:
     """execveat(2) gives the kernel names longer than any path may be; they are whole as well."""
     program = _program_named(folder, PATH_BYTES_MAX - 1)
-    cgroup.run([compile_c(compiled, "exec_at", EXEC_AT), "/", program.removeprefix("/")])
+    done = cgroup.run([compile_c(compiled, "exec_at", EXEC_AT), "/", program.removeprefix("/")])
+    if done.returncode:
+        pytest.skip(f"this kernel executes no such name: {os.strerror(done.returncode)}")
     event = events(tracer.collect())[1]
     assert isinstance(event, Exec)
     assert re.fullmatch(rb"/dev/fd/\d+" + program.encode(), event.filename)

@@ -16,7 +16,7 @@ from agentd.core.place import PlaceReader
 from tests.cgroup import Cgroup
 from tests.kernel.c_programs import PID_AGAIN
 from tests.kernel.loadgen import built_loadgen, loadgen_command
-from tests.kernel.tracer import Tracer, applied, attached, events, of, shape
+from tests.kernel.tracer import Tracer, applied, attached, events, name_of, of, shape
 from tests.programs import compile_c
 from tests.records import WIRE
 
@@ -141,7 +141,7 @@ def test_pid_namespaces_in_pid_namespaces(cgroup: Cgroup, tracer: Tracer) -> Non
     cgroup.run([*unshare, *unshare, "/bin/true"])
     execs = [event for event in events(tracer.collect()) if isinstance(event, Exec)]
     places = [PlaceReader(WIRE).read(event.place) for event in execs]
-    assert [event.comm.rstrip(b"\0") for event in execs] == [b"unshare", b"unshare", b"true"]
+    assert [name_of(event) for event in execs] == [b"unshare", b"unshare", b"true"]
     assert [event.ns_tgid for event in execs] == [execs[0].tgid, 1, 1]
     assert len({place.pid_ns for place in places}) == 3
     assert [event.parent_tgid for event in execs[1:]] == [event.tgid for event in execs[:2]]

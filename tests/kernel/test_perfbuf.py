@@ -154,7 +154,7 @@ def test_auto_looks_for_a_ring_buffer(
 
 def test_without_room_to_make_an_exec(cgroup: Cgroup, swap_loader: LoaderSwap) -> None:
     """An exec that preempts two others on its CPU is not mixed up with them, but lost and told."""
-    swap_loader(PROGRAMS, lambda text: text.replace("claims, 1) == 0", "claims, 1) > 9"))
+    swap_loader(PROGRAMS, lambda text: text.replace("&& claim(scratch)", "&& 0"))
     with attached(cgroup.path) as tracer:
         cgroup.run(["/bin/sh", "-c", "/bin/true; :"])
         entries = tracer.collect()

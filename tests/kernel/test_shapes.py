@@ -15,7 +15,7 @@ from agentd.core.event import Exec, Exit, Fork
 from agentd.core.pipeline import Entry
 from tests.cgroup import Cgroup
 from tests.kernel.c_programs import EXEC_FROM_THREAD
-from tests.kernel.tracer import Tracer, applied, events, of, shape
+from tests.kernel.tracer import Tracer, applied, events, name_of, of, shape
 from tests.programs import compile_c
 
 PYTHON = sys.executable
@@ -49,7 +49,7 @@ def test_exec_and_exit_of_one_command(cgroup: Cgroup, tracer: Tracer) -> None:
     assert executed.args == b"/bin/true\0a b\0\0"
     assert executed.args_count == 3
     assert executed.args_total_bytes == executed.args_bytes
-    assert executed.comm.rstrip(b"\0") == b"true"
+    assert name_of(executed) == b"true"
     assert exited.exit_code == 0
     assert exited.max_rss_pages > 0
     assert executed.start_boottime_ns == exited.start_boottime_ns < executed.boottime_ns

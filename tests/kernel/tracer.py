@@ -128,3 +128,8 @@ def shape(found: list[Event]) -> list[str]:
     """The kinds of events, in order."""
     names = {Fork: "fork", Exec: "exec", Exit: "exit"}
     return [names[type(event)] for event in found]
+
+
+def name_of(event: Event) -> bytes:
+    """Its short name. On old kernels the rest of an older, longer one stands behind the NUL."""
+    return event.comm.partition(b"\0")[0]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.vm.initramfs import build
+from tests.vm.kernels import image
 
 _MEMORY_MB = 2048
 
@@ -17,14 +18,13 @@ def boot(package: Path, script: Path, argument: str, limit_seconds: int) -> Iter
 
     ``package``: an unpacked kernel package.
     """
-    found = sorted((package / "boot").glob("vmlinuz-*"))
     with tempfile.NamedTemporaryFile(suffix=".cpio") as archive:
         archive.write(build(package))
         archive.flush()
         command = [
             "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
             "-m", str(_MEMORY_MB), "-nographic", "-no-reboot", "-nic", "none",
-            "-kernel", str(found[0]), "-initrd", archive.name,
+            "-kernel", str(image(package)), "-initrd", archive.name,
             "-append", f"console=ttyS0 quiet panic=-1 agentd_script={script}:{argument}",
             "-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
             "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",

@@ -25,34 +25,50 @@ def unpacked(kernel: str) -> Path:
         return Path(kernel)
     if kernel not in RELEASES:
         raise SystemExit(f"no release {kernel!r}: one of {', '.join(RELEASES)}, or a folder")
-    stanza = _stanza(kernel)
-    folder = CACHE / Path(stanza["Filename"]).stem
+    stanzas = _stanzas(kernel)
+    folder = CACHE / Path(stanzas[0]["Filename"]).stem
     if not folder.is_dir():
-        _unpack(stanza, folder)
+        _unpack(stanzas, folder)
     return folder
 
 
-def _unpack(stanza: dict[str, str], folder: Path) -> None:
-    data = _get(f"{_ARCHIVE}/{stanza['Filename']}")
-    if hashlib.sha256(data).hexdigest() != stanza["SHA256"]:
-        raise SystemExit(f"{stanza['Filename']}: another file than the archive's index says")
+def image(package: Path) -> Path:
+    """The kernel itself in an unpacked package."""
+    return next(package.rglob("vmlinuz*"))
+
+
+def _unpack(stanzas: list[dict[str, str]], folder: Path) -> None:
     CACHE.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as name, tempfile.NamedTemporaryFile() as package:
-        package.write(data)
-        package.flush()
-        subprocess.run(["dpkg-deb", "-x", package.name, name], check=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as name:
+        for stanza in stanzas:
+            _unpack_one(stanza, name)
         Path(name).chmod(0o755)
         Path(name).rename(folder)
         Path(name).mkdir()  # for its owner to remove
 
 
-def _stanza(release: str) -> dict[str, str]:
-    """The index entry of the package that the release's meta package asks for."""
+def _unpack_one(stanza: dict[str, str], folder: str) -> None:
+    data = _get(f"{_ARCHIVE}/{stanza['Filename']}")
+    if hashlib.sha256(data).hexdigest() != stanza["SHA256"]:
+        raise SystemExit(f"{stanza['Filename']}: another file than the archive's index says")
+    with tempfile.NamedTemporaryFile() as package:
+        package.write(data)
+        package.flush()
+        subprocess.run(["dpkg-deb", "-x", package.name, folder], check=True)
+
+
+def _stanzas(release: str) -> list[dict[str, str]]:
+    """The index entries of the package that the release's meta package asks for, and its parts.
+
+    Since 7.x the kernel and its modules have packages of their own.
+    """
     index = lzma.decompress(_get(f"{_ARCHIVE}/dists/{release}/main/binary-amd64/Packages.xz"))
     packages = index.decode()
     wanted = re.search(r"linux-image-\d\S*", _entry(packages, _META_PACKAGE)["Depends"])
     assert wanted is not None
-    return _entry(packages, wanted[0])
+    found = _entry(packages, wanted[0])
+    parts = re.findall(r"linux-(?:binary|modules)-\S+", found["Depends"])
+    return [found, *(_entry(packages, part) for part in parts)]
 
 
 def _entry(packages: str, name: str) -> dict[str, str]:
