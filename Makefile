@@ -16,7 +16,7 @@ RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachet
 	python3-msgpack python3-systemd python3-bcrypt python3-yaml python3-lark python3-urwid
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev curl prometheus python3-matplotlib stress-ng groff-base \
 	openssl chromium chromium-driver python3-selenium
-VM_PACKAGES := qemu-system-x86 busybox-static
+VM_PACKAGES := qemu-system-x86 busybox-static systemd-journal-remote
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
 	python3-uvloop python3-cachetools
 

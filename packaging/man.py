@@ -1,4 +1,6 @@
-"""Writes the manual pages, agentd(8) from the command line and agentd.toml(5) from the settings."""
+"""Writes the manual pages, agentd(8) from the command line and agentd.toml(5) from the settings,
+and docs/config.md, from the settings as well.
+"""
 
 from __future__ import annotations
 
@@ -111,6 +113,23 @@ def agentd_toml_5() -> list[str]:
     return [*page, ".SH SEE ALSO", "\\fBagentd\\fR(8)"]
 
 
+def config_md() -> list[str]:
+    """The configuration as docs/config.md."""
+    page = ["# Configuration", ""]
+    page += ["Made from the code by `packaging/man.py`, like `agentd.toml(5)` and"]
+    page += ["[config/agentd.toml](../config/agentd.toml), the default file. Every key may be left"]
+    page += ["out; `agentd check-config FILE` says whether a file is good, and"]
+    page += ["`agentd run --set SECTION.KEY=VALUE` changes one key for a run."]
+    for section in fields(Config):
+        settings: Any = section.default
+        page += ["", f"## `[{section.name}]`", "", str(type(settings).__doc__), ""]
+        page += ["| key | meaning | default |", "|---|---|---|"]
+        for key in fields(settings):
+            meaning, _, default = _meaning(key.metadata, key.default).rpartition(" Default: ")
+            page.append(f"| `{key.name}` | {meaning.rstrip('.')} | `{default}` |")
+    return page
+
+
 def _meaning(metadata: Any, default: Any) -> str:
     bounds = f", from {metadata['low']} to {metadata['high']}" if metadata["high"] else ""
     shown = "a list, in the shipped file" if isinstance(default, tuple) else inline(default)
@@ -118,10 +137,11 @@ def _meaning(metadata: Any, default: Any) -> str:
 
 
 def main() -> None:
-    """Write both into a folder."""
+    """Write them into a folder."""
     folder = Path(sys.argv[1])
     for name, page in (("agentd.8", agentd_8()), ("agentd.toml.5", agentd_toml_5())):
         (folder / name).write_text("".join(f"{line}\n" for line in page if line))
+    (folder / "config.md").write_text("".join(f"{line}\n" for line in config_md()))
 
 
 if __name__ == "__main__":

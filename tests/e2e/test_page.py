@@ -111,7 +111,7 @@ def test_status_and_tree(browser: webdriver.Chrome, agent: Agent, cgroup: Cgroup
 def test_search(browser: webdriver.Chrome, agent: Agent) -> None:
     """Words keep the lines above what they find; a filter is the daemon's; a bad one is told."""
     page = Page(browser, agent)
-    page.search("sleep 1000")
+    page.search("usr/bin/sleep 1000")
     page.wait_until(lambda: bool(re.fullmatch(r"3 of \d+ processes", page.text("message"))))
     assert any("3 × " in row for row in page.rows())
     page.search("signal = 9")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -50,7 +51,48 @@ def test_the_readmes_settings_exist(setting: str) -> None:
     assert isinstance(load_config(None, [setting]), Config)
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(((?!http)[^)]+)\)", README))))
-def test_the_readmes_links_lead_somewhere(link: str) -> None:
-    """Each file that README.md links to is there."""
-    assert (ROOT / link).exists()
+@pytest.mark.parametrize(
+    "page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]), ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each file and heading that a page links to is there."""
+    for link in re.findall(r"\]\(((?!http)[^)]+)\)", page.read_text()):
+        name, _, heading = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        if heading:
+            words = [line.lstrip("# ").lower() for line in target.read_text().splitlines()]
+            assert heading in {word.replace(" ", "-") for word in words}, link
+
+
+def test_the_places_of_the_architecture_exist() -> None:
+    """Each path in docs/architecture.md is there."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    places = re.findall(r"\b(?:agentd|bpf|tests)/[\w/.]*\w", text)
+    assert len(places) > 25
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+def _in_pages(shape: str) -> set[str]:
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("config/*/*"), ROOT / "README.md"]
+    return {name for page in pages for name in re.findall(shape, page.read_text())}
+
+
+def test_the_metrics_that_pages_name_are_exported() -> None:
+    """Alerts, dashboards and documents speak of what docs/metrics.md has."""
+    table = (ROOT / "docs/metrics.md").read_text()
+    known = set(re.findall(r"^\| `(agentd_\w+)`", table, re.M))
+    recorded = {"agentd_events", "agentd_lost_events", "agentd_cpu_seconds_per_event"}
+    recorded |= {"agentd_event_latency_seconds", "agentd_journal"}
+    parts = {f"{name}_{part}" for name in known for part in ("bucket", "sum", "count")}
+    named = _in_pages(r"\b(agentd_[a-z]\w+)\b")
+    assert named - known - parts - recorded <= {"agentd_file", "agentd_agentd", "agentd_place"}
+
+
+def test_the_settings_that_pages_name_exist() -> None:
+    """Each ``section.key`` in the documents is a key."""
+    sections = {field.name for field in dataclasses.fields(Config)}
+    named = _in_pages(rf"`((?:{'|'.join(sections)})\.\w+)[` ]")
+    for name in named:
+        section, key = name.split(".")
+        assert hasattr(getattr(Config(), section), key), name

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from agentd import __version__
 from tests.requirements import need_program
@@ -49,6 +50,11 @@ def test_every_command_is_completed() -> None:
     assert known == there
 
 
+def test_the_configurations_page_is_made_from_the_code() -> None:
+    """docs/config.md is what packaging/man.py writes."""
+    assert (ROOT / "docs/config.md").read_text().splitlines() == MAN["config_md"]()
+
+
 def test_manual_pages(tmp_path: Path) -> None:
     """They are made from the code, and the formatter has nothing to say about them."""
     command = [sys.executable, str(ROOT / "packaging/man.py"), str(tmp_path)]
@@ -74,3 +80,23 @@ def test_the_package_needs_what_the_code_needs() -> None:
         assert f" python3-{library}," in control
     changelog = (ROOT / "packaging/debian/changelog").read_text()
     assert changelog.startswith(f"agentd ({__version__}-")
+
+
+@pytest.mark.parametrize(
+    "name", ["vector.yaml", "otel-collector.yaml", "../prometheus/prometheus.yml"]
+)
+def test_shipping_examples_are_yaml(name: str) -> None:
+    """Those that are YAML can be read, and reach agentd where it is."""
+    text = (ROOT / "config/shipping" / name).read_text()
+    assert isinstance(yaml.safe_load(text), dict)
+    assert "agentd.service" in text or "127.0.0.1:9847" in text
+
+
+def test_the_examples_are_packaged_and_described() -> None:
+    """What stands in config/ is in the package, and docs/shipping.md has a row for each."""
+    packaged = (ROOT / "packaging/debian/examples").read_text().split()
+    table = (ROOT / "docs/shipping.md").read_text()
+    for folder in ("grafana", "prometheus", "shipping"):
+        assert f"config/{folder}" in packaged
+    for path in (ROOT / "config/shipping").iterdir():
+        assert path.name in table or path.name == "fluent-bit-parsers.conf"

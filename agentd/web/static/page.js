@@ -74,8 +74,10 @@ function drawSpark() {
 
 let processes = [], open = new Map();
 
+// as one would type it
+const quoted = (word) => /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 const command = (process) =>
-  [process.executable || process.name, ...process.args.slice(1)].map(shown).join(" ");
+  [process.executable || process.name, ...process.args.slice(1)].map(shown).map(quoted).join(" ");
 const user = (process) => process.user ? process.user.name || process.user.id : "?";
 const place = (process) =>
   process.container ? process.container.slice(0, 12) : process.unit || process.slice || "";
