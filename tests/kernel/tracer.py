@@ -55,13 +55,21 @@ class Tracer:
         quiet = 0
         deadline = time.monotonic() + ENOUGH_SECONDS
         while quiet < 3:
-            assert time.monotonic() < deadline, "events keep coming, or something stays missing"
+            assert time.monotonic() < deadline, self._unsettled()
             some = self.round()
             entries += some
             waiting = self.pipeline.waiting(self.counters())
             quiet = 0 if some or waiting else quiet + 1
             time.sleep(0.005)
         return entries
+
+    def _unsettled(self) -> str:
+        counters, progress = self.counters(), self.pipeline.progress(0)
+        return (
+            f"events keep coming, or something stays missing: {counters},"
+            f" told below {progress.next_seq}, settled {progress.settled},"
+            f" {self.transport.unread_bytes} bytes unread"
+        )
 
 
 class Current:
