@@ -9,7 +9,10 @@ from typing import Any
 from agentd.settings import Control
 
 _FILTER_HELP = 'which ones, for instance: exe ~ "^/usr/bin/" and uid != 0 (docs/filters.md)'
-SORTS = ("pid", "parent", "depth", "user", "start", "finished", "state", "where", "command")
+COLUMNS = (
+    "pid", "parent", "depth", "user", "start", "finished", "state", "where", "entity", "command",
+)  # fmt: skip
+"""Of ps."""
 
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -76,7 +79,10 @@ def _add_ps(commands: Any) -> None:
     )  # fmt: skip
     ps.add_argument("--exited", action="store_true", help="those that exited lately, too")
     ps.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
-    ps.add_argument("--sort", choices=SORTS, default="start", help="default: %(default)s")
+    ps.add_argument("--sort", choices=COLUMNS, default="start", help="default: %(default)s")
+    ps.add_argument(
+        "--columns", type=_columns, default=COLUMNS, metavar="A,B", help="default: all of them"
+    )
 
 
 def _add_explain(commands: Any) -> None:
@@ -113,6 +119,15 @@ def _add_top(commands: Any) -> None:
     top.add_argument("--count", type=int, default=0, metavar="N", help="stop after so many")
 
 
+def _columns(text: str) -> tuple[str, ...]:
+    """Names of columns."""
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no column {unknown[0]!r}: {', '.join(COLUMNS)}")
+    return names
+
+
 def _moment(text: str) -> str:
     """A moment as events have it: so long ago, at that time of day, or on that day."""
     now = datetime.now().astimezone()
@@ -121,10 +136,10 @@ def _moment(text: str) -> str:
         if unit in _UNITS:
             moment = now - timedelta(**{_UNITS[unit]: float(amount)})
         elif ":" in text and "-" not in text:
-            moment = datetime.combine(now, time.fromisoformat(text), now.tzinfo)
+            moment = datetime.combine(now, time.fromisoformat(text.zfill(5)), now.tzinfo)
             moment -= timedelta(days=moment > now)
         else:
-            moment = datetime.fromisoformat(text).astimezone()
+            moment = datetime.fromisoformat(text.zfill(5)).astimezone()
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no time: 5m, 14:30, 2026-11-23T14:30"

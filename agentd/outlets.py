@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from agentd import host
 from agentd.capture import read_wire, wire_text
 from agentd.cgroups import CgroupPaths
-from agentd.control.facts import FactFinder
+from agentd.control.facts import EntryFilter, FactFinder, entry_filter
 from agentd.control.followers import Followers
 from agentd.core.event import kind_names
 from agentd.core.journal import Journal
-from agentd.core.process import entity_prefix
+from agentd.core.process import Applied, entity_prefix
 from agentd.core.tree import Tree
 from agentd.core.wire import Wire
 from agentd.errors import AgentdError
+from agentd.filtering.fields import Facts
 from agentd.kernel.attach import Attached
 from agentd.kernel.transport import room_stage
 from agentd.names import HostNames
@@ -51,12 +52,13 @@ class Outlets:
         self._config = config
         self._fail = fail
         self._wire = read_wire()
+        self._facts: FactFinder | None = None
         self._names = Names(CgroupPaths(journal).path, names.users.name, names.groups.name)
 
     def followers(self, tree: Tree) -> tuple[FactFinder, Followers]:
-        """For those who ask over the control socket."""
-        facts = FactFinder(tree, self._wire, self._names, entity_prefix(host.boot_id()))
-        return facts, Followers(facts)
+        """For those who ask over the control socket, and for filters of sinks."""
+        self._facts = FactFinder(tree, self._wire, self._names, entity_prefix(host.boot_id()))
+        return self._facts, Followers(self._facts)
 
     def renderers(self) -> dict[str, Callable[[], Renderer]]:
         """For them, too, by format."""
@@ -76,7 +78,10 @@ class Outlets:
         if form == "none":
             return None
         renderer = self._ecs() if form == "json" else _text(self._wire)
-        sink = Sink(STDOUT, lambda batch: [renderer.render(batch)], Stdout(), self._fail)
+        wanted = self._wanted(self._config.output.filter)
+        sink = Sink(
+            STDOUT, lambda batch: [renderer.render(batch)], Stdout(), self._fail, wanted=wanted
+        )
         if form == "text":
             sink.begin(HEADING)
         return sink
@@ -88,7 +93,15 @@ class Outlets:
         from agentd.sinks.journal_entry import JournalEncoder  # noqa: PLC0415 (memory)
 
         encode = JournalEncoder(self._ecs(), actions).encode
-        return Sink(JOURNAL, encode, JournalChannel(), self._fail, datagram)
+        wanted = self._wanted(self._config.journal.filter)
+        return Sink(JOURNAL, encode, JournalChannel(), self._fail, datagram, wanted=wanted)
+
+    def _wanted(self, text: str) -> EntryFilter | None:
+        return entry_filter(text, self._facts_of)
+
+    def _facts_of(self, applied: Applied) -> Facts:
+        assert self._facts is not None
+        return self._facts.of_event(applied)
 
     def _ecs(self) -> Renderer:
         return EcsRenderer(self._wire, host.boot_id(), host.PAGE_BYTES, self._names)

@@ -8,12 +8,15 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from agentd.capture import is_filtered, limits_of, read_wire, wire_text
-from agentd.core.batch import Batch
+from agentd.control.facts import EntryFilter, FactFinder, entry_filter
+from agentd.core.batch import Batch, wanted_of
 from agentd.core.event import kind_names
 from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Step
 from agentd.core.pipeline import Entry, Pipeline
+from agentd.core.process import entity_prefix
 from agentd.core.reconcile import Scan
 from agentd.core.redact import Redactor
+from agentd.core.tree import Tree
 from agentd.errors import ConfigError
 from agentd.recording import Head, Recording, wire_sha256
 from agentd.settings import Config
@@ -32,12 +35,15 @@ def play(recording: Recording, output_format: str, out: BinaryIO) -> None:
         )
     names: _Known = {}
     renderer = _renderer(head, output_format, names)
+    pipeline = _pipeline(head)
+    wanted = _wanted(head, pipeline.tree, names)
     if output_format == "text":
         out.write(HEADING.encode())
     sequence = 0
-    for entries, wall_offset_ns in _entries(recording, names):
+    for entries, wall_offset_ns in _entries(recording, pipeline, names):
         if renderer is not None and entries:
-            out.write(renderer.render(Batch(entries, sequence, wall_offset_ns)))
+            for part in wanted_of(Batch(entries, sequence, wall_offset_ns), wanted):
+                out.write(renderer.render(part))
         sequence += len(entries)
     out.flush()
 
@@ -49,9 +55,8 @@ Written = tuple[list[Entry], int]
 """What left the pipeline at a step, and the wall clock's distance there."""
 
 
-def _entries(recording: Recording, names: _Known) -> Iterator[Written]:
+def _entries(recording: Recording, pipeline: Pipeline, names: _Known) -> Iterator[Written]:
     """What was written at each step; by then ``names`` has what was known then."""
-    pipeline = _pipeline(recording.head)
     written: Written | None = None
     for step in recording.steps():
         if isinstance(step, Named):
@@ -91,6 +96,17 @@ def _pipeline(head: Head) -> Pipeline:
         hold_until_seeded=True,
         filtered=is_filtered(config),
     )
+
+
+def _wanted(head: Head, tree: Tree, names: _Known) -> EntryFilter:
+    """Which entries the recorded run's filter wanted."""
+    text = _config(head.config).output.filter
+    facts = FactFinder(tree, read_wire(), _names(names), entity_prefix(head.boot_id))
+    return entry_filter(text, facts.of_event) or _everything
+
+
+def _everything(entry: Entry) -> bool:
+    return True
 
 
 def _config(recorded: dict[str, dict[str, Any]]) -> Config:

@@ -134,7 +134,12 @@ class Reporting:
     def _sink_counts(self) -> tuple[SinkCounts, ...]:
         return tuple(
             SinkCounts(
-                sink.name, sink.written_total, sink.dropped_total, sink.queued, sink.bytes_total
+                sink.name,
+                sink.written_total,
+                sink.dropped_total,
+                sink.unwanted_total,
+                sink.queued,
+                sink.bytes_total,
             )
             for sink in self._sinks.sinks
         )

@@ -51,6 +51,19 @@ def path_or_empty(value: str) -> str:
     return f"must be an absolute path of less than {_SUN_PATH_BYTES} bytes, or empty"
 
 
+def filter_or_empty(value: str) -> str:
+    """A filter of docs/filters.md, or nothing."""
+    if not value:
+        return ""
+    from agentd.filtering.language import FilterError, parse_filter  # noqa: PLC0415 (memory)
+
+    try:
+        parse_filter(value)
+    except FilterError as error:
+        return str(error)
+    return ""
+
+
 def journal_actions(value: tuple[str, ...]) -> str:
     """Actions of events that can be asked for."""
     unknown = [action for action in value if action not in ("fork", "exec", "exit")]

@@ -146,6 +146,12 @@ class Output:
         "text for people, json for programs (docs/events.md), or none",
         choices=("text", "json", "none"),
     )
+    filter: str = _key(
+        "",
+        "which events, for instance 'exe ~ \"^/usr/bin/\" and uid != 0' (docs/filters.md); losses"
+        " go with any; all if empty",
+        rule=rules.filter_or_empty,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +163,7 @@ class Journal:
         "which events go there: of fork, exec and exit; losses go with any; off if empty",
         rule=rules.journal_actions,
     )
+    filter: str = _key("", "and which of these, likewise", rule=rules.filter_or_empty)
 
 
 @dataclass(frozen=True, slots=True)

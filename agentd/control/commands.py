@@ -64,7 +64,7 @@ def show_processes(arguments: argparse.Namespace) -> int:
     rows = table.with_depths(_processes(arguments, exited=arguments.exited))
     if arguments.json:
         return _print(map(json.dumps, rows))
-    return _print(table.lines(table.ordered(rows, arguments.sort), _columns()))
+    return _print(table.lines(table.ordered(rows, arguments.sort), arguments.columns, _columns()))
 
 
 def follow(arguments: argparse.Namespace) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 from agentd.core.containers import identify
 from agentd.core.ending import read_exit_code
 from agentd.core.event import Exit, kind_names
+from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
 from agentd.core.process import Applied, Image, Key, Process
 from agentd.core.tree import Tree
@@ -16,6 +18,8 @@ from agentd.sinks.ecs_exec import tty_name
 from agentd.sinks.renderer import Names
 
 _WHERES_KEPT = 1024
+
+EntryFilter: TypeAlias = Callable[[Entry], bool]
 
 
 class Where(NamedTuple):
@@ -118,6 +122,16 @@ class FactFinder:
                 self._wheres.clear()
             self._wheres[place_bytes] = where
         return where
+
+
+def entry_filter(text: str, facts_of: Callable[[Applied], Facts]) -> EntryFilter | None:
+    """Which entries a filter wants; losses, and what they hid, go with any. None without one."""
+    if not text:
+        return None
+    from agentd.filtering.language import parse_filter  # noqa: PLC0415 (memory)
+
+    is_wanted = parse_filter(text)
+    return lambda entry: not isinstance(entry, Applied) or is_wanted(facts_of(entry))
 
 
 def _by_path(path: str, tty: str | None, login: int | None) -> Where:

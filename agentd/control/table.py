@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from agentd.control.words import command, cut, ending, moment
@@ -38,6 +38,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "finished": lambda row: f"{row['finished_cpu_seconds']:.2f}",
     "state": _state,
     "where": _where,
+    "entity": lambda row: str(row["entity_id"]),
     "command": command,
 }
 """By heading. ``finished``: CPU seconds of those below it that exited. ``where``: the container, or
@@ -74,15 +75,15 @@ def ordered(rows: list[Row], column: str) -> list[Row]:
     return sorted(rows, key=lambda row: (float(show(row)) if column in _NUMBERS else 0, show(row)))
 
 
-def lines(rows: list[Row], columns: int | None) -> Iterator[str]:
-    """The table, cut to so many columns of the terminal."""
-    cells = [[name.upper() for name in COLUMNS]]
-    cells += [[show(row) for show in COLUMNS.values()] for row in rows]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(COLUMNS))]
+def lines(rows: list[Row], names: Sequence[str], columns: int | None) -> Iterator[str]:
+    """The table of the columns named, cut to so many columns of the terminal."""
+    cells = [[name.upper() for name in names]]
+    cells += [[COLUMNS[name](row) for name in names] for row in rows]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(names))]
     for row in cells:
         aligned = [
             cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-            for name, cell, width in zip(COLUMNS, row, widths, strict=True)
+            for name, cell, width in zip(names, row, widths, strict=True)
         ]
         text = "  ".join(aligned).rstrip()
         yield text if columns is None else cut(text, columns)

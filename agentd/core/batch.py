@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentd.core.pipeline import Entry
@@ -16,3 +17,17 @@ class Batch:
     """``event.sequence`` of the first entry; the others follow without a gap."""
     wall_offset_ns: int
     """What to add to CLOCK_BOOTTIME to get the wall clock, at this round."""
+
+
+def wanted_of(batch: Batch, wanted: Callable[[Entry], bool]) -> list[Batch]:
+    """The entries that are wanted, as batches of neighbours, so that each keeps its number."""
+    parts: list[Batch] = []
+    end = -1
+    for number, entry in enumerate(batch.entries, batch.first_sequence):
+        if not wanted(entry):
+            continue
+        if number != end:
+            parts.append(Batch([], number, batch.wall_offset_ns))
+        parts[-1].entries.append(entry)
+        end = number + 1
+    return parts

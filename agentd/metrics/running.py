@@ -95,6 +95,14 @@ def sinks(now: Snapshot) -> Iterator[Metric]:
         ((sink.name, sink.dropped) for sink in now.sinks),
     )
     yield labelled(
+        CounterMetricFamily(
+            "agentd_sink_unwanted_events",
+            "Events that a filter, or a choice of actions, kept from a sink.",
+            labels=["sink"],
+        ),
+        ((sink.name, sink.unwanted) for sink in now.sinks),
+    )
+    yield labelled(
         CounterMetricFamily("agentd_sink_bytes", "Bytes that a sink has written.", labels=["sink"]),
         ((sink.name, sink.bytes_written) for sink in now.sinks),
     )

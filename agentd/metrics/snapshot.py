@@ -17,6 +17,7 @@ class SinkCounts:
     name: str
     written: int
     dropped: int
+    unwanted: int
     queued: int
     bytes_written: int
 

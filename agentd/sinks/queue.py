@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentd.core.batch import Batch
+from agentd.core.batch import Batch, wanted_of
+from agentd.core.pipeline import Entry
 from agentd.core.untold import Untold
 from agentd.errors import AgentdError
 from agentd.sinks.channel import Channel, UnreachableError
@@ -49,7 +50,10 @@ class _Chunk:
 
 
 class Sink:
-    """A queue in front of a channel. ``fail`` is told when it is over."""
+    """A queue in front of a channel. ``fail`` is told when it is over.
+
+    ``wanted``: which entries go there; all, without.
+    """
 
     def __init__(
         self,
@@ -58,18 +62,23 @@ class Sink:
         channel: Channel,
         fail: Callable[[AgentdError], None],
         events_in: Callable[[memoryview], int] = lines,
+        *,
+        wanted: Callable[[Entry], bool] | None = None,
     ) -> None:
         self.name = name
         self.dropped_total = 0
         """Events that did not fit into the queue."""
         self.accepted_total = 0
         """Events that were to be written."""
+        self.unwanted_total = 0
+        """Events that were not: a filter, or a choice of actions, leaves them out."""
         self.bytes_total = 0
         """What the channel took."""
         self._encode = encode
         self._channel = channel
         self._fail = fail
         self._events_in = events_in
+        self._wanted = wanted
         self._queue: deque[_Chunk] = deque()
         self._end = 0
         self._let_go = 0
@@ -104,11 +113,14 @@ class Sink:
 
     def write(self, batch: Batch) -> None:
         """Take over a batch, which follows the one before without a gap."""
-        payloads = deque(memoryview(data) for data in self._encode(batch))
-        self.accepted_total += sum(map(self._events_in, payloads))
+        parts = [batch] if self._wanted is None else wanted_of(batch, self._wanted)
+        payloads = deque(memoryview(data) for part in parts for data in self._encode(part))
+        accepted = sum(map(self._events_in, payloads))
+        self.accepted_total += accepted
+        self.unwanted_total += len(batch.entries) - accepted
         first, self._end = self._end, batch.first_sequence + len(batch.entries)
         if self._queue or not self._sent(payloads):
-            untold = Untold.of(batch.entries)
+            untold = Untold.of(entry for part in parts for entry in part.entries)
             begun = not self._queue
             self._queue.append(_Chunk(first, self._end, payloads, untold, begun))
 

@@ -97,6 +97,13 @@ def test_ps(agent: Agent, cgroup: Cgroup) -> None:
     assert heading.split() == [name.upper() for name in COLUMNS]
     assert len(rows) == 3
     assert all(" root " in row and " live " in row for row in rows)
+    narrow = _ask(agent, "ps", "--filter", "name = sleep", "--columns", "entity,pid").stdout
+    assert {line.split()[0].split("-")[1] for line in narrow.splitlines()[1:]} == {
+        row.split()[0] for row in rows
+    }
+    done = _ask(agent, "ps", "--columns", "pid,color")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "no column 'color': pid, parent" in done.stderr
     ended = _rows(agent, "ps", "--exited", "--filter", "not live and (signal = 9 or status = 3)")
     assert sorted((row["signal"], row["exit_code"]) for row in ended if row["signal"]) == [
         (9, None)

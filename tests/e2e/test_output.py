@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import ENOUGH_SECONDS, Agent, running
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, running
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "docs/events.schema.json").read_text())
 
@@ -376,3 +376,37 @@ def test_the_tree_after_a_loss(cgroup: Cgroup, tmp_path: Path) -> None:
     assert {process["executable"] for process in forked} == {os.path.realpath("/bin/sleep")}
     assert metrics["agentd_reconciliations_total", ()] >= 1
     assert metrics["agentd_accounting_imbalance", ()] == 0
+
+
+def test_only_what_a_filter_wants(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Numbers stay, nothing else is left out, and a recording is played through the same filter."""
+    recording = tmp_path / "recording"
+    wanted = "output.filter=action = exec and args ~ wanted"
+    options = ("--output", "json", "--set", wanted, "--record", str(recording))
+    with running(tmp_path, cgroup.path, *options) as agent:
+        cgroup.run(["/bin/bash", "-c", "/bin/true not; /bin/true wanted; (/bin/true wanted2); :"])
+        agent.wait_for_events(8)
+        unwanted = agent.metrics()["agentd_sink_unwanted_events_total", (("sink", "stdout"),)]
+        assert unwanted + 3 == agent.events_total()
+        agent.stop()
+        lines = agent.lines()
+    assert [line["process"]["args"][-1] for line in lines[1:]] == ["wanted", "wanted2"]
+    _validate(lines)
+    numbers = [line["event"]["sequence"] for line in lines]
+    assert numbers[0] == 0
+    assert numbers[2] - numbers[1] > 1
+    played = subprocess.run(
+        [AGENTD, "replay", "--output", "json", str(recording)], capture_output=True, check=True
+    )
+    assert played.stdout.decode() == agent.text()
+
+
+def test_a_filter_that_is_none_is_named(tmp_path: Path) -> None:
+    """The configuration says where it is wrong."""
+    done = subprocess.run(
+        [AGENTD, "run", "--set", "journal.filter=uid = "], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 78
+    assert "journal.filter" in done.stderr
+    assert "filter, column 6" in done.stderr

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shlex
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from agentd.arguments import make_parser
 from agentd.config import load_config
 from agentd.settings import Config
 from agentd.sinks.text import HEADING
@@ -49,6 +51,23 @@ def test_the_readmes_text_is_the_text_format() -> None:
 def test_the_readmes_settings_exist(setting: str) -> None:
     """Each --set that README.md shows is accepted."""
     assert isinstance(load_config(None, [setting]), Config)
+
+
+def _commands() -> list[str]:
+    """Each line of a page that begins with agentd, or the path to it."""
+    pages = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+    shape = r"^(?:    |\$ )(?:\.venv/bin/)?(agentd [a-z][^\n]*)"
+    lines = [line for page in pages for line in re.findall(shape, page.read_text(), re.M)]
+    commands = [part.strip() for line in lines for part in re.split(r" #|;|\|", line)]
+    return [command.removeprefix(".venv/bin/") for command in commands if "agentd " in command]
+
+
+@pytest.mark.parametrize("command", sorted(set(_commands())), ids=str)
+def test_commands_in_pages_are_accepted(command: str) -> None:
+    """Whatever stands after ``agentd`` in a page is a command line that it takes."""
+    words = [word.replace("[PID]", "1") for word in shlex.split(command)[1:]]
+    numbers = ["4711" if word in ("PID", "PID|ENTITY_ID") else word for word in words]
+    make_parser().parse_args(numbers)
 
 
 @pytest.mark.parametrize(

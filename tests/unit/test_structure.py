@@ -74,7 +74,7 @@ ABOVE_EDGES = {
         "scanning",
     },
     "starting": {"control", "daemon", "options"},
-    "replay": {"capture", "recording"},
+    "replay": {"capture", "control", "recording"},
     "doctor": {"doctor"},
     "experiment": {"capture", "experiment", "rounds"},
 }
