@@ -17,7 +17,7 @@ from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.program import Settings
 from tests.records import limits
 
-ENOUGH_SECONDS = 60.0
+ENOUGH_SECONDS = 300.0
 """A safety net for what should be over at once."""
 
 LIMITS = limits(65536, live_capacity=65536, exited_capacity=65536)
