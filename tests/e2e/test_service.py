@@ -85,7 +85,7 @@ def test_health(cgroup: Cgroup, tmp_path: Path) -> None:
     with running(tmp_path, cgroup.path) as agent:
         assert agent.get("/healthz") == (200, "ok\n")
         assert agent.get("/readyz") == (200, "attached and seeded\n")
-        assert agent.get("/")[0] == 404
+        assert agent.get("/nothing")[0] == 404
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
