@@ -90,13 +90,17 @@ def _free_port() -> int:
 
 @contextmanager
 def running_agentd(
-    program: Path, cgroup: Cgroup, settings: tuple[str, ...], stdout: int = subprocess.DEVNULL
+    program: Path,
+    cgroup: Cgroup,
+    settings: tuple[str, ...],
+    stdout: int = subprocess.DEVNULL,
+    more: tuple[str, ...] = (),
 ) -> Iterator[Agentd]:
     """An agentd that watches the cgroup and stands outside of it."""
     port = _free_port()
     own = (f"filter.cgroup={cgroup.name}", f"metrics.listen=127.0.0.1:{port}")
     options = [word for setting in own + settings for word in ("--set", setting)]
-    command = [str(program), "run", "--output", "json", *options]
+    command = [str(program), "run", "--output", "json", *options, *more]
     with tempfile.TemporaryFile() as log:
         started_s = time.monotonic()
         process = subprocess.Popen(command, stdout=stdout, stderr=log, bufsize=0, process_group=0)

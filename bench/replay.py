@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""What one core does with records that are already there: decode, reorder, tree, JSON.
+
+``python3 bench/replay.py [--seconds N]``, as root, after ``bench/build.sh``: records a load of
+2,000 fork-exec lifecycles a second, then plays the rounds through the same pipeline again and again
+in this process. No kernel, no pauses, no other process: the figure is the code's alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from load import LoadPlan, own_cgroup, running_load  # noqa: E402
+from subject import running_agentd  # noqa: E402
+
+from agentd.capture import limits_of, read_wire  # noqa: E402
+from agentd.core.batch import Batch  # noqa: E402
+from agentd.core.decode import Decoder  # noqa: E402
+from agentd.core.journal import Round, Seed  # noqa: E402
+from agentd.core.pipeline import Pipeline  # noqa: E402
+from agentd.core.redact import Redactor  # noqa: E402
+from agentd.recording import Head, Recording  # noqa: E402
+from agentd.settings import Config  # noqa: E402
+from agentd.sinks.ecs import EcsRenderer  # noqa: E402
+from agentd.sinks.renderer import Names  # noqa: E402
+
+RATE_PER_S = 2000
+TURNS = 5
+AGENTD = HERE.parent / ".venv/bin/agentd"
+
+
+def record(path: Path, seconds: float) -> None:
+    """What agentd reads under that load."""
+    plan = LoadPlan("fork-exec", rate_per_s=RATE_PER_S, seconds=seconds)
+    with own_cgroup() as cgroup:
+        command = ("--record", str(path))
+        with running_agentd(AGENTD, cgroup, (), subprocess.DEVNULL, command) as agentd:
+            agentd.wait_ready()
+            with running_load(HERE / "build/loadgen", cgroup, plan) as load:
+                load.report()
+
+
+def known(number: int) -> str | None:
+    """Every name is known: to look one up is not what is measured."""
+    return "/bench"
+
+
+class Player:
+    """Plays a recording's rounds."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.head: Head = recording.head
+        steps = list(recording.steps())
+        self.rounds = [step for step in steps if isinstance(step, Round)]
+        self.seed = next(step for step in steps if isinstance(step, Seed))
+        self.events = sum(len(step.delivery.spans) for step in self.rounds)
+
+    def pipeline(self) -> Pipeline:
+        """A fresh one."""
+        pipeline = Pipeline(
+            read_wire(), self.head.cpus, limits_of(Config()), self.head.tick_ns,
+            redact=Redactor(Config().redact.patterns).redact, hold_until_seeded=True,
+        )  # fmt: skip
+        pipeline.seed(list(self.seed.processes), self.seed.begun_ns)
+        return pipeline
+
+    def decode(self) -> None:
+        """Bytes to tuples."""
+        decoder = Decoder(read_wire(), self.head.cpus)
+        for step in self.rounds:
+            decoder.decode(step.delivery.data, step.delivery.spans)
+
+    def push(self) -> None:
+        """That, and order, account and tree."""
+        pipeline = self.pipeline()
+        for step in self.rounds:
+            pipeline.push(step.now_ns, step.before, step.delivery, step.after)
+
+    def json(self) -> None:
+        """That, and lines of JSON."""
+        pipeline = self.pipeline()
+        names = Names(known, known, known)
+        renderer = EcsRenderer(read_wire(), self.head.boot_id, self.head.page_bytes, names)
+        sequence = 0
+        for step in self.rounds:
+            entries = pipeline.push(step.now_ns, step.before, step.delivery, step.after)
+            renderer.render(Batch(entries, sequence, step.wall_offset_ns))
+            sequence += len(entries)
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description="Replay a recorded load, hot.")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of load to record")
+    parser.add_argument("--recording", type=Path, help="play this one instead")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = arguments.recording or Path(folder) / "load"
+        if arguments.recording is None:
+            record(path, arguments.seconds)
+        player = Player(Recording(path))
+    print(f"{player.events:,} events in {len(player.rounds):,} rounds")
+    print("| stage | events/s | µs a lifecycle (3 events) |")
+    print("|---|---:|---:|")
+    for name, play in (("decode", player.decode), ("tree", player.push), ("JSON", player.json)):
+        spent = []
+        for _ in range(TURNS):
+            begun = time.process_time()
+            play()
+            spent.append(time.process_time() - begun)
+        best = min(spent)
+        print(f"| {name} | {player.events / best:,.0f} | {3e6 * best / player.events:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
