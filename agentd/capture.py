@@ -105,7 +105,8 @@ class Capture:
         """Events that were missed, for any cause."""
         pipeline = self.pipeline
         failures = self.counters.read().failures_total
-        return failures + pipeline.decoder.errors + pipeline.lost_at_restart
+        seen = pipeline.decoder.errors + pipeline.lost_at_restart + sum(pipeline.skipped)
+        return failures + seen
 
     def forks_seen(self) -> int:
         """Forks that the programs saw, of processes and threads."""
@@ -119,9 +120,13 @@ class Capture:
     def program_costs(self) -> tuple[ProgramCost, ...]:
         """What the kernel counted of the programs."""
         return tuple(
-            ProgramCost(tracepoint, *procfs.program_cost(fd))
+            ProgramCost(tracepoint, *procfs.program_counts(fd))
             for tracepoint, fd in zip(TRACEPOINTS, self._program_fds, strict=False)
         )
+
+    def skipped_runs(self) -> tuple[int, ...]:
+        """Runs of the programs that the kernel left out, in the order of kinds."""
+        return tuple(cost.skipped for cost in self.program_costs())
 
     def detach(self) -> None:
         """Let the programs run no more; what they wrote can still be read."""

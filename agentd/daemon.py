@@ -40,6 +40,7 @@ from agentd.scanning import Scanner
 from agentd.service import Service
 from agentd.settings import Config
 from agentd.sinks.channel import SinkClosedError
+from agentd.skipping import Skipping
 from agentd.suppression import Suppression, journal_unit
 from agentd.web import server as web_server
 
@@ -83,8 +84,7 @@ class Daemon:
         )
         self._pipeline = self._capture.pipeline
         self._facts, self._followers = self._outlets.followers(self._pipeline.tree)
-        rankings = Rankings(config.metrics.units, config.metrics.executables)
-        self._workload = Workload(self._facts, rankings)
+        self._workload = Workload(self._facts, Rankings.of(config.metrics))
         filtered = is_filtered(config)
         self._keeps = () if config.scan.socket else (CAP_SYS_PTRACE,)
         self._scanner = Scanner(config.filter.cgroup if filtered else "", config.scan.socket, log)
@@ -94,6 +94,7 @@ class Daemon:
         self._suppression = Suppression(journal_unit(config), log)
         self._service = service
         self._rounds = self._make_rounds(config)
+        self._skipping = Skipping(self._capture, self._rounds.wake, journal)
         self._reporting = self._make_reporting(filtered=filtered)
         self._rounds.hand_on(self._capture.untold, host.wall_offset_ns())
         self._liveness = Liveness(service, self._canary, self._reporting.status, log)
@@ -219,6 +220,7 @@ class Daemon:
         """Detach, take what is left, and say what became of everything."""
         if not self._service.keeps:
             self._capture.detach()
+        self._skipping.look()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_ROUND_SECONDS):
                 await self._rounds.finish()
@@ -273,6 +275,7 @@ class Daemon:
     def _after_round(self) -> None:
         self._reconciler.after_round()
         self._loss_warnings.after_round()
+        self._skipping.after_round()
 
     def _readyz(self) -> web_server.Health:
         return web_server.Health(

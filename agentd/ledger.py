@@ -8,6 +8,8 @@ import os
 from agentd.core.accounting import Progress
 
 _UNTOLD_ROWS = 2
+_KINDS = 3
+"""fork, exec, exit"""
 
 
 class Ledger:
@@ -20,7 +22,7 @@ class Ledger:
     def __init__(self, fd: int, cpus: int, causes: int) -> None:
         self.fd = fd
         self._cpus = cpus
-        self._words_each = 2 + cpus * (1 + causes + _UNTOLD_ROWS)
+        self._words_each = 2 + _KINDS + cpus * (1 + causes + _UNTOLD_ROWS)
         self._no_untold = ((0,) * cpus,) * _UNTOLD_ROWS
         size_bytes = 8 * (1 + 2 * self._words_each)
         if os.fstat(fd).st_size < size_bytes:
@@ -36,7 +38,8 @@ class Ledger:
     def write(self, progress: Progress) -> None:
         """Replace what stands there."""
         turn = self._words[0] + 1
-        values = [progress.at_ns, progress.watermark_ns, *progress.next_seq]
+        skipped = progress.skipped or (0,) * _KINDS
+        values = [progress.at_ns, progress.watermark_ns, *skipped, *progress.next_seq]
         for row in progress.settled + (progress.untold or self._no_untold):
             values += row
         start = 1 + turn % 2 * self._words_each
@@ -51,9 +54,10 @@ class Ledger:
             return None
         start = 1 + turn % 2 * self._words_each
         at_ns, watermark_ns, *values = self._words[start : start + self._words_each].tolist()
+        skipped, values = tuple(values[:_KINDS]), values[_KINDS:]
         rows = [tuple(values[i : i + self._cpus]) for i in range(0, len(values), self._cpus)]
         settled, untold = rows[1:-_UNTOLD_ROWS], rows[-_UNTOLD_ROWS:]
-        return Progress(rows[0], tuple(settled), at_ns, watermark_ns, tuple(untold))
+        return Progress(rows[0], tuple(settled), at_ns, watermark_ns, tuple(untold), skipped)
 
     def close(self) -> None:
         """Let go of the memory."""

@@ -7,9 +7,14 @@ from collections import Counter
 from typing import Any
 
 from agentd import host
+from agentd.core.event import NO_CPU
 from agentd.core.pipeline import Pipeline
 
 EVERY_SECONDS = 10.0
+
+
+def _name(cpu: int) -> str:
+    return "unknown" if cpu == NO_CPU else str(cpu)
 
 
 class LossWarnings:
@@ -35,7 +40,7 @@ class LossWarnings:
             self._log.warning(
                 "events lost",
                 count=new.total(),
-                cpus={str(cpu): count for cpu, count in sorted(new.items())},
+                cpus={_name(cpu): count for cpu, count in sorted(new.items())},
                 within_seconds=round(min(seconds, EVERY_SECONDS), 1),
             )
         self._told, self._since_ns = lost, now_ns

@@ -116,11 +116,17 @@ def resident_bytes(proc: str = "/proc") -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def program_cost(fd: int, proc: str = "/proc") -> tuple[int, int]:
-    """Runs of a BPF program of ours and the ns that they took, which the kernel may not count."""
+def program_counts(fd: int, proc: str = "/proc") -> tuple[int, int, int]:
+    """Of a BPF program of ours: runs that were left out; runs, and the ns that they took.
+
+    The first is counted since Linux 5.12, the others only with kernel.bpf_stats_enabled
+    (kernel/bpf/syscall.c, bpf_prog_show_fdinfo).
+    """
     with open(f"{proc}/self/fdinfo/{fd}") as file:
         values = dict(line.split(":", 1) for line in file)
-    return int(values.get("run_cnt", 0)), int(values.get("run_time_ns", 0))
+    names = ("recursion_misses", "run_cnt", "run_time_ns")
+    skipped, runs, run_ns = (int(values.get(name, 0)) for name in names)
+    return skipped, runs, run_ns
 
 
 def forks_total(proc: str = "/proc") -> int:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgpack
 
 from agentd.core.accounting import KernelCounters
-from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Step
+from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Skipped, Step
 from agentd.core.pipeline import Delivery
 from agentd.core.reconcile import Scan
 from agentd.errors import ConfigError
@@ -123,8 +123,8 @@ def _to_plain(step: Step) -> Any:
         return [step.begun_ns, step.ended_ns, seen, step.complete]
     if isinstance(step, Flush):
         return step.wall_offset_ns
-    if isinstance(step, Named):
-        return [step.sort, step.number, step.name]
+    if isinstance(step, Skipped | Named):
+        return astuple(step)
     return None
 
 
@@ -160,6 +160,7 @@ _FROM_PLAIN: dict[str, Callable[[Any], Step]] = {
     "Round": _read_round,
     "ScanBegins": lambda plain: ScanBegins(),
     "Scan": _read_scan,
+    "Skipped": lambda plain: Skipped(*plain),
     "Named": lambda plain: Named(*plain),
     "Flush": Flush,
 }

@@ -11,7 +11,7 @@ from agentd.capture import is_filtered, limits_of, read_wire, wire_text
 from agentd.control.facts import EntryFilter, FactFinder, entry_filter
 from agentd.core.batch import Batch, wanted_of
 from agentd.core.event import kind_names
-from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Step
+from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Skipped, Step
 from agentd.core.pipeline import Entry, Pipeline
 from agentd.core.process import entity_prefix
 from agentd.core.reconcile import Scan
@@ -77,6 +77,8 @@ def _do(pipeline: Pipeline, step: Step) -> Written | None:
         return pipeline.flush(), step.wall_offset_ns
     if isinstance(step, Seed):
         pipeline.seed(step.processes, step.begun_ns)
+    elif isinstance(step, Skipped):
+        pipeline.skip(step.runs, step.from_ns, step.now_ns)
     elif isinstance(step, ScanBegins):
         pipeline.tree.watch_exits()
     elif isinstance(step, Scan):

@@ -11,6 +11,7 @@ from agentd.core.batch import Batch
 from agentd.core.event import Exec, Exit
 from agentd.core.process import Applied
 from agentd.core.work import OTHER, Ranking, Sums, Work
+from agentd.settings import Metrics
 
 _REVIEW_NS = 60_000_000_000
 
@@ -28,6 +29,11 @@ class Rankings:
     def __init__(self, units: int, executables: int) -> None:
         self.units = Ranking(units)
         self.executables = Ranking(executables)
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> Rankings:
+        """As the configuration asks."""
+        return cls(metrics.units, metrics.executables)
 
     def add(self, executable: str, where: Where, work: Work) -> None:
         """As Tally has it."""

@@ -144,6 +144,8 @@ class Progress:
     """Everything stamped at or before it has been handed on."""
     untold: tuple[PerCpu, ...] = ()
     """First numbers and counts of what a sink dropped and has not told; empty if nothing."""
+    skipped: tuple[int, ...] = ()
+    """Runs that were left out and have been told, by kind; empty if none."""
 
     def handed_on(self, first_seq: int) -> int:
         """How many attempts were handed on. ``first_seq``: each CPU's first number."""

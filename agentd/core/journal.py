@@ -38,6 +38,15 @@ class ScanBegins:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """The kernel left runs of the programs out, so many by kind, between two moments."""
+
+    runs: tuple[int, ...]
+    from_ns: int
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """While the lines of the last step were written, it became known what a number is called."""
 
@@ -54,7 +63,7 @@ class Flush:
     wall_offset_ns: int
 
 
-Step: TypeAlias = Seed | Round | ScanBegins | Scan | Named | Flush
+Step: TypeAlias = Seed | Round | ScanBegins | Scan | Skipped | Named | Flush
 """One thing that is done to a pipeline."""
 
 Journal: TypeAlias = Callable[[Step], None]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -22,12 +22,12 @@ from agentd.core.accounting import (
     unread,
 )
 from agentd.core.decode import Decoder, Span
-from agentd.core.event import Event, Lost, by_order
+from agentd.core.event import NO_CPU, Event, Lost, by_order
 from agentd.core.overlap import Inheritance, Overlap
 from agentd.core.process import Applied, Process
 from agentd.core.reconcile import Inferred, Kinds, Scan, reconcile
 from agentd.core.reorder import Reorderer
-from agentd.core.stages import STAGE_RESERVE
+from agentd.core.stages import STAGE_RESERVE, STAGE_SKIPPED
 from agentd.core.tree import Tree, TreeLimits
 from agentd.core.watermark import Watermark
 from agentd.core.wire import Wire
@@ -95,6 +95,8 @@ class Pipeline:
         """Events that were concluded from /proc after a loss, by kind."""
         self.lost_at_restart = 0
         """Events that nobody had read when the process before us died, and their buffer with it."""
+        self.skipped = [0] * kinds
+        """Runs of each kind's program that the kernel left out; not each of them was an event."""
         self.lost_total = 0
         """Events that ``lost`` events have told of."""
         self.lost_by_cpu: Counter[int] = Counter()
@@ -142,6 +144,7 @@ class Pipeline:
     def resume(self, progress: Progress) -> None:
         """Go on where another process stopped, before the first round."""
         self._resumed = progress
+        self.skipped = list(progress.skipped) or self.skipped
         self.losses.resume(progress)
         self.reorderer.resume(progress.watermark_ns)
 
@@ -168,7 +171,8 @@ class Pipeline:
     def progress(self, now_ns: int) -> Progress:
         """How far the stream has been handed on."""
         watermark_ns = self.reorderer.watermark_ns
-        return self.losses.progress(self.reorderer.held_seq(), now_ns, watermark_ns)
+        progress = self.losses.progress(self.reorderer.held_seq(), now_ns, watermark_ns)
+        return replace(progress, skipped=tuple(self.skipped))
 
     def finished_drains(self) -> int:
         """How many drains, the oldest first, need not be seen again: all of theirs has left.
@@ -220,6 +224,17 @@ class Pipeline:
             return events
         next_seq = self._resumed.next_seq
         return [event for event in events if event.seq >= next_seq[event.cpu]]
+
+    def skip(self, runs: Sequence[int], from_ns: int, now_ns: int) -> None:
+        """So many runs of each kind's program were left out between two moments.
+
+        They took no number. What would have come of them, an event or none, is not known, so this
+        is the most that was lost.
+        """
+        for kind, count in enumerate(runs):
+            if count:
+                self.skipped[kind] += count
+                self._lost.append(Lost(now_ns, 0, NO_CPU, count, STAGE_SKIPPED, kind, from_ns))
 
     def offer(self, scan: Scan) -> None:
         """Compare a scan as soon as all events up to its end have been applied.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from agentd.core.stages import STAGE_DECODE, STAGE_RESTART
+from agentd.core.stages import STAGE_DECODE, STAGE_RESTART, STAGE_SKIPPED
 from agentd.metrics.family import labelled
 from agentd.metrics.snapshot import Snapshot
 
@@ -62,6 +62,8 @@ def losses(now: Snapshot) -> Iterator[Metric]:
     )
     for cause, failures in zip(now.pipeline.causes, now.kernel.failures, strict=True):
         family.add_metric([cause.stage, now.kind_names[cause.kind]], sum(failures))
+    for name, skipped in zip(now.kind_names, now.pipeline.skipped, strict=True):
+        family.add_metric([STAGE_SKIPPED, name], skipped)
     family.add_metric([STAGE_DECODE, UNKNOWN_KIND], now.pipeline.decoder.errors)
     family.add_metric([STAGE_RESTART, UNKNOWN_KIND], now.pipeline.lost_at_restart)
     yield family

@@ -27,6 +27,8 @@ class ProgramCost:
     """What the kernel counted of one of the programs (kernel.bpf_stats_enabled)."""
 
     tracepoint: str
+    skipped: int
+    """Runs that the kernel left out; that it always counts."""
     runs: int
     run_ns: int
 

@@ -12,7 +12,7 @@ from json.encoder import encode_basestring_ascii as _quote
 
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code, scale_cpu_times
-from agentd.core.event import Exec, Exit, Lost, kind_names
+from agentd.core.event import NO_CPU, Exec, Exit, Lost, kind_names
 from agentd.core.process import Applied, Doubt, Image, entity_prefix
 from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
@@ -135,11 +135,14 @@ class EcsRenderer:
 
     def _lost(self, lost: Lost, sequence: int, offset_ns: int) -> str:
         kind = "" if lost.kind is None else f',"kind":"{self._kind_names[lost.kind]}"'
+        where, whose = f'"cpu":{lost.cpu},"seq":{lost.seq},', f'"cpu":{lost.cpu},'
+        if lost.cpu == NO_CPU:
+            where = whose = ""
         return (
             f'{{"@timestamp":"{self._time(lost.boottime_ns + offset_ns)}","event":{{"kind":"event",'
             f'"category":["process"],"type":["info"],"action":"lost","sequence":{sequence}}},'
-            f'"agentd":{{"cpu":{lost.cpu},"seq":{lost.seq},"boottime_ns":{lost.boottime_ns},'
-            f'"lost":{{"count":{lost.missing},"cpu":{lost.cpu},"stage":"{lost.stage}"{kind},'
+            f'"agentd":{{{where}"boottime_ns":{lost.boottime_ns},'
+            f'"lost":{{"count":{lost.missing},{whose}"stage":"{lost.stage}"{kind},'
             f'"from_boottime_ns":{lost.from_boottime_ns},"to_boottime_ns":{lost.to_boottime_ns}}},'
             f'"flags":[]}}}}\n'
         )

@@ -7,7 +7,7 @@ import time
 
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code
-from agentd.core.event import Exec, Exit, Fork, Lost
+from agentd.core.event import NO_CPU, Exec, Exit, Fork, Lost
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied, Image
 from agentd.core.reconcile import Inferred
@@ -39,7 +39,8 @@ class TextRenderer:
         if isinstance(entry, Lost):
             when = self._paint(_DIM, _time_of_day(entry.boottime_ns + offset_ns))
             kind = "" if entry.kind is None else f"{self._kind_names[entry.kind]} "
-            what = f"{entry.missing} {kind}events missed on cpu {entry.cpu} ({entry.stage})"
+            where = "" if entry.cpu == NO_CPU else f" on cpu {entry.cpu}"
+            what = f"{entry.missing} {kind}events missed{where} ({entry.stage})"
             action = self._paint(_COLOURS["lost"], "lost ")
             return (
                 f"{when} {action} {'':>7} {'':>7} {'':>5}  {self._paint(_COLOURS['lost'], what)}\n"

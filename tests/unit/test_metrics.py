@@ -55,6 +55,9 @@ agentd_lost_events_total{kind=exit,stage=output}
 agentd_lost_events_total{kind=exit,stage=reserve}
 agentd_lost_events_total{kind=fork,stage=output}
 agentd_lost_events_total{kind=fork,stage=reserve}
+agentd_lost_events_total{kind=exec,stage=skipped}
+agentd_lost_events_total{kind=exit,stage=skipped}
+agentd_lost_events_total{kind=fork,stage=skipped}
 agentd_lost_events_total{kind=unknown,stage=decode}
 agentd_lost_events_total{kind=unknown,stage=restart}
 agentd_program_runs_total{tracepoint=sched_process_exec}
@@ -117,7 +120,7 @@ def _exposition() -> str:
         units=Ranking(100),
         executables=Ranking(20),
         page_bytes=4096,
-        programs=tuple(ProgramCost(tracepoint, 0, 0) for tracepoint in TRACEPOINTS),
+        programs=tuple(ProgramCost(tracepoint, 0, 0, 0) for tracepoint in TRACEPOINTS),
         wakeups=0,
         last_event_timestamp_seconds=0.0,
         rounds=0,
