@@ -24,7 +24,7 @@ from agentd.kernel.attach import Attached
 from agentd.kernel.transport import room_stage
 from agentd.names import HostNames
 from agentd.settings import Config
-from agentd.sinks.ecs import EcsRenderer
+from agentd.sinks.ecs_merged import ecs_renderer
 from agentd.sinks.fanout import Fanout
 from agentd.sinks.journal_channel import JournalChannel
 from agentd.sinks.queue import Sink, datagram
@@ -77,10 +77,16 @@ class Outlets:
         form = self._config.output.format
         if form == "none":
             return None
-        renderer = self._ecs() if form == "json" else _text(self._wire)
+        merges = form == "json" and self._config.output.aggregate
+        renderer = self._ecs(merges=merges) if form == "json" else _text(self._wire)
         wanted = self._wanted(self._config.output.filter)
         sink = Sink(
-            STDOUT, lambda batch: [renderer.render(batch)], Stdout(), self._fail, wanted=wanted
+            STDOUT,
+            lambda batch: [renderer.render(batch)],
+            Stdout(),
+            self._fail,
+            wanted=wanted,
+            merges=merges,
         )
         if form == "text":
             sink.begin(HEADING)
@@ -103,8 +109,8 @@ class Outlets:
         assert self._facts is not None
         return self._facts.of_event(applied)
 
-    def _ecs(self) -> Renderer:
-        return EcsRenderer(self._wire, host.boot_id(), host.PAGE_BYTES, self._names)
+    def _ecs(self, *, merges: bool = False) -> Renderer:
+        return ecs_renderer(merges=merges)(self._wire, host.boot_id(), host.PAGE_BYTES, self._names)
 
 
 def _text(wire: Wire) -> Renderer:

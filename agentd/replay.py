@@ -20,7 +20,7 @@ from agentd.core.tree import Tree
 from agentd.errors import ConfigError
 from agentd.recording import Head, Recording, wire_sha256
 from agentd.settings import Config
-from agentd.sinks.ecs import EcsRenderer
+from agentd.sinks.ecs_merged import ecs_renderer
 from agentd.sinks.renderer import NameOf, Names, Renderer
 from agentd.sinks.text import HEADING, TextRenderer
 
@@ -130,7 +130,8 @@ def _names(known: _Known) -> Names:
 def _renderer(head: Head, output_format: str, names: _Known) -> Renderer | None:
     wire = read_wire()
     if output_format == "json":
-        return EcsRenderer(wire, head.boot_id, head.page_bytes, _names(names))
+        make = ecs_renderer(merges=_config(head.config).output.aggregate)
+        return make(wire, head.boot_id, head.page_bytes, _names(names))
     if output_format == "text":
         return TextRenderer(kind_names(wire), colour=sys.stdout.isatty())
     return None

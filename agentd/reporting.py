@@ -138,6 +138,7 @@ class Reporting:
                 sink.written_total,
                 sink.dropped_total,
                 sink.unwanted_total,
+                sink.merged_total,
                 sink.queued,
                 sink.bytes_total,
             )

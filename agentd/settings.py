@@ -146,6 +146,11 @@ class Output:
         "text for people, json for programs (docs/events.md), or none",
         choices=("text", "json", "none"),
     )
+    aggregate: bool = _key(
+        False,
+        "fork, exec and exit of one process that fall into the same round leave as one line of"
+        " json; event.action is then a list",
+    )
     filter: str = _key(
         "",
         "which events, for instance 'exe ~ \"^/usr/bin/\" and uid != 0' (docs/filters.md); losses"

@@ -78,34 +78,22 @@ def programs(now: Snapshot) -> Iterator[Metric]:
     )
 
 
+_SINK_COUNTERS = {
+    "written": ("events", "Events that a sink has written."),
+    "dropped": ("dropped_events", "Events that a sink dropped because its reader was too slow."),
+    "unwanted": ("unwanted_events", "Events that a filter, or a choice of actions, kept away."),
+    "merged": ("merged_events", "Events that left in the line of another (output.aggregate)."),
+    "bytes_written": ("bytes", "Bytes that a sink has written."),
+}
+
+
 def sinks(now: Snapshot) -> Iterator[Metric]:
     """What became of events at each sink."""
-    yield labelled(
-        CounterMetricFamily(
-            "agentd_sink_events", "Events that a sink has written.", labels=["sink"]
-        ),
-        ((sink.name, sink.written) for sink in now.sinks),
-    )
-    yield labelled(
-        CounterMetricFamily(
-            "agentd_sink_dropped_events",
-            "Events that a sink dropped because its reader was too slow.",
-            labels=["sink"],
-        ),
-        ((sink.name, sink.dropped) for sink in now.sinks),
-    )
-    yield labelled(
-        CounterMetricFamily(
-            "agentd_sink_unwanted_events",
-            "Events that a filter, or a choice of actions, kept from a sink.",
-            labels=["sink"],
-        ),
-        ((sink.name, sink.unwanted) for sink in now.sinks),
-    )
-    yield labelled(
-        CounterMetricFamily("agentd_sink_bytes", "Bytes that a sink has written.", labels=["sink"]),
-        ((sink.name, sink.bytes_written) for sink in now.sinks),
-    )
+    for attribute, (name, text) in _SINK_COUNTERS.items():
+        yield labelled(
+            CounterMetricFamily(f"agentd_sink_{name}", text, labels=["sink"]),
+            ((sink.name, getattr(sink, attribute)) for sink in now.sinks),
+        )
     yield labelled(
         GaugeMetricFamily("agentd_sink_queued_events", "Events that wait.", labels=["sink"]),
         ((sink.name, sink.queued) for sink in now.sinks),

@@ -18,6 +18,7 @@ class SinkCounts:
     written: int
     dropped: int
     unwanted: int
+    merged: int
     queued: int
     bytes_written: int
 

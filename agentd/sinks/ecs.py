@@ -122,9 +122,9 @@ class EcsRenderer:
         """What is known of an event that nobody saw: no CPU, no number, no ending."""
         when = self._time(entry.boottime_ns + offset_ns)
         process, start = self._add_process(entry.key, offset_ns)
-        what, raw = self._add_image(entry.image)
-        whose = self._add_parent((*entry.parent, entry.parent_image))
-        user = "" if entry.user is None else f",{self._add_owner(*entry.user)}"
+        what, raw = self._image(entry.image)
+        whose = self._parent((*entry.parent, entry.parent_image))
+        user = "" if entry.user is None else f",{self._owner(*entry.user)}"
         inside = f',"raw":{{{raw}}}' if raw else ""
         return (
             f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
@@ -157,6 +157,18 @@ class EcsRenderer:
             f'"start":"{self._time(start_ns + offset_ns)}"',
         )
         return parts
+
+    def _process(self, key: tuple[int, int], offset_ns: int) -> tuple[str, str]:
+        return self._processes.get(key) or self._add_process(key, offset_ns)
+
+    def _image(self, image: Image) -> tuple[str, str]:
+        return self._images.get(image) or self._add_image(image)
+
+    def _owner(self, uid: int, gid: int) -> str:
+        return self._owners.get((uid, gid)) or self._add_owner(uid, gid)
+
+    def _parent(self, key: tuple[int, int, Image | None]) -> str:
+        return self._parents.get(key) or self._add_parent(key)
 
     def _add_image(self, image: Image) -> tuple[str, str]:
         """The part that says what a process runs, and the bytes that it could not say."""

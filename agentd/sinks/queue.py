@@ -52,7 +52,7 @@ class _Chunk:
 class Sink:
     """A queue in front of a channel. ``fail`` is told when it is over.
 
-    ``wanted``: which entries go there; all, without.
+    ``wanted``: which entries go there; all, without. ``merges``: one line may tell of several.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Sink:
         events_in: Callable[[memoryview], int] = lines,
         *,
         wanted: Callable[[Entry], bool] | None = None,
+        merges: bool = False,
     ) -> None:
         self.name = name
         self.dropped_total = 0
@@ -72,6 +73,8 @@ class Sink:
         """Events that were to be written."""
         self.unwanted_total = 0
         """Events that were not: a filter, or a choice of actions, leaves them out."""
+        self.merged_total = 0
+        """Events that left in the line of another."""
         self.bytes_total = 0
         """What the channel took."""
         self._encode = encode
@@ -79,6 +82,7 @@ class Sink:
         self._fail = fail
         self._events_in = events_in
         self._wanted = wanted
+        self._merges = merges
         self._queue: deque[_Chunk] = deque()
         self._end = 0
         self._let_go = 0
@@ -117,7 +121,10 @@ class Sink:
         payloads = deque(memoryview(data) for part in parts for data in self._encode(part))
         accepted = sum(map(self._events_in, payloads))
         self.accepted_total += accepted
-        self.unwanted_total += len(batch.entries) - accepted
+        entries = sum(len(part.entries) for part in parts)
+        merged = entries - accepted if self._merges else 0
+        self.merged_total += merged
+        self.unwanted_total += len(batch.entries) - accepted - merged
         first, self._end = self._end, batch.first_sequence + len(batch.entries)
         if self._queue or not self._sent(payloads):
             untold = Untold.of(entry for part in parts for entry in part.entries)

@@ -410,3 +410,49 @@ def test_a_filter_that_is_none_is_named(tmp_path: Path) -> None:
     assert done.returncode == 78
     assert "journal.filter" in done.stderr
     assert "filter, column 6" in done.stderr
+
+
+def test_fewer_fuller_lines(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Short lives are one line each, which says all that three would; every number is there."""
+    options = ("--output", "json", "--set", "output.aggregate=true", "--set",
+               "transport.batch_delay_ms=500", "--record", str(tmp_path / "recording"))  # fmt: skip
+    script = "for i in 1 2 3; do /bin/true $i; done; (exit 3); exec /bin/sleep 0.7"
+    with running(tmp_path, cgroup.path, *options) as agent:
+        cgroup.run(["/bin/bash", "-c", script])
+        agent.wait_for_events(2 + 9 + 2 + 1)
+        agent.stop()
+        lines = agent.lines()
+        merged = agent_merged(lines)
+    _validate(lines)
+    lives = [line for line in lines if line["event"]["action"] == ["fork", "exec", "exit"]]
+    assert [line["process"]["args"] for line in lives] == [["/bin/true", str(i)] for i in (1, 2, 3)]
+    for line in lives:
+        assert line["event"]["type"] == ["start", "end"]
+        assert (line["process"]["exit_code"], line["process"]["parent"]["name"]) == (0, "bash")
+        assert line["process"]["end"] > line["process"]["start"]
+        assert line["agentd"]["exec"]["filename"] == "/bin/true"
+        assert line["agentd"]["max_rss_bytes"] > 0
+    (failed,) = [line for line in lines if line["event"]["action"] == ["fork", "exit"]]
+    assert failed["process"]["exit_code"] == 3
+    numbers = [part["sequence"] for line in lines for part in merged_or_self(line)]
+    assert sorted(numbers) == list(range(len(numbers)))
+    assert [line["event"]["sequence"] for line in lines] == sorted(
+        line["event"]["sequence"] for line in lines
+    )
+    assert merged == 7
+    played = subprocess.run(
+        [AGENTD, "replay", "--output", "json", str(tmp_path / "recording")],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert played.stdout.decode() == agent.text()
+
+
+def merged_or_self(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events of a line."""
+    alone = {"sequence": line["event"]["sequence"]}
+    return list(line["agentd"].get("merged", [alone]))
+
+
+def agent_merged(lines: list[dict[str, Any]]) -> int:
+    """Events that have no line of their own."""
+    return sum(len(merged_or_self(line)) - 1 for line in lines)

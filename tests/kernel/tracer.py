@@ -52,6 +52,8 @@ class Tracer:
     def assert_all(self, told: Sequence[int], truth: Sequence[int]) -> None:
         """So many by kind are all that happened, but for runs that the kernel left out."""
         skipped = self.capture.skipped_runs()
+        if any(skipped):
+            print(f"left out by the kernel: {skipped}")
         least = [made - left_out for made, left_out in zip(truth, skipped, strict=True)]
         assert all(a <= b <= c for a, b, c in zip(least, told, truth, strict=True)), (
             f"{told} of {truth}, {skipped} left out by the kernel"
