@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 
+from agentd.core.event import Event, Fork
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied, Key
 
 Group = tuple[int, ...]
 """Places of entries, in order."""
+
+_key: Callable[[Event], Key] = itemgetter(
+    Fork._fields.index("tgid"), Fork._fields.index("start_boottime_ns")
+)
+_whose = itemgetter(
+    *map(Fork._fields.index, ("uid", "gid", "parent_tgid", "parent_start_boottime_ns"))
+)
 
 
 def lifecycles(entries: Sequence[Entry]) -> list[Group]:
@@ -20,23 +29,34 @@ def lifecycles(entries: Sequence[Entry]) -> list[Group]:
     apart: list[Group] = []
     for place, entry in enumerate(entries):
         if isinstance(entry, Applied):
-            event = entry.event
-            groups.setdefault((event.tgid, event.start_boottime_ns), []).append(place)
+            key = _key(entry[0])
+            known = groups.get(key)
+            if known is None:
+                groups[key] = [place]
+            else:
+                known.append(place)
         else:
             apart.append((place,))
     for places in groups.values():
-        if _are_one([entries[place] for place in places]):
+        if len(places) == 1 or _are_one(entries, places):
             apart.append(tuple(places))
         else:
             apart += [(place,) for place in places]
-    return sorted(apart)
+    apart.sort()
+    return apart
 
 
-def _are_one(entries: Sequence[Entry]) -> bool:
+def _are_one(entries: Sequence[Entry], places: list[int]) -> bool:
     """Of different kinds, by one user and below one parent, and nothing of them is in doubt."""
-    events = [entry.event for entry in entries if isinstance(entry, Applied) and not entry.doubt]
-    if len(events) < len(entries):
-        return False
-    kinds = {event.kind for event in events}
-    whose = {(e.uid, e.gid, e.parent_tgid, e.parent_start_boottime_ns) for e in events}
-    return len(kinds) == len(events) and len(whose) == 1
+    kinds = 0
+    whose: object = None
+    for place in places:
+        entry = entries[place]
+        assert isinstance(entry, Applied)
+        event = entry.event
+        kind, own = 1 << event.kind, _whose(event)
+        if kinds & kind or entry.doubt is not None or whose not in (None, own):
+            return False
+        kinds |= kind
+        whose = own
+    return True

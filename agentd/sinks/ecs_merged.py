@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-import functools
-import operator
+import json
 
 from agentd.core.batch import Batch
-from agentd.core.event import Exec, Exit, Fork
+from agentd.core.event import Exec, Exit
 from agentd.core.lifecycles import Group, lifecycles
 from agentd.core.process import Applied
+from agentd.core.wire import Wire
 from agentd.sinks.ecs import EcsRenderer
+from agentd.sinks.renderer import Names
+
+_Lists = tuple[tuple[int, bool], ...]
+"""Kind, and whether it changed the image, of each event of a line."""
 
 
 class MergingRenderer(EcsRenderer):
     """Renders fork, exec and exit of one process in one round as one line, at the first's place."""
 
+    def __init__(self, wire: Wire, boot_id: str, page_bytes: int, names: Names) -> None:
+        super().__init__(wire, boot_id, page_bytes, names)
+        self._lists: dict[_Lists, str] = {}
+
     def render(self, batch: Batch) -> bytes:
         """One line for each process, and for each entry that is none's."""
-        lines = []
-        alone = Batch([], 0, batch.wall_offset_ns)
+        lines: list[bytes] = []
+        alone = Batch([], batch.first_sequence, batch.wall_offset_ns)
         for group in lifecycles(batch.entries):
             number = batch.first_sequence + group[0]
-            if len(group) > 1:
-                lines.append(super().render(alone))
-                lines.append(self._merged(batch, group))
-                alone = Batch([], 0, batch.wall_offset_ns)
-                continue
-            if number != alone.first_sequence + len(alone.entries):
+            if alone.entries and (
+                len(group) > 1 or number != alone.first_sequence + len(alone.entries)
+            ):
                 lines.append(super().render(alone))
                 alone = Batch([], number, batch.wall_offset_ns)
-            alone.entries.append(batch.entries[group[0]])
-        lines.append(super().render(alone))
+            if len(group) > 1:
+                lines.append(self._merged(batch, group))
+            else:
+                if not alone.entries:
+                    alone = Batch([], number, batch.wall_offset_ns)
+                alone.entries.append(batch.entries[group[0]])
+        if alone.entries:
+            lines.append(super().render(alone))
         return b"".join(lines)
 
     def _merged(self, batch: Batch, group: Group) -> bytes:
@@ -51,7 +62,9 @@ class MergingRenderer(EcsRenderer):
         raws = ",".join(filter(None, (image_raw, raw)))
         details += f',"raw":{{{raws}}}' if raws else ""
         parts = self._parts_of(batch, group, entries)
-        flags = functools.reduce(operator.or_, (entry.event.flags for entry in entries))
+        flags = 0
+        for entry in entries:
+            flags |= entry.event.flags
         parent = (event.parent_tgid, event.parent_start_boottime_ns, last.parent_image)
         return (
             f'{{"@timestamp":"{self._time(event.boottime_ns + offset_ns)}",'
@@ -64,20 +77,30 @@ class MergingRenderer(EcsRenderer):
         ).encode("ascii")
 
     def _actions_of(self, entries: list[Applied]) -> str:
-        actions = ",".join(f'"{self._kind_names[entry.event.kind]}"' for entry in entries)
-        types = ['"start"'] if isinstance(entries[0].event, Fork) or not entries[0].changed else []
-        types += ['"change"'] if any(entry.changed for entry in entries) else []
-        types += ['"end"'] if isinstance(entries[-1].event, Exit) else []
-        return f'"type":[{",".join(types)}],"action":[{actions}]'
+        key = tuple([(entry.event.kind, entry.changed) for entry in entries])
+        return self._lists.get(key) or self._add_lists(key)
+
+    def _add_lists(self, key: _Lists) -> str:
+        """Types and actions of that many shapes as there are: a dozen."""
+        names = [self._kind_names[kind] for kind, _ in key]
+        changed = any(changed for _, changed in key)
+        types = ["start"] if names[0] == "fork" or not changed else []
+        types += ["change"] if changed else []
+        types += ["end"] if names[-1] == "exit" else []
+        text = f'"type":{json.dumps(types)},"action":{json.dumps(names)}'.replace(", ", ",")
+        self._lists[key] = text
+        return text
 
     def _parts_of(self, batch: Batch, group: Group, entries: list[Applied]) -> str:
         """Where each of the events stood: a line's name within the boot, and its place."""
-        return ",".join(
-            f'{{"action":"{self._kind_names[entry.event.kind]}","cpu":{entry.event.cpu},'
-            f'"seq":{entry.event.seq},"boottime_ns":{entry.event.boottime_ns},'
-            f'"sequence":{batch.first_sequence + place}}}'
-            for place, entry in zip(group, entries, strict=True)
-        )
+        parts, names = [], self._kind_names
+        for place, entry in zip(group, entries, strict=True):
+            ns, seq, cpu, kind = entry.event[:4]
+            parts.append(
+                f'{{"action":"{names[kind]}","cpu":{cpu},"seq":{seq},"boottime_ns":{ns},'
+                f'"sequence":{batch.first_sequence + place}}}'
+            )
+        return ",".join(parts)
 
 
 def ecs_renderer(*, merges: bool) -> type[EcsRenderer]:
