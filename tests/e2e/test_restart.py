@@ -162,12 +162,14 @@ def test_changes_of_programs_in_a_storm(
     sizes = _sizes(cgroup)
     with managing(tmp_path, *sizes[0]) as manager:
         manager.start()
-        storm = _storm(cgroup, 8.0)
+        storm = _storm(cgroup, 10 * ENOUGH_SECONDS)
         for turn in range(1, 5):
             time.sleep(0.5)
             manager.end(how)
             manager.options = sizes[turn % 2]
             manager.start()
+        time.sleep(0.5)
+        storm.terminate()
         truth = _truth(storm)
         _settle(manager)
         assert manager.end(signal.SIGTERM) == 0
