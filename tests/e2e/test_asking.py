@@ -224,7 +224,7 @@ def test_a_terminal_shows_and_never_obeys(agent: Agent, cgroup: Cgroup) -> None:
 
 def test_nobody_answers(tmp_path: Path) -> None:
     """One sentence, and what to do."""
-    for command in ("status", "tree", "ps", "follow"):
+    for command in ("status", "tree", "ps", "follow", "top"):
         done = subprocess.run(
             [AGENTD, command, "--socket", str(tmp_path / "none")],
             capture_output=True, text=True, timeout=ENOUGH_SECONDS, check=False,

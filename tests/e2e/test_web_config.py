@@ -16,7 +16,7 @@ _LIMIT = ["--max-time", str(ENOUGH_SECONDS)]
 
 
 def test_tls_and_a_password(cgroup: Cgroup, tmp_path: Path) -> None:
-    """curl with certificate and password gets metrics; without either it does not."""
+    """curl with certificate and password gets metrics and the page; without either it does not."""
     curl = need_program("curl")
     make_certificate(tmp_path)
     web_config = tmp_path / "web-config.yml"
@@ -33,8 +33,8 @@ def test_tls_and_a_password(cgroup: Cgroup, tmp_path: Path) -> None:
     ):  # fmt: skip
         command += ["--set", setting]
 
-    def ask(*options: str, scheme: str = "https") -> str:
-        url = f"{scheme}://127.0.0.1:{port}/metrics"
+    def ask(*options: str, scheme: str = "https", path: str = "/metrics") -> str:
+        url = f"{scheme}://127.0.0.1:{port}{path}"
         asked = [curl, "-sS", *_LIMIT, "-w", "%{http_code}", *options, url]
         return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
 
@@ -46,6 +46,9 @@ def test_tls_and_a_password(cgroup: Cgroup, tmp_path: Path) -> None:
             assert "agentd_accounting_imbalance 0.0" in answer
             assert ask(*trust[:2]) == "a password is needed\n401"
             assert ask(*trust[:2], "-u", "alice:wrong").endswith("401")
+            for path in ("/", "/v1/status", "/v1/processes"):
+                assert ask(*trust[:2], path=path).endswith("401")
+                assert ask(*trust[:2], "-u", "alice:open sesame", path=path).endswith("200")
             assert ask("-u", "alice:open sesame") == "000"
             assert ask("-u", "alice:open sesame", scheme="http") == "000"
         finally:
