@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -104,7 +105,8 @@ def _storm(cgroup: Cgroup, fifo: Path) -> Iterator[None]:
         _wait_until_calm(cgroup)
         yield
         for pid in cgroup.processes():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was about to go
+                os.kill(pid, signal.SIGKILL)
     os.close(held)
 
 
