@@ -8,6 +8,7 @@ has gone, or there are too many ancestors.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from agentd.core.exited import AGE, CAPACITY, Exited
 from agentd.core.process import Key, Process, Unknown
@@ -16,13 +17,13 @@ from agentd.core.process import Key, Process, Unknown
 class Evictions:
     """Why a process was dropped from the tree."""
 
-    LIVE_CAPACITY = "live_capacity"
-    EXITED_CAPACITY = "exited_capacity"
-    EXITED_AGE = "exited_age"
-    ANCESTOR_CAPACITY = "ancestor_capacity"
-    ANCESTOR_NEEDLESS = "ancestor_needless"
+    LIVE_CAPACITY: Final = "live_capacity"
+    EXITED_CAPACITY: Final = "exited_capacity"
+    EXITED_AGE: Final = "exited_age"
+    ANCESTOR_CAPACITY: Final = "ancestor_capacity"
+    ANCESTOR_NEEDLESS: Final = "ancestor_needless"
     """All that it created have gone, too."""
-    ALL = (LIVE_CAPACITY, EXITED_CAPACITY, EXITED_AGE, ANCESTOR_CAPACITY, ANCESTOR_NEEDLESS)
+    ALL: Final = (LIVE_CAPACITY, EXITED_CAPACITY, EXITED_AGE, ANCESTOR_CAPACITY, ANCESTOR_NEEDLESS)
 
 
 _REASONS = {CAPACITY: Evictions.EXITED_CAPACITY, AGE: Evictions.EXITED_AGE}

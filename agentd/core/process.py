@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from agentd.core.event import Event
 
@@ -41,25 +41,17 @@ class Ran(NamedTuple):
 class Unknown:
     """Why nothing is known of a process that an event names; ``KNOWN`` if something is."""
 
-    KNOWN = ""
-    BEFORE_START = "before_start"
+    KNOWN: Final = ""
+    BEFORE_START: Final = "before_start"
     """It ran when agentd began, and /proc did not show it."""
-    LOST = "lost"
+    LOST: Final = "lost"
     """Events were lost since it began."""
-    EVICTED = "evicted"
+    EVICTED: Final = "evicted"
     """It was known, but there was no room for it."""
-    OUTSIDE = "outside"
+    OUTSIDE: Final = "outside"
     """It is none of those that the filter lets through."""
-    DISORDER = "disorder"
+    DISORDER: Final = "disorder"
     """None of these: its events came late, or there is a bug."""
-
-
-class Entry(NamedTuple):
-    """How somebody, or something, came into the host: the leader of the session it began."""
-
-    leader: Process
-    kind: str
-    """One of those in ``core.session``."""
 
 
 @dataclass(slots=True, eq=False)
@@ -101,6 +93,14 @@ class Process:
     exit_code: int | None = None
     exited_ns: int = 0
     """When it was seen to exit, or found gone; 0 while it lives."""
+
+
+class Entry(NamedTuple):
+    """How somebody, or something, came into the host: the leader of the session it began."""
+
+    leader: Process
+    kind: str
+    """One of those in ``core.session``."""
 
 
 class Doubt(NamedTuple):

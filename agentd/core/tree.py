@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Final
 
 from agentd.core.departed import Departed, Evictions
 from agentd.core.doubts import Doubts
@@ -37,12 +38,12 @@ _parent_key: Callable[[Event], Key] = itemgetter(
 class Misses:
     """How an event did not fit the tree."""
 
-    FORK_PARENT_UNKNOWN = "fork_parent_unknown"
-    FORK_AFTER_EXIT = "fork_after_exit"
-    EXEC_UNKNOWN = "exec_unknown"
-    EXIT_UNKNOWN = "exit_unknown"
-    EXIT_MISSED = "exit_missed"
-    ALL = (FORK_PARENT_UNKNOWN, FORK_AFTER_EXIT, EXEC_UNKNOWN, EXIT_UNKNOWN, EXIT_MISSED)
+    FORK_PARENT_UNKNOWN: Final = "fork_parent_unknown"
+    FORK_AFTER_EXIT: Final = "fork_after_exit"
+    EXEC_UNKNOWN: Final = "exec_unknown"
+    EXIT_UNKNOWN: Final = "exit_unknown"
+    EXIT_MISSED: Final = "exit_missed"
+    ALL: Final = (FORK_PARENT_UNKNOWN, FORK_AFTER_EXIT, EXEC_UNKNOWN, EXIT_UNKNOWN, EXIT_MISSED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for m in @MODULES@; do insmod /mods/$m.ko || echo "insmod $m failed"; done
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=524288,cache=loose host /mnt/ro
-mount -t tmpfs tmp /mnt/rw; mkdir -p /mnt/rw/u /mnt/rw/w
+mount -t tmpfs -o size=1500m tmp /mnt/rw; mkdir -p /mnt/rw/u /mnt/rw/w
 mount -t overlay -o lowerdir=/mnt/ro,upperdir=/mnt/rw/u,workdir=/mnt/rw/w root /mnt/root
 script=$(sed -n 's/.*agentd_script=\\([^ :]*\\):\\([^ ]*\\).*/\\1 \\2/p' /proc/cmdline)
 cd /mnt/root
@@ -54,9 +54,10 @@ for unit in systemd-udevd.service systemd-udev-trigger.service systemd-udev-sett
 	systemd-timesyncd.service systemd-networkd.service systemd-resolved.service \\
 	systemd-modules-load.service systemd-random-seed.service systemd-update-done.service \\
 	systemd-hwdb-update.service systemd-journal-catalog-update.service ldconfig.service \\
-	systemd-machine-id-commit.service keyboard-setup.service console-setup.service; do
+	systemd-machine-id-commit.service tmp.mount keyboard-setup.service console-setup.service; do
 	ln -sf /dev/null etc/systemd/system/$unit
 done
+mkdir -p etc/tmpfiles.d; ln -sf /dev/null etc/tmpfiles.d/tmp.conf  # the checkout may be in /tmp
 umount /proc /sys
 mount --move /dev /mnt/root/dev
 exec switch_root /mnt/root /lib/systemd/systemd --unit=vm.target --show-status=no --log-level=err

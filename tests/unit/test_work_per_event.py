@@ -1,0 +1,60 @@
+"""How much work an event is, counted and not timed: bytecodes of a recording, played again."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import agentd
+from tests.fixtures.make import recording_of, replayed
+
+PACKAGE = Path(agentd.__file__).parent
+BYTECODES_AN_EVENT = {"core": 585, "sinks": 353}
+"""Of CPython 3.11, by room. Lower them with what was saved, and say why where they have to rise."""
+TOLERANCE = 0.03
+
+
+def bytecodes_by_room(path: Path) -> Counter[str]:
+    """The bytecodes that the rooms' own code runs while a recording is played, and its lines."""
+    rooms = {
+        str(source): source.relative_to(PACKAGE).parts[0]
+        for room in BYTECODES_AN_EVENT
+        for source in (PACKAGE / room).rglob("*.py")
+        if source.name != "wire.py"  # which is read once
+    }
+    counts: Counter[str] = Counter()
+
+    def count(frame: FrameType, what: str, argument: Any) -> Any:
+        if what == "call":
+            if frame.f_code.co_filename not in rooms:
+                return None
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        elif what == "opcode":
+            counts[rooms[frame.f_code.co_filename]] += 1
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        written = replayed(path)
+    finally:
+        sys.settrace(before)
+    counts["lines"] = written.count(b"\n")
+    return counts
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="bytecodes of another Python")
+def test_an_event_is_no_more_work_than_it_was(tmp_path: Path) -> None:
+    """From the record to its line; what comes once a round is shared out."""
+    path = tmp_path / "recording"
+    path.write_bytes(gzip.decompress(recording_of("busy-perf").read_bytes()))
+    counts = bytecodes_by_room(path)
+    for room, expected in BYTECODES_AN_EVENT.items():
+        taken = counts[room] / counts["lines"]
+        assert taken == pytest.approx(expected, rel=TOLERANCE), f"{room}: {taken:.1f} an event"
