@@ -1,5 +1,5 @@
 # make run [ARGS='…']   install what is needed, then report this host's processes
-# make test             install what is needed, then run all tests
+# make test             install what is needed, then run all tests, on the source and on the compiled core
 # make check            format, lint, types, import rules
 # make test-systemd     the package under a real systemd, in a virtual machine
 # make test-vm          the kernel tests on other kernels, in virtual machines (docs/kernels.md)
@@ -14,19 +14,25 @@ BIN := .venv/bin
 RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachetools \
 	python3-structlog python3-prometheus-client python3-hypercorn python3-h11 python3-tqdm \
 	python3-msgpack python3-systemd python3-bcrypt python3-yaml python3-lark python3-urwid
-TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev curl prometheus python3-matplotlib stress-ng groff-base \
+TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev curl prometheus python3-matplotlib stress-ng groff-base \
 	openssl chromium chromium-driver python3-selenium
 VM_PACKAGES := qemu-system-x86 busybox-static systemd-journal-remote
+BENCH_PACKAGES := forkstat bpftrace libbpf-tools
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
 	python3-uvloop python3-cachetools
+
+# the package with core/ compiled, as the .deb has it; the rest are links to the source
+COMPILED := build/compiled
+WITH_COMPILED := PYTHONPATH=$(CURDIR)/$(COMPILED)
 
 .PHONY: run test check format bench fixtures deb test-systemd test-vm soak clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/agentd run $(ARGS)
 
-test: .venv/dev.stamp
+test: .venv/dev.stamp $(COMPILED)/stamp
 	$(BIN)/pytest $(ARGS)
+	$(WITH_COMPILED) $(BIN)/pytest --import-mode=append $(ARGS)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check agentd tests bench
@@ -38,17 +44,22 @@ format: .venv/dev.stamp
 	$(BIN)/ruff format agentd tests bench
 	$(BIN)/ruff check --fix agentd tests bench
 
-bench: .venv/dev.stamp
+bench: .venv/dev.stamp $(COMPILED)/stamp
+	@packaging/install-packages $(BENCH_PACKAGES)
 	bench/build.sh
-	$(BIN)/python bench/run.py $(ARGS)
+	$(WITH_COMPILED) $(BIN)/python bench/run.py
+	$(WITH_COMPILED) $(BIN)/python bench/replay.py
+	$(WITH_COMPILED) $(BIN)/python bench/growth.py
+	$(WITH_COMPILED) $(BIN)/python bench/compare.py --plot bench/build/compare.svg $(ARGS)
 
 fixtures: .venv/dev.stamp
 	$(BIN)/python -m tests.fixtures.make
 
 test-systemd: .venv/dev.stamp
 	@packaging/install-packages $(DEB_PACKAGES) $(VM_PACKAGES)
+	@rm -f dist/agentd_*
 	@packaging/build-deb dist
-	$(BIN)/python -m tests.vm.run bookworm tests/vm/systemd-guest $(CURDIR)/dist/agentd_*_all.deb
+	$(BIN)/python -m tests.vm.run bookworm tests/vm/systemd-guest $(CURDIR)/dist/agentd_*.deb
 
 test-vm: .venv/dev.stamp
 	@packaging/install-packages $(VM_PACKAGES)
@@ -57,12 +68,21 @@ test-vm: .venv/dev.stamp
 soak: .venv/dev.stamp
 	$(BIN)/python -m tests.soak $(or $(MINUTES),30)
 
-deb:
+deb: .venv/dev.stamp
 	@packaging/install-packages $(DEB_PACKAGES)
 	@packaging/build-deb dist
 
 clean:
-	rm -rf .venv .vm bench/build dist
+	rm -rf .venv .vm build bench/build dist
+
+$(COMPILED)/stamp: .venv/dev.stamp packaging/compile agentd $(wildcard agentd/core/*.py)
+	@rm -rf $(COMPILED)
+	@mkdir -p $(COMPILED)/agentd
+	@ln -s $(CURDIR)/agentd/* $(COMPILED)/agentd
+	@rm $(COMPILED)/agentd/core
+	@cp -r agentd/core $(COMPILED)/agentd
+	@$(BIN)/python packaging/compile $(COMPILED)
+	@touch $@
 
 .venv/run.stamp: pyproject.toml packaging/install-packages
 	@packaging/install-packages $(RUN_PACKAGES)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 from typing import Any
 
-from agentd import asgi, host, privileges
+from agentd import asgi, host, memory, privileges
 from agentd.canary import Canary
 from agentd.capture import Capture, is_filtered, limits_of
 from agentd.control import server as control_server
@@ -189,8 +188,7 @@ class Daemon:
         self._pipeline.seed(processes, begun_ns)
         remembered = self._keeper.remember(self._pipeline.tree)
         self._seeded = True
-        gc.collect()
-        gc.freeze()
+        memory.settle()
         self._log.info("ready", processes=len(self._pipeline.tree.living), remembered=remembered)
 
     def _reload(self) -> None:

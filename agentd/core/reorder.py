@@ -109,6 +109,20 @@ class Reorderer:
         return released
 
 
+class Unordered(Reorderer):
+    """No queue, to see what one is good for: events leave as they come."""
+
+    def __init__(self) -> None:
+        super().__init__(capacity=0, late_flag=0, forced_flag=0)
+
+    def push(self, events: list[Event], watermark_ns: int) -> list[Event]:
+        """Count the disorder, and let all go."""
+        if events:
+            self._count_disorder(events)
+        self.watermark_ns = max(self.watermark_ns, watermark_ns)
+        return self._out(events)
+
+
 def _inversions(stamps: list[int], before_ns: int) -> int:
     """How often a stamp is older than the one before it."""
     inside: int = sum(map(lt, islice(stamps, 1, None), stamps))

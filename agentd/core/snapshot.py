@@ -63,9 +63,7 @@ def _process(plain: Any, images: Images) -> Process:
     values, image, past, _, _ = plain
     process = Process((0, 0), (0, 0), images.shared(Image(*image)), executed=True)
     for name, value in zip(_PLAIN, values, strict=True):
-        setattr(process, name, value)
-    (tgid, start_ns), (parent, parent_ns) = process.key, process.parent
-    process.key, process.parent = (tgid, start_ns), (parent, parent_ns)
+        setattr(process, name, tuple(value) if isinstance(value, list) else value)
     for before, since_ns in reversed(past):
         process.past = Ran(images.shared(Image(*before)), since_ns, process.past)
     return process

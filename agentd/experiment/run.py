@@ -19,12 +19,12 @@ from agentd import cgroups, host, procfs
 from agentd.capture import Capture
 from agentd.core.batch import Batch
 from agentd.core.event import Event, Lost
+from agentd.core.journal import Round, Step
 from agentd.core.pace import Pace
-from agentd.core.pipeline import Limits
+from agentd.core.pipeline import Delivery, Limits
 from agentd.core.process import Applied
-from agentd.core.reorder import Reorderer
+from agentd.core.reorder import Unordered
 from agentd.core.tree import Tree, TreeLimits
-from agentd.core.wire import Wire
 from agentd.experiment.load import Load
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.program import Settings
@@ -77,31 +77,6 @@ class Outcome:
     buffer_bytes: int
 
 
-class _Recorder(Reorderer):
-    """The queue, which also keeps what comes in, in the order in which it came."""
-
-    def __init__(self, wire: Wire) -> None:
-        super().__init__(CAPACITY, wire.constant("AGENTD_LATE"), wire.constant("AGENTD_FORCED"))
-        self.raw: list[Event] = []
-
-    def push(self, events: list[Event], watermark_ns: int) -> list[Event]:
-        """Keep, and reorder."""
-        self.raw += events
-        return super().push(events, watermark_ns)
-
-
-class _Unordered(_Recorder):
-    """No queue: events leave as they come."""
-
-    def push(self, events: list[Event], watermark_ns: int) -> list[Event]:
-        """Keep, count the disorder, and let all go."""
-        self.raw += events
-        if events:
-            self._count_disorder(events)
-        self.watermark_ns = max(self.watermark_ns, watermark_ns)
-        return self._out(events)
-
-
 def _no_name(number: int) -> str:
     """Names cost the same on either transport."""
     return str(number)
@@ -116,12 +91,13 @@ class _Tracer:
         self.capture = Capture(attached, limits)
         self.pipeline = self.capture.pipeline
         wire = self.capture.wire
-        self.recorder = _Recorder(wire) if plan.reorders else _Unordered(wire)
-        self.pipeline.reorderer = self.recorder
+        if not plan.reorders:
+            self.pipeline.reorderer = Unordered()
         self.raw_tree = Tree(bounds, host.TICK_NS)
         for seed in (self.pipeline.seed, self.raw_tree.seed):
             begun_ns = host.boottime_ns()
             seed(procfs.scan(), begun_ns)
+        self.delivered: list[Delivery] = []
         self.stamps_ns: list[int] = []
         self.latencies_ns: list[int] = []
         self.lost_events = 0
@@ -140,7 +116,17 @@ class _Tracer:
             pace=Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3),
             round_bytes=transport.round_bytes,
             handed_on=self._note,
+            journal=self._keep,
         )
+
+    def raw(self) -> list[Event]:
+        """All events, in the order in which they came."""
+        decode = self.pipeline.decoder.decode
+        return [event for one in self.delivered for event in decode(one.data, one.spans)]
+
+    def _keep(self, step: Step) -> None:
+        if isinstance(step, Round):
+            self.delivered.append(step.delivery)
 
     def _note(self, batch: Batch) -> None:
         self._renderer.render(batch)
@@ -224,8 +210,8 @@ def _switches() -> int:
 def _outcome(
     plan: Plan, tracer: _Tracer, made_events: int, seconds: float, cost: tuple[int, int]
 ) -> Outcome:
-    pipeline, recorder = tracer.pipeline, tracer.recorder
-    for event in recorder.raw:
+    pipeline, reorderer, raw = tracer.pipeline, tracer.pipeline.reorderer, tracer.raw()
+    for event in raw:
         tracer.raw_tree.apply(event)
     delivered = pipeline.emitted_total
     attempts = tracer.capture.counters.read().attempts_total
@@ -240,13 +226,13 @@ def _outcome(
             made_events == attempts == delivered + tracer.lost_events
             and pipeline.losses.repeated_total == pipeline.decoder.errors == 0
         ),
-        inversions_before=recorder.inversions_in_total,
-        inversions_after=recorder.inversions_out_total,
-        displaced_before=_displaced([event.boottime_ns for event in recorder.raw]),
+        inversions_before=reorderer.inversions_in_total,
+        inversions_after=reorderer.inversions_out_total,
+        displaced_before=_displaced([event.boottime_ns for event in raw]),
         displaced_after=_displaced(tracer.stamps_ns),
         broken_links_before=sum(tracer.raw_tree.misses.values()),
         broken_links_after=sum(pipeline.tree.misses.values()),
-        late_events=recorder.late_total,
+        late_events=reorderer.late_total,
         latency_p50_ms=percent[49] / 1e6,
         latency_p99_ms=percent[98] / 1e6,
         cpu_us_per_event=cost[0] / 1e3 / max(1, delivered),

@@ -41,7 +41,7 @@ THIRD_PARTY = {
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd", "asgi", "asking", "filtering", "errors", "host", "journal_log",
+    "agentd", "asgi", "asking", "filtering", "errors", "host", "journal_log", "memory",
     "observations", "paths", "printable", "rules", "settings", "toml_text",
 }  # fmt: skip
 """Rooms that every edge may use."""
