@@ -57,7 +57,6 @@ fixtures: .venv/dev.stamp
 
 test-systemd: .venv/dev.stamp
 	@packaging/install-packages $(DEB_PACKAGES) $(VM_PACKAGES)
-	@rm -f dist/agentd_*
 	@packaging/build-deb dist
 	$(BIN)/python -m tests.vm.run bookworm tests/vm/systemd-guest $(CURDIR)/dist/agentd_*.deb
 

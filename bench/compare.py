@@ -180,8 +180,9 @@ def kernel_ns_per_event(cgroup: Cgroup) -> float:
 
 
 def missing(peer: Peer) -> str:
-    """The program that it needs and that is not there."""
-    return next((name for name in peer.needs if shutil.which(name) is None), "")
+    """The first that it needs and that is not there."""
+    lacking = (name for name in peer.needs if not shutil.which(name) and not Path(name).exists())
+    return next(lacking, "")
 
 
 def run_all(rounds: int) -> tuple[dict[str, dict[str, list[Run]]], dict[str, list[float]]]:

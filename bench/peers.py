@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 AGENTD = HERE.parent / ".venv/bin/agentd"
+COMPILED = HERE.parent / "build/compiled"
+"""The package as the .deb has it, made by ``make bench``."""
 
 Command = list[str]
 
@@ -36,7 +38,7 @@ class Peer:
     filters: bool = True
     """Whether it can leave out what is not in the cgroup."""
     needs: tuple[str, ...] = field(default=())
-    """Programs."""
+    """Programs and files."""
 
     def count(self, outputs: list[Path]) -> dict[str, int]:
         """The events that it told of, by kind."""
@@ -49,11 +51,11 @@ class Peer:
         return found
 
 
-def _agentd(*settings: str) -> Callable[[Cgroup], list[Command]]:
+def _agentd(*environment: str) -> Callable[[Cgroup], list[Command]]:
     def commands(cgroup: Cgroup) -> list[Command]:
         own = (f"filter.cgroup={cgroup.name}", "metrics.listen=127.0.0.1:0", "control.socket=")
-        options = [word for setting in own + settings for word in ("--set", setting)]
-        return [[str(AGENTD), "run", "--output", "json", *options]]
+        options = [word for setting in own for word in ("--set", setting)]
+        return [["env", *environment, str(AGENTD), "run", "--output", "json", *options]]
 
     return commands
 
@@ -82,12 +84,16 @@ def _forkstat(cgroup: Cgroup) -> list[Command]:
     return [["forkstat", "-e", "fork,exec,exit"]]
 
 
+_DELIVERS = "fork, exec, exit in order; argv, paths, users, parents, cgroup, exit code, CPU; losses"
 _JSON = {kind: f'"action":"{kind}"' for kind in ("fork", "exec", "exit")}
 
 PEERS = (
     Peer(
-        "agentd", _agentd(), _JSON,
-        "fork, exec, exit in order; argv, paths, users, parents, cgroup, exit code, CPU; losses",
+        "agentd", _agentd(f"PYTHONPATH={COMPILED}"), _JSON, _DELIVERS,
+        by_line=(), needs=(str(AGENTD), str(COMPILED / "stamp")),
+    ),
+    Peer(
+        "agentd, not compiled", _agentd("--unset=PYTHONPATH"), _JSON, _DELIVERS,
         by_line=(), needs=(str(AGENTD),),
     ),
     Peer(

@@ -19,7 +19,7 @@ from copy import copy
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.append(str(HERE.parent))
 
 from load import LoadPlan, own_cgroup, running_load  # noqa: E402
 from subject import running_agentd  # noqa: E402
