@@ -26,6 +26,18 @@ BPF_F_TABLE("array", u32, struct agentd_counters, counters, AGENTD_CPUS,
 #define READ(dst, object, member)					\
 	bpf_probe_read_kernel(&(dst), sizeof(dst), (char *)(object) + OFF_##member)
 
+/* Two members into two neighbours, at once where the kernel has them side by side. */
+#define READ_BOTH(dst, object, first, second)				\
+	do {								\
+		if (OFF_##second == OFF_##first + sizeof(*(dst))) {	\
+			bpf_probe_read_kernel(dst, 2 * sizeof(*(dst)),	\
+					      (char *)(object) + OFF_##first); \
+		} else {						\
+			READ((dst)[0], object, first);			\
+			READ((dst)[1], object, second);			\
+		}							\
+	} while (0)
+
 /* Keep the compiler from dropping a bound that the verifier needs to see. */
 #define KEEP(value) asm volatile("" : "+r"(value))
 
@@ -131,8 +143,7 @@ static __always_inline void fill_header(struct agentd_header *h, void *task, u32
 	READ(h->parent_start_boottime_ns, parent, TASK_START_BOOTTIME);
 
 	READ(cred, task, TASK_CRED);
-	READ(h->uid, cred, CRED_EUID);
-	READ(h->gid, cred, CRED_EGID);
+	READ_BOTH(&h->uid, cred, CRED_EUID, CRED_EGID);
 }
 
 /* What an exec record is made from, whatever its size class. */
@@ -229,13 +240,12 @@ static __always_inline bool is_last_thread(struct bpf_raw_tracepoint_args *ctx, 
 
 static __always_inline void add_task_times(struct agentd_exit *e, void *task)
 {
-	u64 utime = 0, stime = 0, runtime = 0;
+	u64 times[2] = {}, runtime = 0;
 
-	READ(utime, task, TASK_UTIME);
-	READ(stime, task, TASK_STIME);
+	READ_BOTH(times, task, TASK_UTIME, TASK_STIME);
 	READ(runtime, task, TASK_SUM_EXEC_RUNTIME);
-	e->utime_ns += utime;
-	e->stime_ns += stime;
+	e->utime_ns += times[0];
+	e->stime_ns += times[1];
 	e->runtime_ns += runtime;
 }
 
@@ -243,8 +253,7 @@ static __always_inline void add_task_times(struct agentd_exit *e, void *task)
 static __always_inline void fill_times(struct agentd_exit *e, void *task, void *leader,
 				       void *signal)
 {
-	READ(e->utime_ns, signal, SIGNAL_UTIME);
-	READ(e->stime_ns, signal, SIGNAL_STIME);
+	READ_BOTH(&e->utime_ns, signal, SIGNAL_UTIME, SIGNAL_STIME);
 	READ(e->runtime_ns, signal, SIGNAL_SUM_SCHED_RUNTIME);
 	add_task_times(e, leader);
 	if (task != leader)
@@ -268,12 +277,11 @@ static __always_inline u32 exit_status(void *leader, void *signal)
 static __always_inline void add_io(struct agentd_exit *e, void *ioac)
 {
 #ifdef OFF_SIGNAL_IOAC
-	u64 read = 0, written = 0;
+	u64 bytes[2] = {};
 
-	READ(read, ioac, IOAC_READ_BYTES);
-	READ(written, ioac, IOAC_WRITE_BYTES);
-	e->read_bytes += read;
-	e->written_bytes += written;
+	READ_BOTH(bytes, ioac, IOAC_READ_BYTES, IOAC_WRITE_BYTES);
+	e->read_bytes += bytes[0];
+	e->written_bytes += bytes[1];
 #endif
 }
 
@@ -497,14 +505,13 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *child = (void *)ctx->args[1];
 	struct agentd_counters *c = cpu_counters();
-	u32 tid = 0, tgid = 0;
+	u32 ids[2] = {};
 	u64 seq = 0;
 
 	if (!c)
 		return 0;
-	READ(tid, child, TASK_PID);
-	READ(tgid, child, TASK_TGID);
-	if (tid != tgid) {
+	READ_BOTH(ids, child, TASK_PID, TASK_TGID);
+	if (ids[0] != ids[1]) {		/* it is a thread */
 		__sync_fetch_and_add(&c->threads, 1);
 		return 0;
 	}
@@ -518,7 +525,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 	void *bprm = (void *)ctx->args[2];
 	struct exec_source s = { .task = (void *)ctx->args[0] };
 	struct agentd_counters *c = cpu_counters();
-	u64 start = 0, end = 0;
+	u64 args[2] = {};	/* from where to where */
 	void *mm = NULL, *interp = NULL;
 
 	if (!c || !begin(c, s.task, AGENTD_EXEC, &s.seq))
@@ -533,10 +540,9 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 		s.flags |= AGENTD_SCRIPT;
 	if (is_unlinked((char *)s.exe + OFF_FILE_PATH))
 		s.flags |= AGENTD_UNLINKED;
-	READ(start, mm, MM_ARG_START);
-	READ(end, mm, MM_ARG_END);
-	s.args = (void *)start;
-	s.args_total_bytes = end - start;
+	READ_BOTH(args, mm, MM_ARG_START, MM_ARG_END);
+	s.args = (void *)args[0];
+	s.args_total_bytes = args[1] - args[0];
 	return report_exec(ctx, c, &s);
 }
 

@@ -40,6 +40,23 @@ static __always_inline void *task_cgroup(void *task)
 #ifdef OFF_MOUNT_MNT
 #define PATH_STEPS 32
 
+/* Of a struct dentry, as it has them: one read instead of two. */
+struct dentry_names {
+	void *parent;
+	u64 hash_len;
+	const void *name;
+};
+
+static __always_inline void read_names(struct dentry_names *names, void *dentry)
+{
+	if (OFF_DENTRY_D_NAME_NAME == OFF_DENTRY_D_PARENT + 16) {
+		READ(*names, dentry, DENTRY_D_PARENT);
+	} else {
+		READ(names->parent, dentry, DENTRY_D_PARENT);
+		READ(names->name, dentry, DENTRY_D_NAME_NAME);
+	}
+}
+
 /*
  * The names of a path from its end up to the root of its mount namespace, each
  * with its NUL, into text, which has room for max. A path that is not reached
@@ -52,20 +69,20 @@ static __always_inline void *task_cgroup(void *task)
 static __always_inline u64 walk_path(char *text, u64 max, void *path, bool *cut)
 {
 	const u64 room = max / 2;
-	void *dentry = NULL, *vfsmount = NULL, *mount;
+	void *dentry = NULL, *vfsmount = NULL, *mount, *root = NULL;
 	u64 n = 0;
 	int i = 0;
 
 	READ(dentry, path, PATH_DENTRY);
 	READ(vfsmount, path, PATH_MNT);
+	READ(root, vfsmount, VFSMOUNT_MNT_ROOT);
 	mount = (char *)vfsmount - OFF_MOUNT_MNT;
 	*cut = true;
 	do {
-		void *root = NULL, *parent = NULL, *above = NULL, *name = NULL;
+		struct dentry_names names = {};
+		void *above = NULL;
 		s64 length;
 
-		READ(root, vfsmount, VFSMOUNT_MNT_ROOT);
-		READ(parent, dentry, DENTRY_D_PARENT);
 		if (dentry == root) {
 			READ(above, mount, MOUNT_MNT_PARENT);
 			if (above == mount || !above) {
@@ -74,21 +91,21 @@ static __always_inline u64 walk_path(char *text, u64 max, void *path, bool *cut)
 			}
 			READ(dentry, mount, MOUNT_MNT_MOUNTPOINT);
 			mount = above;
-			vfsmount = (char *)mount + OFF_MOUNT_MNT;
+			READ(root, (char *)mount + OFF_MOUNT_MNT, VFSMOUNT_MNT_ROOT);
 		} else {
-			if (dentry == parent && i) {
+			read_names(&names, dentry);
+			if (dentry == names.parent && i) {
 				*cut = false;
 				break;
 			}
-			READ(name, dentry, DENTRY_D_NAME_NAME);
 			KEEP(n);
 			if (n > max - room)
 				break;
-			length = bpf_probe_read_kernel_str(text + n, room, name);
+			length = bpf_probe_read_kernel_str(text + n, room, names.name);
 			if (length <= 0 || length >= (s64)room)
 				break;
 			n += length;
-			dentry = parent;
+			dentry = names.parent;
 		}
 	} while (__builtin_expect(++i < PATH_STEPS, 0));
 	KEEP(n);
@@ -151,15 +168,13 @@ static __always_inline void fill_credentials(struct agentd_exec *e, void *task)
 	void *cred = NULL;
 
 	READ(cred, task, TASK_CRED);
-	READ(e->place.real_uid, cred, CRED_UID);
-	READ(e->place.real_gid, cred, CRED_GID);
+	READ_BOTH(&e->place.real_uid, cred, CRED_UID, CRED_GID);
 	READ(e->place.caps_effective, cred, CRED_CAP_EFFECTIVE);
 	READ(e->place.caps_permitted, cred, CRED_CAP_PERMITTED);
 	e->place.login_uid = AGENTD_UNSET;
 	e->place.audit_session = AGENTD_UNSET;
 #ifdef OFF_TASK_LOGINUID
-	READ(e->place.login_uid, task, TASK_LOGINUID);
-	READ(e->place.audit_session, task, TASK_SESSIONID);
+	READ_BOTH(&e->place.login_uid, task, TASK_LOGINUID, TASK_SESSIONID);
 #endif
 }
 
