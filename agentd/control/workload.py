@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from agentd.control.facts import FactFinder, Where
 from agentd.core.batch import Batch
 from agentd.core.event import Exec, Exit
 from agentd.core.process import Applied
 from agentd.core.work import OTHER, Ranking, Sums, Work
+from agentd.printable import printable
 from agentd.settings import Metrics
 
 _REVIEW_NS = 60_000_000_000
+
+UnitName: TypeAlias = tuple[str, str]
+"""Unit and slice: users' units are often called like the system's."""
+ExecutableName: TypeAlias = tuple[str]
 
 
 class Tally(Protocol):
@@ -27,8 +32,8 @@ class Rankings:
     """For metrics: by unit and by executable, of so many each."""
 
     def __init__(self, units: int, executables: int) -> None:
-        self.units = Ranking(units)
-        self.executables = Ranking(executables)
+        self.units: Ranking[UnitName] = Ranking(units, (OTHER, ""))
+        self.executables: Ranking[ExecutableName] = Ranking(executables, (OTHER,))
 
     @classmethod
     def of(cls, metrics: Metrics) -> Rankings:
@@ -36,9 +41,9 @@ class Rankings:
         return cls(metrics.units, metrics.executables)
 
     def add(self, executable: str, where: Where, work: Work) -> None:
-        """As Tally has it."""
-        self.units.add(unit_name(where), work)
-        self.executables.add(executable, work)
+        """As Tally has it. A scrape is read on terminals, too."""
+        self.units.add((printable(unit_name(where)), printable(where.slice or "")), work)
+        self.executables.add((printable(executable),), work)
 
     def review(self) -> None:
         """Let those in that do most now."""
@@ -55,9 +60,9 @@ class Interval:
 
     def begin(self) -> None:
         """Forget all that was."""
-        self.executables = Sums(self._capacity)
-        self.units = Sums(self._capacity)
-        self.containers = Sums(self._capacity)
+        self.executables = Sums(self._capacity, OTHER)
+        self.units = Sums(self._capacity, OTHER)
+        self.containers = Sums(self._capacity, OTHER)
 
     def add(self, executable: str, where: Where, work: Work) -> None:
         """As Tally has it."""

@@ -7,7 +7,11 @@ of each.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
 
 OTHER = "other"
 """The name of what has none of its own."""
@@ -35,54 +39,68 @@ class Work:
         self.max_rss_pages = max(self.max_rss_pages, more.max_rss_pages)
 
 
-class Sums:
-    """Work by name, of at most ``capacity`` names; the rest is ``OTHER``."""
+class Sums(Generic[Name]):
+    """Work by name, of at most ``capacity`` names; the rest is ``other``."""
 
-    def __init__(self, capacity: int) -> None:
-        self.named: dict[str, Work] = {}
+    def __init__(self, capacity: int, other: Name) -> None:
+        self.named: dict[Name, Work] = {}
         self._capacity = capacity
+        self._other = other
 
-    def add(self, name: str, work: Work) -> None:
+    def add(self, name: Name, work: Work) -> None:
         """Add to what that name did."""
         known = self.named.get(name)
         if known is None:
-            name = name if len(self.named) < self._capacity else OTHER
+            name = name if len(self.named) < self._capacity else self._other
             known = self.named.setdefault(name, Work())
         known.add(work)
 
 
-class Ranking:
+class Ranking(Generic[Name]):
     """Work by name since the beginning, for counters: of those that do most, the rest as one.
 
     A name that takes another's place begins at nothing: what it did before is in ``other``, so
-    that no sum ever falls.
+    that no sum ever falls. What is called like the rest belongs to the rest.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, other: Name) -> None:
         self.capacity = capacity
-        self.named: dict[str, Work] = {}
+        self.named: dict[Name, Work] = {}
         self.other = Work()
-        self._recent = Sums(capacity * _CANDIDATES_EACH)
+        self._other = other
+        self._recent = self._nothing()
 
-    def add(self, name: str, work: Work) -> None:
+    def add(self, name: Name, work: Work) -> None:
         """Add to what that name did."""
+        if name == self._other:
+            self.other.add(work)
+            return
         known = self.named.get(name)
         if known is None and len(self.named) < self.capacity:
             known = self.named[name] = Work()
         (known or self.other).add(work)
         self._recent.add(name, work)
 
+    def series(self) -> list[tuple[Name, Work]]:
+        """Each name once, the rest last; nothing where nothing can have a name."""
+        return [*self.named.items(), (self._other, self.other)] if self.capacity else []
+
     def review(self) -> None:
         """Who did clearly more than one of the named since the last review takes its place."""
-        recent, self._recent = self._recent.named, Sums(self.capacity * _CANDIDATES_EACH)
+        recent, self._recent = self._recent.named, self._nothing()
 
-        def lately(name: str) -> int:
+        def lately(name: Name) -> int:
             return recent[name].cpu_ns if name in recent else 0
 
-        outside = sorted(recent.keys() - self.named.keys() - {OTHER}, key=lately, reverse=True)
+        outside = sorted(
+            recent.keys() - self.named.keys() - {self._other}, key=lately, reverse=True
+        )
         inside = sorted(self.named, key=lately)
         for newcomer, least in zip(outside, inside, strict=False):
             if lately(newcomer) <= _CLEARLY_MORE * lately(least):
                 return
             del self.named[least]
             self.named[newcomer] = Work()
+
+    def _nothing(self) -> Sums[Name]:
+        return Sums(self.capacity * _CANDIDATES_EACH, self._other)

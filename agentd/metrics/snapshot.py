@@ -43,8 +43,9 @@ class Snapshot:
     kernel: KernelCounters
     entity: str
     """The first digits of the boot id, of entity ids."""
-    units: Ranking
-    executables: Ranking
+    units: Ranking[tuple[str, str]]
+    """By unit and slice."""
+    executables: Ranking[tuple[str]]
     page_bytes: int
     programs: tuple[ProgramCost, ...]
     wakeups: int

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from agentd.core.work import OTHER, Ranking, Work
+from agentd.core.work import Work
 from agentd.metrics.family import labelled
 from agentd.metrics.snapshot import Snapshot
 
+_Series = Sequence[tuple[Sequence[str], Work]]
+
 
 def units(now: Snapshot) -> Iterator[Metric]:
-    """By systemd unit."""
-    return _families("unit", now.units, now.page_bytes)
+    """By systemd unit, and the slice that it is in."""
+    return _families("", ("unit", "slice"), now.units.series(), now.page_bytes)
 
 
 def executables(now: Snapshot) -> Iterator[Metric]:
     """By the file that they ran."""
-    return _families("executable", now.executables, now.page_bytes)
+    return _families("executable_", ("executable",), now.executables.series(), now.page_bytes)
 
 
 def capacity(now: Snapshot) -> Metric:
@@ -30,26 +32,34 @@ def capacity(now: Snapshot) -> Metric:
     return labelled(family, named)
 
 
-def _families(by: str, ranking: Ranking, page_bytes: int) -> Iterator[Metric]:
-    def counter(what: str, text: str, value: Callable[[Work], float]) -> Metric:
-        family = CounterMetricFamily(f"agentd_{by}_{what}", text, labels=[by])
-        return labelled(family, ((name, value(work)) for name, work in everything))
+def _families(
+    prefix: str, labels: Sequence[str], series: _Series, page_bytes: int
+) -> Iterator[Metric]:
+    def fill(
+        family: CounterMetricFamily | GaugeMetricFamily, value: Callable[[Work], float]
+    ) -> Metric:
+        for name, work in series:
+            family.add_metric(name, value(work))
+        return family
 
-    everything = [*ranking.named.items(), (OTHER, ranking.other)]
-    if not ranking.capacity:
+    def counter(what: str, text: str, value: Callable[[Work], float]) -> Metric:
+        return fill(CounterMetricFamily(f"agentd_{prefix}{what}", text, labels=labels), value)
+
+    if not series:
         return
+    by = labels[0]
     yield counter("exec", f"Execs by {by}.", lambda work: work.execs)
     yield counter("exited_processes", f"Processes that exited, by {by}.", lambda work: work.exits)
     yield counter(
-        "cpu_seconds",
+        "exited_cpu_seconds",
         f"CPU time of processes that exited, by {by}; sampled, true in the sum.",
         lambda work: work.cpu_ns / 1e9,
     )
-    yield labelled(
+    yield fill(
         GaugeMetricFamily(
-            f"agentd_{by}_peak_rss_bytes",
+            f"agentd_{prefix}exited_peak_rss_bytes",
             f"Highest resident memory of any process that exited, by {by}.",
-            labels=[by],
+            labels=labels,
         ),
-        ((name, work.max_rss_pages * page_bytes) for name, work in everything),
+        lambda work: work.max_rss_pages * page_bytes,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client import generate_latest
@@ -10,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agentd.core.histogram import Histogram
 from agentd.core.pipeline import Pipeline
-from agentd.core.work import Ranking
+from agentd.core.work import OTHER, Ranking, Work
 from agentd.kernel.handover import TRACEPOINTS
 from agentd.metrics.exporter import make_registry
 from agentd.metrics.snapshot import ProgramCost, SinkCounts, Snapshot
@@ -33,10 +34,10 @@ agentd_event_latency_seconds{le}
 agentd_events_total{kind=exec}
 agentd_events_total{kind=exit}
 agentd_events_total{kind=fork}
-agentd_executable_cpu_seconds_total{executable=other}
+agentd_executable_exited_cpu_seconds_total{executable=other}
 agentd_executable_exec_total{executable=other}
 agentd_executable_exited_processes_total{executable=other}
-agentd_executable_peak_rss_bytes{executable=other}
+agentd_executable_exited_peak_rss_bytes{executable=other}
 agentd_inferred_events_total{kind=exec}
 agentd_inferred_events_total{kind=exit}
 agentd_inferred_events_total{kind=fork}
@@ -101,25 +102,28 @@ agentd_tree_misses_total{reason=fork_parent_unknown}
 agentd_tree_processes{state=ancestor}
 agentd_tree_processes{state=exited}
 agentd_tree_processes{state=live}
-agentd_unit_cpu_seconds_total{unit=other}
-agentd_unit_exec_total{unit=other}
-agentd_unit_exited_processes_total{unit=other}
-agentd_unit_peak_rss_bytes{unit=other}
+agentd_exited_cpu_seconds_total{slice=,unit=other}
+agentd_exec_total{slice=,unit=other}
+agentd_exited_processes_total{slice=,unit=other}
+agentd_exited_peak_rss_bytes{slice=,unit=other}
 agentd_wakeups_total
 agentd_work_capacity{by=executable}
 agentd_work_capacity{by=unit}
 """
 
 
-def _exposition() -> str:
+def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
+    by_unit: Ranking[tuple[str, str]] = Ranking(2, (OTHER, ""))
+    for unit in units:
+        by_unit.add(unit, Work(execs=1))
     pipeline = Pipeline(WIRE, CPUS, limits(), 10_000_000)
     snapshot = Snapshot(
         kind_names=("fork", "exec", "exit"),
         pipeline=pipeline,
         kernel=counters({}),
         entity="0123456789abcdef",
-        units=Ranking(100),
-        executables=Ranking(20),
+        units=by_unit,
+        executables=Ranking(20, (OTHER,)),
         page_bytes=4096,
         programs=tuple(ProgramCost(tracepoint, 0, 0, 0) for tracepoint in TRACEPOINTS),
         wakeups=0,
@@ -163,6 +167,20 @@ def _series(text: str) -> set[str]:
 def test_every_series_is_there_from_the_start() -> None:
     """The names and labels are the golden list, all of them before the first event."""
     assert _series(_exposition()) == set(GOLDEN.splitlines())
+
+
+def test_each_series_is_there_once() -> None:
+    """However many units there are, and whatever they are called."""
+    units = [("a", "x"), ("a", "y"), (OTHER, ""), ("b", "x")]
+    text = _exposition(units=units)
+    lines = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
+    assert sorted(lines) == sorted(set(lines))
+    execs = [line for line in text.splitlines() if line.startswith("agentd_exec_total")]
+    assert execs == [
+        'agentd_exec_total{slice="x",unit="a"} 1.0',
+        'agentd_exec_total{slice="y",unit="a"} 1.0',
+        'agentd_exec_total{slice="",unit="other"} 2.0',
+    ]
 
 
 def test_the_documented_metrics_are_the_exported_ones() -> None:

@@ -20,6 +20,7 @@ PATHS = {
     1: "/system.slice/cron.service",
     2: "/system.slice/docker-" + "ab" * 32 + ".scope",
     3: "/user.slice",
+    4: "/a\x1bb.slice/\udcffb.service",
 }
 
 
@@ -58,12 +59,12 @@ def test_work_by_unit_and_by_executable() -> None:
     host.see(*_process(12, b"/bin/b", 3, utime_ns=1, max_rss_pages=1))
     rankings = host.workload.rankings
     assert rankings.executables.named == {
-        "/bin/a": Work(2, 2, 17, 9),
-        "/bin/b": Work(1, 1, 1, 1),
+        ("/bin/a",): Work(2, 2, 17, 9),
+        ("/bin/b",): Work(1, 1, 1, 1),
     }
     assert rankings.units.named == {
-        "cron.service": Work(1, 1, 7, 9),
-        "container abababababab": Work(1, 1, 10, 5),
+        ("cron.service", "system.slice"): Work(1, 1, 7, 9),
+        ("container abababababab", "system.slice"): Work(1, 1, 10, 5),
     }
     assert rankings.units.other == Work(1, 1, 1, 1)
 
@@ -77,10 +78,21 @@ def test_a_child_that_ran_nothing_is_counted_where_its_creator_is() -> None:
         "parent_tgid": 10, "parent_start_boottime_ns": 10 * TICK_NS,
     }  # fmt: skip
     host.see(fork(**child), exited(**child, utime_ns=5))
-    assert host.workload.rankings.executables.named["/bin/sh"].exits == 1
-    assert host.workload.rankings.units.named["cron.service"].cpu_ns == 5
+    assert host.workload.rankings.executables.named[("/bin/sh",)].exits == 1
+    assert host.workload.rankings.units.named[("cron.service", "system.slice")].cpu_ns == 5
     host.see(exited(tgid=77, start_boottime_ns=7 * TICK_NS, comm=b"old".ljust(16, b"\0")))
-    assert host.workload.rankings.executables.named["old"].exits == 1
+    assert host.workload.rankings.executables.named[("old",)].exits == 1
+
+
+def test_names_are_printable_and_the_rest_has_one_series() -> None:
+    """A scrape on a terminal obeys nothing; who runs nowhere, or is called ``other``, is rest."""
+    host = Host()
+    host.see(*_process(10, b"/bin/\x1b[2Jx", 4))
+    host.see(exited(tgid=77, start_boottime_ns=7 * TICK_NS, comm=b"other".ljust(16, b"\0")))
+    rankings = host.workload.rankings
+    assert list(rankings.units.named) == [("\\udcffb.service", "a\\x1bb.slice")]
+    assert list(rankings.executables.named) == [("/bin/\\x1b[2Jx",)]
+    assert rankings.units.other.exits == rankings.executables.other.exits == 1
 
 
 def test_who_asks_hears_of_what_happens_meanwhile() -> None:
