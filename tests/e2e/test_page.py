@@ -13,14 +13,12 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.cgroup import Cgroup
 from tests.e2e.agent import Agent, running
-from tests.requirements import need_program
+from tests.e2e.browser import chromium
 
 EVIL = "<img src=x onerror=document.title=1>"
 FAMILY = f"bash -c 'sleep 1000 & sleep 1000 & sleep 1000 & (exit 3); kill -9 $BASHPID' '{EVIL}'; :"
@@ -28,21 +26,9 @@ FAMILY = f"bash -c 'sleep 1000 & sleep 1000 & sleep 1000 & (exit 3); kill -9 $BA
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """Chromium without a screen."""
-    options = Options()
-    options.binary_location = need_program("chromium")
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--window-size=1200,900", f"--user-data-dir={tmp_path / 'profile'}", "--lang=en-GB",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = Service(need_program("chromedriver"), log_path=str(tmp_path / "driver.log"))
-    driver = webdriver.Chrome(service=service, options=options)
-    try:
+    """A new one."""
+    with chromium(tmp_path) as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,38 @@ def test_the_format_is_negotiated(
         if accept == OPEN_METRICS:
             names = {family.name for family in open_families(body.decode())}  # type: ignore[no-untyped-call]
             assert "agentd_exec" in names
+
+
+STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
+
+
+@pytest.fixture
+def counting() -> Iterator[None]:
+    """The kernel counts runs of BPF programs; as before in the end."""
+    before = STATS.read_text()
+    try:
+        STATS.write_text("1")
+    except OSError:
+        pytest.skip("needs to write kernel.bpf_stats_enabled")
+    try:
+        yield
+    finally:
+        STATS.write_text(before)
+
+
+@pytest.mark.usefixtures("counting")
+def test_what_the_programs_cost_where_the_kernel_counts_it(tmp_path: Path, cgroup: Cgroup) -> None:
+    """Runs and seconds of each program move, and a run takes between a ns and a ms."""
+    with running(tmp_path, cgroup.path, "--output", "none") as agent:
+        before = agent.metrics()
+        cgroup.run(["/bin/sh", "-c", "/bin/true; /bin/true"])
+        agent.wait_for_events(6)
+        after = agent.metrics()
+        for kind in ("fork", "exec", "exit"):
+            labels = (("tracepoint", f"sched_process_{kind}"),)
+            runs, seconds = (
+                after[name, labels] - before[name, labels]
+                for name in ("agentd_program_runs_total", "agentd_program_seconds_total")
+            )
+            assert runs >= 2
+            assert 1e-9 < seconds / runs < 1e-3
