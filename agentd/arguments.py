@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from agentd import __version__, asking
+from agentd import __version__, asking, output
 
 
 class _Parser(argparse.ArgumentParser):
@@ -17,6 +17,13 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(os.EX_USAGE, f"{self.prog}: {message}\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stdout is not None:
+            output.write(message)
+            output.flush()
+        else:
+            super()._print_message(message, file)
 
 
 def make_parser() -> _Parser:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from agentd import cgroups, host, vantage
+from agentd import cgroups, host, output, vantage
 from agentd.arguments import make_parser
 from agentd.config import load_config
 from agentd.errors import AgentdError, ConfigError
@@ -31,9 +31,13 @@ if TYPE_CHECKING:
 def main() -> None:
     """The entry point of ``agentd``."""
     _fill_standard_fds()
-    arguments = make_parser().parse_args()
     try:
-        sys.exit(_COMMANDS[arguments.command](arguments))
+        arguments = make_parser().parse_args()
+        code = _COMMANDS[arguments.command](arguments)
+        output.flush()
+        sys.exit(code)
+    except output.ReaderGoneError as error:
+        sys.exit(error.exit_code)
     except AgentdError as error:
         print(f"agentd: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -55,7 +59,7 @@ def _fill_standard_fds() -> None:
 def _check_config(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.file)
     web_config_of(config.metrics)
-    print(f"{arguments.file}: good")
+    output.write(f"{arguments.file}: good\n")
     return os.EX_OK
 
 
@@ -136,7 +140,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from agentd.doctor.examine import examine  # noqa: PLC0415
 
     findings = examine(arguments.config, _settings)
-    print(report.as_json(findings) if arguments.json else report.as_text(findings), end="")
+    output.write(report.as_json(findings) if arguments.json else report.as_text(findings))
     return os.EX_OK if report.can_run(findings) else os.EX_UNAVAILABLE
 
 
@@ -144,11 +148,11 @@ def _scan(arguments: argparse.Namespace) -> int:
     from agentd import scanning  # noqa: PLC0415 (needs what the daemon does not)
 
     try:
-        scanning.answer(sys.stdin.buffer, sys.stdout.buffer)
+        scanning.answer(sys.stdin.buffer, output.write_bytes)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"standard input: not a request: {error}") from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except output.ReaderGoneError:
+        pass  # a daemon that ended; to systemd, 141 would be a failure
     return os.EX_OK
 
 
@@ -179,9 +183,7 @@ def _replay(arguments: argparse.Namespace) -> int:
 
     recording = Recording(arguments.file)
     try:
-        play(recording, arguments.output, sys.stdout.buffer)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        play(recording, arguments.output, output.write_bytes)
     finally:
         recording.close()
     return os.EX_OK

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agentd import host
+from agentd import host, output
 from agentd.capture import read_wire, wire_text
 from agentd.cgroups import CgroupPaths
 from agentd.control.facts import EntryFilter, FactFinder, entry_filter
@@ -114,7 +113,7 @@ class Outlets:
 
 
 def _text(wire: Wire) -> Renderer:
-    return TextRenderer(kind_names(wire), colour=sys.stdout.isatty())
+    return TextRenderer(kind_names(wire), colour=output.is_coloured())
 
 
 def make_recorder(config: Config, attached: Attached, path: Path) -> Recorder:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any
 
+from agentd import output
 from agentd.capture import is_filtered, limits_of, read_wire, wire_text
 from agentd.control.facts import EntryFilter, FactFinder, entry_filter
 from agentd.core.batch import Batch, wanted_of
@@ -25,7 +25,7 @@ from agentd.sinks.renderer import NameOf, Names, Renderer
 from agentd.sinks.text import HEADING, TextRenderer
 
 
-def play(recording: Recording, output_format: str, out: BinaryIO) -> None:
+def play(recording: Recording, output_format: str, write: Callable[[bytes], object]) -> None:
     """Write what the recorded run wrote. Raises ConfigError for a recording of other records."""
     head = recording.head
     if head.wire_sha256 != wire_sha256(wire_text()):
@@ -38,14 +38,13 @@ def play(recording: Recording, output_format: str, out: BinaryIO) -> None:
     pipeline = _pipeline(head)
     wanted = _wanted(head, pipeline.tree, names)
     if output_format == "text":
-        out.write(HEADING.encode())
+        write(HEADING.encode())
     sequence = 0
     for entries, wall_offset_ns in _entries(recording, pipeline, names):
         if renderer is not None and entries:
             for part in wanted_of(Batch(entries, sequence, wall_offset_ns), wanted):
-                out.write(renderer.render(part))
+                write(renderer.render(part))
         sequence += len(entries)
-    out.flush()
 
 
 _Known = dict[tuple[str, int], str]
@@ -133,5 +132,5 @@ def _renderer(head: Head, output_format: str, names: _Known) -> Renderer | None:
         make = ecs_renderer(merges=_config(head.config).output.aggregate)
         return make(wire, head.boot_id, head.page_bytes, _names(names))
     if output_format == "text":
-        return TextRenderer(kind_names(wire), colour=sys.stdout.isatty())
+        return TextRenderer(kind_names(wire), colour=output.is_coloured())
     return None

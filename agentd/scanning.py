@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -70,7 +71,7 @@ async def scan_in_slices(cgroup: str, proc: str = "/proc") -> list[Observed]:
     return found
 
 
-def answer(request: BinaryIO, out: BinaryIO) -> None:
+def answer(request: BinaryIO, write: Callable[[bytes], object]) -> None:
     """The helper: one request in, what it sees out, part by part.
 
     Raises ValueError for a request that is none.
@@ -82,11 +83,10 @@ def answer(request: BinaryIO, out: BinaryIO) -> None:
     for observed in procfs.observe(cgroup=cgroup):
         part.append(plain_observed(observed))
         if len(part) == _PART_PROCESSES:
-            out.write(msgpack.packb(part))
+            write(msgpack.packb(part))
             part = []
-    out.write(msgpack.packb(part))
-    out.write(msgpack.packb(procfs.shows_all()))
-    out.flush()
+    write(msgpack.packb(part))
+    write(msgpack.packb(procfs.shows_all()))
 
 
 async def _ask(path: str, cgroup: str) -> Scanned:

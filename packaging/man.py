@@ -27,8 +27,10 @@ _EXITS = {
     64: "the command line is wrong",
     65: "a running daemon has no answer",
     69: "this kernel or host does not offer what is needed, or no daemon answers",
+    74: "standard output cannot be written",
     77: "a privilege is missing",
     78: "the configuration is wrong",
+    141: "the reader of standard output has left",
 }
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import json
 import os
-import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from agentd import output
 from agentd.control import client, explain, forest, status, table, top
 from agentd.errors import AnswerError
 
@@ -25,18 +23,18 @@ def show_status(arguments: argparse.Namespace) -> int:
     """``agentd status``. Exit code 1 if it is not well."""
     before = client.ask(arguments.socket, "status")
     if arguments.json:
-        print(json.dumps(before))
+        output.write_lines([json.dumps(before)])
         return _code(before)
     time.sleep(_RATE_SECONDS)
     now = client.ask(arguments.socket, "status")
-    print(status.render(before, now, colour=sys.stdout.isatty()), end="")
+    output.write(status.render(before, now, colour=output.is_coloured()))
     return _code(now)
 
 
 def show_explained(arguments: argparse.Namespace) -> int:
     """``agentd explain``."""
     answer = client.ask(arguments.socket, "explain", id=arguments.id)
-    print(json.dumps(answer) if arguments.json else explain.render(answer), end="")
+    output.write(f"{json.dumps(answer)}\n" if arguments.json else explain.render(answer))
     return os.EX_OK
 
 
@@ -46,7 +44,8 @@ def show_tree(arguments: argparse.Namespace) -> int:
     if arguments.since:
         rows = forest.since(rows, arguments.since)
     if arguments.json:
-        return _print(map(json.dumps, rows))
+        output.write_lines(map(json.dumps, rows))
+        return os.EX_OK
     drawn = forest.Forest(rows)
     roots = drawn.roots
     if arguments.pid is not None:
@@ -55,28 +54,29 @@ def show_tree(arguments: argparse.Namespace) -> int:
             raise AnswerError(
                 f"nothing is known of {arguments.pid}: it exited too long ago, if ever"
             )
-    style = forest.Style(_columns(), colour=sys.stdout.isatty(), collapse=not arguments.all)
-    return _print(drawn.lines(roots, style))
+    style = forest.Style(output.columns(), colour=output.is_coloured(), collapse=not arguments.all)
+    output.write_lines(drawn.lines(roots, style))
+    return os.EX_OK
 
 
 def show_processes(arguments: argparse.Namespace) -> int:
     """``agentd ps``."""
     rows = table.with_depths(_processes(arguments, exited=arguments.exited))
     if arguments.json:
-        return _print(map(json.dumps, rows))
-    return _print(table.lines(table.ordered(rows, arguments.sort), arguments.columns, _columns()))
+        output.write_lines(map(json.dumps, rows))
+        return os.EX_OK
+    rows = table.ordered(rows, arguments.sort)
+    output.write_lines(table.lines(rows, arguments.columns, output.columns()))
+    return os.EX_OK
 
 
 def follow(arguments: argparse.Namespace) -> int:
     """``agentd follow``, until it or the daemon is stopped, or nobody reads it."""
-    form = "json" if arguments.json else "colour" if sys.stdout.isatty() else "text"
+    form = "json" if arguments.json else "colour" if output.is_coloured() else "text"
     lines = client.stream(arguments.socket, "follow", filter=arguments.filter, format=form)
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        for line in lines:
-            sys.stdout.buffer.write(line)
-            sys.stdout.buffer.flush()
-        return os.EX_OK
-    _leave_quietly()
+    for line in lines:
+        output.write_bytes(line)
+        output.flush()
     return os.EX_OK
 
 
@@ -86,9 +86,11 @@ def show_top(arguments: argparse.Namespace) -> int:
     if arguments.count:
         lines = itertools.islice(lines, arguments.count)
     if arguments.json:
-        return _print(line.decode().rstrip("\n") for line in lines)
-    if not (sys.stdout.isatty() and sys.stdin.isatty()):
-        return _print(_tables(lines))
+        output.write_lines((line.decode().rstrip("\n") for line in lines), at_once=True)
+        return os.EX_OK
+    if not (output.is_terminal() and sys.stdin is not None and sys.stdin.isatty()):
+        output.write_lines(_tables(lines), at_once=True)
+        return os.EX_OK
     from agentd.control.screen import Screen  # noqa: PLC0415 (curses and its like)
 
     Screen(lines).run()
@@ -101,8 +103,8 @@ def _tables(lines: Iterable[bytes]) -> Iterator[str]:
     for line in lines:
         view.take(json.loads(line))
         yield from view.summary()
-        yield view.heading(_columns())
-        yield from (row.line(_columns()) for row in view.rows()[:_ROWS])
+        yield view.heading(output.columns())
+        yield from (row.line(output.columns()) for row in view.rows()[:_ROWS])
         yield ""
 
 
@@ -123,27 +125,6 @@ def _processes(arguments: argparse.Namespace, *, exited: bool) -> list[dict[str,
 
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', '\\"') + '"'
-
-
-def _print(lines: Iterable[str]) -> int:
-    try:
-        for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _leave_quietly()
-    return os.EX_OK
-
-
-def _leave_quietly() -> None:
-    """Nobody reads: what Python would still flush goes nowhere."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _columns() -> int | None:
-    """Of the terminal; no limit where it is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _code(answer: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tqdm
 
-from agentd import host
+from agentd import host, output
 from agentd.errors import ConfigError, UnavailableError
 from agentd.experiment import plot
 from agentd.experiment.load import own_cgroup
@@ -45,7 +45,7 @@ def bench_transport(options: Options) -> None:
     if options.plot_file is not None:
         plot.check(options.plot_file)
     report = _report(options.commands)
-    print(report.to_text(), end="")
+    output.write(report.to_text())
     if options.json_file is not None:
         options.json_file.write_text(report.to_json())
     if options.plot_file is not None:

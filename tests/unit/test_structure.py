@@ -42,7 +42,7 @@ THIRD_PARTY = {
 }
 LEAVES = {
     "agentd", "asgi", "asking", "filtering", "errors", "host", "journal_log", "memory",
-    "observations", "paths", "printable", "rules", "settings", "toml_text",
+    "observations", "output", "paths", "printable", "rules", "settings", "toml_text",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {

@@ -1,0 +1,85 @@
+"""Standard output of the commands: the one place that writes there.
+
+A reader that has left (``| head``) ends a command as SIGPIPE ends others: without a word, with
+exit code 141 in a shell. What cannot be written, for instance on a full disk, is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+from agentd.errors import AgentdError
+
+
+class ReaderGoneError(AgentdError):
+    """Nobody reads standard output any more; there is nobody to tell, either."""
+
+    exit_code = 128 + signal.SIGPIPE
+
+
+class OutputError(AgentdError):
+    """Standard output cannot be written."""
+
+    exit_code = os.EX_IOERR
+
+
+def is_terminal() -> bool:
+    """Whether a person may look at it."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def columns() -> int | None:
+    """Of the terminal; no limit where it is none."""
+    return shutil.get_terminal_size().columns if is_terminal() else None
+
+
+def is_coloured() -> bool:
+    """Whether to use colours: on a terminal that has them, unless NO_COLOR asks for none."""
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def write(text: str) -> None:
+    """Write text. Raises ReaderGoneError and OutputError, as all here do."""
+    _tried(lambda stdout: stdout.write(text))
+
+
+def write_bytes(data: bytes) -> None:
+    """Write what is encoded already."""
+    _tried(lambda stdout: stdout.buffer.write(data))
+
+
+def write_lines(lines: Iterable[str], *, at_once: bool = False) -> None:
+    """Write lines, each with its end; ``at_once``: more of them come later."""
+    for line in lines:
+        write(f"{line}\n")
+        if at_once:
+            flush()
+
+
+def flush() -> None:
+    """Let the reader have all that was written."""
+    if sys.stdout is not None:
+        _tried(lambda stdout: stdout.flush())
+
+
+def _tried(step: Callable[[TextIO], object]) -> None:
+    if sys.stdout is None:
+        raise OutputError("standard output is closed")
+    try:
+        step(sys.stdout)
+    except BrokenPipeError:
+        _let_go()
+        raise ReaderGoneError("the reader of standard output has left") from None
+    except OSError as error:
+        _let_go()
+        raise OutputError(f"cannot write to standard output: {error.strerror}") from None
+
+
+def _let_go() -> None:
+    """What Python would still flush at its end goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
