@@ -1,9 +1,13 @@
-"""An event of our own, sent through kernel, buffer, order, tree and sink, to see that all work.
+"""A process of our own, sent through kernel, buffer, order, tree and sinks, to see that all work.
 
 A daemon that is "active (running)" and captures nothing is the worst failure of such tools. The
-canary is a process that ends at once: once its exit has been written, all that it went through
-is known to work. Where a filter leaves our own processes out, the kernel's count of what it left
-out must move instead.
+canary is a process that runs another program and ends at once. When its fork, its exec and its
+exit have been handed to the sinks, in this order, all that they went through is known to work. A
+sink whose reader is stuck does not count: it drops, and says so itself.
+
+Two things take the place of what is not seen. Where a filter leaves our own processes out, the
+kernel's count of what it left out must move instead, for each of the three. Where events are being
+lost, the kernel's count of attempts must, and a loss must have been told.
 """
 
 from __future__ import annotations
@@ -11,57 +15,113 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from agentd import host
+from agentd.core.accounting import KernelCounters, PerCpu
 from agentd.core.batch import Batch
-from agentd.core.event import Exit
+from agentd.core.event import Event, Exec, Exit, Fork, Lost
 from agentd.core.process import Applied
 
 COMMAND = "/bin/true"
+_LIFE = (Fork, Exec, Exit)
 _POLL_SECONDS = 0.01
 
 
-class Canary:
-    """Sends one at a time. ``filtered``: how many exits the kernel has left out so far."""
+@dataclass(slots=True)
+class _Flight:
+    """What has been seen since a canary was sent."""
 
-    def __init__(self, filtered: Callable[[], int]) -> None:
+    before: KernelCounters
+    pid: int = field(default_factory=os.getpid)
+    """Ours; we have no other children."""
+    seen: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By process, how many of the three events, in their order."""
+    rounds: int = 0
+    has_losses: bool = False
+    seen_ns: int = 0
+    """When the last of the three was handed on, after ``latency_ns``."""
+    latency_ns: int = 0
+
+    def saw(self, event: Event) -> None:
+        """An event of a child of ours."""
+        key = event.tgid, event.start_boottime_ns
+        stage = self.seen.get(key, 0)
+        if stage < len(_LIFE) and isinstance(event, _LIFE[stage]):
+            self.seen[key] = stage + 1
+        if self.seen.get(key) == len(_LIFE) and not self.seen_ns:
+            self.seen_ns = host.boottime_ns()
+            self.latency_ns = self.seen_ns - event.boottime_ns
+
+    def is_over(self, now: KernelCounters) -> bool:
+        """Whether all is known to work."""
+        if self.seen_ns or not self.rounds:
+            return bool(self.seen_ns)
+        lost = self.has_losses and _all_moved(self.before.attempts, now.attempts)
+        return lost or _all_moved(self.before.filtered, now.filtered)
+
+
+def _all_moved(before: tuple[PerCpu, ...], now: tuple[PerCpu, ...]) -> bool:
+    """Whether a count has grown for each kind."""
+    return all(sum(new) > sum(old) for old, new in zip(before, now, strict=True))
+
+
+class Canary:
+    """Sends one at a time. ``wake`` asks for a round, of which ``after_round`` tells."""
+
+    def __init__(
+        self, read_counters: Callable[[], KernelCounters], wake: Callable[[], None]
+    ) -> None:
         self.passed_total = 0
         self.missed_total = 0
         self.latency_seconds = 0.0
-        """Of the last that was written: from its exit until then."""
-        self._filtered = filtered
-        self._sent = False
-        self._written = asyncio.Event()
+        """Of the last that was seen: from its exit until that had been handed on."""
+        self.problem = ""
+        """Why the last one did not come through."""
+        self._read_counters = read_counters
+        self._wake = wake
+        self._flight: _Flight | None = None
 
     def written(self, batch: Batch) -> None:
-        """A batch has been written."""
-        if not self._sent or self._written.is_set():
+        """A batch has been handed to the sinks."""
+        flight = self._flight
+        if flight is None:
             return
         for entry in batch.entries:
-            if isinstance(entry, Applied) and _is_our_childs_exit(entry):
-                self.latency_seconds = (host.boottime_ns() - entry.event.boottime_ns) / 1e9
-                self._written.set()
+            if isinstance(entry, Lost):
+                flight.has_losses = True
+            elif isinstance(entry, Applied) and entry.event.parent_tgid == flight.pid:
+                flight.saw(entry.event)
+
+    def after_round(self) -> None:
+        """A round is over."""
+        if self._flight is not None:
+            self._flight.rounds += 1
 
     async def send(self, limit_seconds: float) -> bool:
-        """Whether one came through within that time. Raises OSError if none can be sent."""
-        self._written.clear()
-        self._sent = True
-        filtered_before = self._filtered()
+        """Whether one came through within that time. One that cannot be sent did not."""
+        flight = self._flight = _Flight(self._read_counters())
         try:
             async with asyncio.timeout(limit_seconds):
-                process = await asyncio.create_subprocess_exec(COMMAND)
-                await process.wait()
-                while not self._written.is_set() and self._filtered() == filtered_before:
-                    await asyncio.sleep(_POLL_SECONDS)
+                await self._fly(flight)
         except TimeoutError:
+            self.problem = f"not seen within {limit_seconds:g} s"
+        except OSError as error:  # no process, or no file descriptor, is to be had
+            self.problem = f"cannot be sent: {error.strerror}"
+        else:
+            self.problem = ""
+        finally:
+            self._flight = None
+        if self.problem:
             self.missed_total += 1
             return False
-        finally:
-            self._sent = False
         self.passed_total += 1
+        self.latency_seconds = flight.latency_ns / 1e9
         return True
 
-
-def _is_our_childs_exit(entry: Applied) -> bool:
-    """We have no other children."""
-    return isinstance(entry.event, Exit) and entry.event.parent_tgid == os.getpid()
+    async def _fly(self, flight: _Flight) -> None:
+        process = await asyncio.create_subprocess_exec(COMMAND)
+        await process.wait()
+        self._wake()
+        while not flight.is_over(self._read_counters()):
+            await asyncio.sleep(_POLL_SECONDS)

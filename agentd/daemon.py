@@ -89,10 +89,10 @@ class Daemon:
         self._scanner = Scanner(config.filter.cgroup if filtered else "", config.scan.socket, log)
         self._reconciler = Reconciler(self._pipeline, self._scanner, log, journal)
         self._loss_warnings = LossWarnings(self._pipeline, log)
-        self._canary = Canary(self._capture.exits_filtered)
         self._suppression = Suppression(journal_unit(config), log)
         self._service = service
         self._rounds = self._make_rounds(config)
+        self._canary = Canary(self._capture.counters.read, self._rounds.wake)
         self._skipping = Skipping(self._capture, self._rounds.wake, journal)
         self._reporting = self._make_reporting(filtered=filtered)
         self._rounds.hand_on(self._capture.untold, host.wall_offset_ns())
@@ -153,7 +153,10 @@ class Daemon:
             if self._took_over:
                 await self._rounds.caught_up()
             self._keeper.keep(self._capture.ledger)
-            await self._liveness.begin()
+            try:
+                await self._liveness.begin()
+            except AgentdError as blind:
+                self._fail(blind)
             background = (
                 self._reconciler.run(self._rounds.wake),
                 self._names.run(),
@@ -274,6 +277,7 @@ class Daemon:
         self._reconciler.after_round()
         self._loss_warnings.after_round()
         self._skipping.after_round()
+        self._canary.after_round()
 
     def _readyz(self) -> web_server.Health:
         return web_server.Health(

@@ -11,8 +11,11 @@ from agentd.errors import UnavailableError
 from agentd.service import Service
 
 _FIRST_SECONDS = 20.0
-_PARTS_OF_WATCHDOG = 3
-"""So many canaries may be missed before the watchdog's time is over."""
+_AGAIN_SECONDS = 1.0
+_MISSED_MAX = 3
+_PARTS_OF_WATCHDOG = _MISSED_MAX + 2
+"""One part goes by before the first canary after one that passed; then each has one part. So the
+one behind those that may be missed still has all of the last part."""
 
 
 class Liveness:
@@ -28,12 +31,23 @@ class Liveness:
 
     async def begin(self) -> None:
         """Say that all is ready. Raises UnavailableError if our own process is not seen."""
-        if self._service.watchdog_seconds and not await self._canary.send(_FIRST_SECONDS):
+        if self._service.watchdog_seconds and not await self._first():
             raise UnavailableError(
-                "a process of our own did not come through the pipeline: agentd would be blind",
+                "a process of our own did not come through the pipeline: agentd would be blind"
+                f" ({self._canary.problem})",
                 "agentd doctor looks at what it needs",
             )
         self._service.ready(self._status())
+
+    async def _first(self) -> bool:
+        """Whether a canary came through; one that could not be sent is followed by others."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + _FIRST_SECONDS
+        while (left := until - clock()) > 0:
+            if await self._canary.send(left):
+                return True
+            await asyncio.sleep(_AGAIN_SECONDS)
+        return False
 
     async def run(self) -> None:
         """Feed the watchdog, if there is one, with each canary that comes through."""
@@ -41,10 +55,12 @@ class Liveness:
         if watchdog_seconds is None:
             return
         every_seconds = watchdog_seconds / _PARTS_OF_WATCHDOG
+        clock = asyncio.get_running_loop().time
         while True:
+            begun = clock()
             if await self._canary.send(every_seconds):
                 self._service.alive(self._status())
             else:
-                self._log.warning("a canary did not come through", seconds=every_seconds)
+                self._log.warning("a canary did not come through", problem=self._canary.problem)
                 self._service.status(f"not well: a canary is missing. {self._status()}")
-            await asyncio.sleep(every_seconds)
+            await asyncio.sleep(max(0.0, begun + every_seconds - clock()))

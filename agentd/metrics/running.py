@@ -126,7 +126,7 @@ def canary(now: Snapshot) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily(
         "agentd_canary_latency_seconds",
-        "From the last canary's exit until that had been written.",
+        "From the last canary's exit until that had been handed to the sinks.",
         value=now.canary_latency_seconds,
     )
 

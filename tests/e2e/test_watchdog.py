@@ -1,0 +1,91 @@
+"""What a service manager with a watchdog is told, and when it is told nothing any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.cgroup import Cgroup
+from tests.e2e.agent import ENOUGH_SECONDS
+from tests.e2e.manager import Manager, managing
+
+WATCHDOG_SECONDS = 2.5
+_WATCHDOG = {"WATCHDOG_USEC": str(int(WATCHDOG_SECONDS * 1e6))}
+
+
+def _options(cgroup: Cgroup, *settings: str) -> list[str]:
+    each = (f"filter.cgroup={cgroup.path}", "metrics.listen=", "control.socket=", *settings)
+    return ["--output", "json", *(word for setting in each for word in ("--set", setting))]
+
+
+def _start_inside(manager: Manager, cgroup: Cgroup) -> None:
+    """An agentd that watches itself: its canaries are in its own output."""
+    manager.launch(**_WATCHDOG)
+    assert manager.process is not None
+    (cgroup.folder / "cgroup.procs").write_text(str(manager.process.pid))
+    manager.wait_until_told("READY=1")
+
+
+def test_a_canary_goes_before_ready_and_feeds_the_watchdog(cgroup: Cgroup, tmp_path: Path) -> None:
+    """READY comes when fork, exec and exit of one have been written; then one after another."""
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        _start_inside(manager, cgroup)
+        before_ready = manager.outputs[-1].read_text()
+        for action in ("fork", "exec", "exit"):
+            assert f'"action":"{action}"' in before_ready
+        assert '"executable":"/usr/bin/true"' in before_ready
+        manager.wait_until_told("WATCHDOG=1", 4)
+        statuses = [line for line in manager.told if line.startswith("STATUS=")]
+        assert all(" processes; " in status and " lost, over " in status for status in statuses)
+        assert manager.end(signal.SIGTERM) == 0
+        assert "STOPPING=1" in manager.told
+    assert "a canary did not come through" not in manager.log()
+
+
+def test_a_stopped_agentd_does_not_feed_it(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Nor does one that was left out by its own filter."""
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        manager.start(**_WATCHDOG)
+        manager.wait_until_told("WATCHDOG=1", 2)
+        assert manager.process is not None
+        manager.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.2)
+        told = manager.told.count("WATCHDOG=1")
+        time.sleep(WATCHDOG_SECONDS)
+        assert manager.told.count("WATCHDOG=1") == told
+        manager.process.send_signal(signal.SIGCONT)
+        manager.wait_until_told("WATCHDOG=1", told + 1)
+
+
+def test_a_blind_agentd_is_not_ready(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Where one of the three programs is detached, a successor does not say READY, and ends."""
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        _start_inside(manager, cgroup)
+        manager.end(signal.SIGKILL)
+        os.close(manager.kept["link-0@0"])  # the last fd of it: what told of forks does so no more
+        manager.kept["link-0@0"] = os.memfd_create("no link")
+        manager.launch(**_WATCHDOG)
+        assert manager.process is not None
+        (cgroup.folder / "cgroup.procs").write_text(str(manager.process.pid))
+        assert manager.process.wait(ENOUGH_SECONDS) == os.EX_UNAVAILABLE
+        assert manager.told.count("READY=1") == 1
+        assert "would be blind (not seen within 20 s)" in manager.log()
+        assert "Traceback" not in manager.log()
+
+
+def test_a_stuck_reader_does_not_starve_it(cgroup: Cgroup, tmp_path: Path) -> None:
+    """While nobody reads standard output, and it drops, canaries pass as before."""
+    output = tmp_path / "run-0.out"
+    os.mkfifo(output)
+    reading = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+    with managing(tmp_path, *_options(cgroup, "transport.ring_bytes=65536")) as manager:
+        _start_inside(manager, cgroup)
+        cgroup.run(["/bin/bash", "-c", "for i in {1..600}; do (:); done"])
+        told = manager.told.count("WATCHDOG=1")
+        begun = time.monotonic()
+        manager.wait_until_told("WATCHDOG=1", told + 8)
+        assert time.monotonic() - begun > WATCHDOG_SECONDS
+    os.close(reading)
+    assert "a canary did not come through" not in manager.log()
