@@ -23,6 +23,8 @@ from agentd.asgi import Asgi, Scope
 _REQUEST_BYTES_MAX = 16384
 _REQUEST_SECONDS = 10.0
 _CONNECTIONS_MAX = 32
+_WAITING_MAX = 64
+"""Beyond that many nobody is heard: a file descriptor each, until they have said what they want."""
 _SO_PEERGROUPS = 59
 """include/uapi/asm-generic/socket.h"""
 _GROUPS_BYTES = 1024
@@ -54,6 +56,9 @@ class _Server:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from beginning to end."""
+        if len(self._tasks) >= _WAITING_MAX:
+            writer.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,9 +19,12 @@ from agentd.errors import ConfigError
 from agentd.rules import split_address
 from agentd.web import page
 from agentd.web.basic_auth import guarded
+from agentd.web.bounded import CONNECTIONS_MAX, bounded
 from agentd.web.web_config import WebConfig, web_config_of
 
 GRACEFUL_SECONDS = 0.2
+_HANDSHAKE_SECONDS = 5
+"""As long as hypercorn lets a connection be idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +113,12 @@ async def run(app: Asgi, door: Door, stop: Callable[[], Awaitable[Any]]) -> None
     config.bind = [f"fd://{door.sock.detach()}"]
     config.graceful_timeout = GRACEFUL_SECONDS
     config.include_server_header = False
+    config.ssl_handshake_timeout = _HANDSHAKE_SECONDS
     if (tls := door.web_config.tls) is not None:
         config.certfile, config.keyfile = tls.cert_file, tls.key_file
         config.ca_certs, config.verify_mode = tls.client_ca_file, tls.verify_mode
     config.errorlog = logging.getLogger("hypercorn.error")
     config.errorlog.setLevel(logging.ERROR)
     guard = guarded(app, door.web_config.users)
-    await serve(guard, config, shutdown_trigger=stop)  # type: ignore[arg-type]
+    with bounded(asyncio.get_running_loop(), CONNECTIONS_MAX):
+        await serve(guard, config, shutdown_trigger=stop)  # type: ignore[arg-type]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
+import socket
 import time
 from pathlib import Path
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import ENOUGH_SECONDS
+from tests.e2e.agent import ENOUGH_SECONDS, Agent, free_port
 from tests.e2e.manager import Manager, managing
 
 WATCHDOG_SECONDS = 2.5
@@ -88,4 +91,27 @@ def test_a_stuck_reader_does_not_starve_it(cgroup: Cgroup, tmp_path: Path) -> No
         manager.wait_until_told("WATCHDOG=1", told + 8)
         assert time.monotonic() - begun > WATCHDOG_SECONDS
     os.close(reading)
+    assert "a canary did not come through" not in manager.log()
+
+
+def test_a_crowd_at_the_metrics_port_does_not_starve_it(cgroup: Cgroup, tmp_path: Path) -> None:
+    """More connections than agentd may have file descriptors keep it from nothing."""
+    port = free_port()
+    listen = f"metrics.listen=127.0.0.1:{port}"
+    with managing(tmp_path, *_options(cgroup, listen)) as manager, contextlib.ExitStack() as crowd:
+        _start_inside(manager, cgroup)
+        assert manager.process is not None
+        pid = manager.process.pid
+        _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (150, hard))
+        for _ in range(300):
+            sock = crowd.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", port))
+        told = manager.told.count("WATCHDOG=1")
+        manager.wait_until_told("WATCHDOG=1", told + 4)
+        assert len(os.listdir(f"/proc/{pid}/fd")) < 150
+        crowd.close()
+        agent = Agent(manager.process, port, tmp_path)
+        agent.wait_until(lambda: agent.get("/healthz") == (200, "ok\n"))
     assert "a canary did not come through" not in manager.log()

@@ -131,6 +131,28 @@ def test_an_open_stream_does_not_hold_up_the_end(tmp_path: Path) -> None:
     assert b"0\r\n" not in ended  # a chunked body that was cut off has no end
 
 
+def test_a_crowd_is_not_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes when many are connected already is sent away at once, and may come later."""
+    monkeypatch.setattr(server, "_WAITING_MAX", 2)
+    answers: list[bytes] = []
+
+    async def ask(path: str) -> None:
+        silent = [await asyncio.open_unix_connection(path) for _ in range(2)]
+        reader, crowded_out = await asyncio.open_unix_connection(path)
+        answers.append(await reader.read())
+        for _, writer in [*silent, (reader, crowded_out)]:
+            writer.close()
+        while not answers[-1]:
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(b"GET /v1/x HTTP/1.1\r\nHost: x\r\n\r\n")
+            answers.append(await reader.read())
+            writer.close()
+
+    _serving(tmp_path / "s", _echo, ask)
+    assert answers[0] == b""
+    assert b" 200 " in answers[-1]
+
+
 @pytest.mark.parametrize(
     ("uid", "groups", "may"),
     [(0, {0}, True), (7, {1}, True), (8, {1, 40}, True), (8, {1}, False)],
