@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
+from functools import partial
 from typing import Any
 
 from agentd import asgi, host, memory, privileges
@@ -32,7 +32,7 @@ from agentd.options import Options
 from agentd.outlets import Outlets, make_recorder
 from agentd.privileges import CAP_SYS_PTRACE
 from agentd.reconciler import Reconciler
-from agentd.reloading import Reloading
+from agentd.reloading import Changeable, Reloading, reload_on_signal
 from agentd.reporting import Reporting
 from agentd.rounds import Rounds
 from agentd.scanning import Scanner
@@ -97,9 +97,8 @@ class Daemon:
         self._reporting = self._make_reporting(filtered=filtered)
         self._rounds.hand_on(self._capture.untold, host.wall_offset_ns())
         self._liveness = Liveness(service, self._canary, self._reporting.status, log)
-        self._reloading = options.reload and Reloading(
-            config, options.reload, self._rounds, self._pipeline, log
-        )
+        self._load = options.reload
+        self._config = config
         self._log_attached(attached, config.filter.cgroup)
 
     def _make_rounds(self, config: Config) -> Rounds:
@@ -146,7 +145,7 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             rounds = group.create_task(self._rounds.run())
             if web is not None:
-                group.create_task(web_server.run(self._http_app(web), web, stop))
+                group.create_task(web_server.run(partial(self._http_app, web), web, stop))
             if asking is not None:
                 group.create_task(control_server.run(self._control_app(), asking, stop, self._fail))
             await self._seed()
@@ -164,8 +163,7 @@ class Daemon:
                 self._liveness.run(),
             )
             tasks = [group.create_task(work) for work in background]
-            if self._reloading is not None:
-                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+            self._reload_on_signal(web)
             await self._wait()
             self._service.stopping()
             for task in (rounds, *tasks):
@@ -194,11 +192,12 @@ class Daemon:
         memory.settle()
         self._log.info("ready", processes=len(self._pipeline.tree.living), remembered=remembered)
 
-    def _reload(self) -> None:
-        self._service.reloading()
-        if self._reloading is not None:
-            self._reloading.reload()
-        self._service.ready(self._reporting.status())
+    def _reload_on_signal(self, web: web_server.Door | None) -> None:
+        """SIGHUP reads the configuration again, where there is a file."""
+        if self._load is not None:
+            parts = Changeable(self._rounds, self._pipeline, self._outlets, web)
+            reloading = Reloading(self._config, self._load, parts, self._log)
+            reload_on_signal(reloading, self._service, self._reporting.status)
 
     async def _wait(self) -> None:
         """Until it is time to stop."""

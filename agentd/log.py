@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
@@ -24,18 +25,45 @@ def configure_log(level: str, log_format: str) -> Any:
     )
     if journal:
         renderer = _journal_writer()
+    set_level(level)
     structlog.configure(
         processors=[
+            _threshold,
             structlog.processors.add_log_level,
             *([] if journal else [structlog.processors.TimeStamper(fmt="iso", utc=not console)]),
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _StandardError())),
         cache_logger_on_first_use=True,
     )
     return structlog.get_logger("agentd")
+
+
+def set_level(level: str) -> None:
+    """Log this severity and above from now on."""
+    _threshold.least = _severity(level)
+
+
+def _severity(level: str) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
+
+
+class _Threshold:
+    """What is less severe goes no further. (structlog's own filter cannot change.)"""
+
+    least = logging.INFO
+
+    def __call__(
+        self, logger: Any, method: str, event: MutableMapping[str, Any]
+    ) -> Mapping[str, Any]:
+        if _severity(method) < self.least:
+            raise structlog.DropEvent
+        return event
+
+
+_threshold = _Threshold()
 
 
 def _journal_writer() -> Any:

@@ -52,6 +52,8 @@ class Outlets:
         self._fail = fail
         self._wire = read_wire()
         self._facts: FactFinder | None = None
+        self._sinks: dict[str, Sink] = {}
+        self._choose_actions: Callable[[tuple[str, ...]], None] | None = None
         self._names = Names(CgroupPaths(journal).path, names.users.name, names.groups.name)
 
     def followers(self, tree: Tree) -> tuple[FactFinder, Followers]:
@@ -70,7 +72,17 @@ class Outlets:
 
     def fanout(self) -> Fanout:
         """All that the configuration asks for. Raises ConfigError if there is no stdout."""
-        return Fanout([sink for sink in (self._stdout(), self._journal()) if sink is not None])
+        sinks = [sink for sink in (self._stdout(), self._journal()) if sink is not None]
+        self._sinks = {sink.name: sink for sink in sinks}
+        return Fanout(sinks)
+
+    def choose(self, config: Config) -> None:
+        """Let other events go to the sinks that are there, as another configuration asks."""
+        for name, text in ((STDOUT, config.output.filter), (JOURNAL, config.journal.filter)):
+            if name in self._sinks:
+                self._sinks[name].wanted = self._wanted(text)
+        if self._choose_actions is not None:
+            self._choose_actions(config.journal.actions)
 
     def _stdout(self) -> Sink | None:
         form = self._config.output.format
@@ -97,9 +109,10 @@ class Outlets:
             return None
         from agentd.sinks.journal_entry import JournalEncoder  # noqa: PLC0415 (memory)
 
-        encode = JournalEncoder(self._ecs(), actions).encode
+        encoder = JournalEncoder(self._ecs(), actions)
+        self._choose_actions = encoder.choose
         wanted = self._wanted(self._config.journal.filter)
-        return Sink(JOURNAL, encode, JournalChannel(), self._fail, datagram, wanted=wanted)
+        return Sink(JOURNAL, encoder.encode, JournalChannel(), self._fail, datagram, wanted=wanted)
 
     def _wanted(self, text: str) -> EntryFilter | None:
         return entry_filter(text, self._facts_of)

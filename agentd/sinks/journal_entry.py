@@ -55,6 +55,10 @@ class JournalEncoder:
 
     def __init__(self, renderer: Renderer, actions: tuple[str, ...]) -> None:
         self._renderer = renderer
+        self.choose(actions)
+
+    def choose(self, actions: tuple[str, ...]) -> None:
+        """Which go there from now on."""
         self._actions = {*actions, LOST}
 
     def encode(self, batch: Batch) -> list[bytes]:

@@ -81,7 +81,8 @@ class Sink:
         self._channel = channel
         self._fail = fail
         self._events_in = events_in
-        self._wanted = wanted
+        self.wanted = wanted
+        """Which entries go there; it may change between batches."""
         self._merges = merges
         self._queue: deque[_Chunk] = deque()
         self._end = 0
@@ -117,7 +118,7 @@ class Sink:
 
     def write(self, batch: Batch) -> None:
         """Take over a batch, which follows the one before without a gap."""
-        parts = [batch] if self._wanted is None else wanted_of(batch, self._wanted)
+        parts = [batch] if self.wanted is None else wanted_of(batch, self.wanted)
         payloads = deque(memoryview(data) for part in parts for data in self._encode(part))
         accepted = sum(map(self._events_in, payloads))
         self.accepted_total += accepted

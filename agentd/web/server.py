@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -65,19 +68,30 @@ def make_app(
     return asgi.application(route, on_bug)
 
 
-@dataclass(frozen=True, slots=True)
 class Door:
-    """A listening socket, and who may come in through it how."""
+    """A listening socket, and who may come in through it how, which may change."""
 
-    sock: socket.socket
-    web_config: WebConfig
-    has_page: bool = False
+    def __init__(self, sock: socket.socket, metrics: settings.Metrics, web: WebConfig) -> None:
+        self.sock = sock
+        self.changed = asyncio.Event()
+        self.change(metrics, web)
+
+    def change(self, metrics: settings.Metrics, web_config: WebConfig) -> None:
+        """Let others in, or in another way, from now on."""
+        self.web_config = web_config
+        self.has_page = page.is_wanted(metrics, web_config)
+        self.changed.set()
+
+    @property
+    def asks_who_comes(self) -> bool:
+        """Whether nobody comes in without a password or a certificate."""
+        return page.asks_who_comes(self.web_config)
 
     def page(self, answers: Asgi) -> dict[str, Asgi]:
         """What a browser asks for, by path; nothing where there is to be no page."""
         if not self.has_page:
             return {}
-        secure = page.asks_who_comes(self.web_config) or self.web_config.tls is not None
+        secure = self.asks_who_comes or self.web_config.tls is not None
         return page.make_page(answers, _anything if secure else page.is_own_name)
 
 
@@ -86,7 +100,7 @@ def door(metrics: settings.Metrics) -> Door | None:
     if not metrics.listen:
         return None
     web_config = web_config_of(metrics)
-    return Door(_bind(metrics.listen), web_config, page.is_wanted(metrics, web_config))
+    return Door(_bind(metrics.listen), metrics, web_config)
 
 
 def _anything(host: str) -> bool:
@@ -107,18 +121,62 @@ def _bind(listen: str) -> socket.socket:
         ) from None
 
 
-async def run(app: Asgi, door: Door, stop: Callable[[], Awaitable[Any]]) -> None:
-    """Serve at a door, which is closed in the end, until ``stop`` returns."""
-    config = HypercornConfig()
-    config.bind = [f"fd://{door.sock.detach()}"]
-    config.graceful_timeout = GRACEFUL_SECONDS
-    config.include_server_header = False
-    config.ssl_handshake_timeout = _HANDSHAKE_SECONDS
-    if (tls := door.web_config.tls) is not None:
-        config.certfile, config.keyfile = tls.cert_file, tls.key_file
-        config.ca_certs, config.verify_mode = tls.client_ca_file, tls.verify_mode
-    config.errorlog = logging.getLogger("hypercorn.error")
-    config.errorlog.setLevel(logging.ERROR)
-    guard = guarded(app, door.web_config.users)
-    with bounded(asyncio.get_running_loop(), CONNECTIONS_MAX):
-        await serve(guard, config, shutdown_trigger=stop)  # type: ignore[arg-type]
+async def run(make: Callable[[], Asgi], door: Door, stop: Callable[[], Awaitable[Any]]) -> None:
+    """Serve at a door until ``stop`` returns; anew, with an application made anew, when it changes.
+
+    Who comes in between waits in the socket's queue.
+    """
+    stopping = asyncio.ensure_future(stop())
+    try:
+        while not stopping.done():
+            door.changed.clear()
+            changed = asyncio.ensure_future(door.changed.wait())
+            ends = partial(asyncio.wait, (stopping, changed), return_when=asyncio.FIRST_COMPLETED)
+            app = guarded(make(), door.web_config.users)
+            app = _with_headers(app, door.web_config.headers)
+            with bounded(asyncio.get_running_loop(), CONNECTIONS_MAX):
+                await serve(app, _Config(door), shutdown_trigger=ends)  # type: ignore[arg-type]
+            changed.cancel()
+    finally:
+        stopping.cancel()
+
+
+class _Config(HypercornConfig):
+    """Hypercorn's, with TLS as the door has it."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__()
+        self._tls = door.web_config.tls
+        self.bind = [f"fd://{os.dup(door.sock.fileno())}"]
+        self.graceful_timeout = GRACEFUL_SECONDS
+        self.include_server_header = False
+        self.ssl_handshake_timeout = _HANDSHAKE_SECONDS
+        self.alpn_protocols = ["h2", "http/1.1"] if door.web_config.http2 else ["http/1.1"]
+        self.errorlog = logging.getLogger("hypercorn.error")
+        self.errorlog.setLevel(logging.ERROR)
+
+    @property
+    def ssl_enabled(self) -> bool:
+        return self._tls is not None
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        return None if self._tls is None else self._tls.context(self.alpn_protocols)
+
+
+def _with_headers(app: Asgi, headers: Mapping[str, str]) -> Asgi:
+    """An application whose answers have these headers, where they have none of that name."""
+    if not headers:
+        return app
+    more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def ask(scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                there = {name for name, _ in message["headers"]}
+                added = [header for header in more if header[0] not in there]
+                message = message | {"headers": [*message["headers"], *added]}
+            await send(message)
+
+        await app(scope, receive, answer)
+
+    return ask

@@ -81,7 +81,7 @@ class Agent:
         """Wait until something is so."""
         deadline = time.monotonic() + ENOUGH_SECONDS
         while not condition():
-            assert time.monotonic() < deadline, f"never so; {self.events_total()} events"
+            assert time.monotonic() < deadline, f"never so: {self.log()}"
             time.sleep(0.02)
 
     def pids(self, *actions: str) -> set[int]:
@@ -111,17 +111,22 @@ class Agent:
 @contextlib.contextmanager
 def running(folder: Path, cgroup_path: str, *options: str) -> Iterator[Agent]:
     """An agentd that is ready, its output in a file of ``folder``; ended in the end."""
-    port = free_port()
+    with listening(folder, cgroup_path, free_port(), *options) as agent:
+        agent.wait_until_ready()
+        yield agent
+
+
+@contextlib.contextmanager
+def listening(folder: Path, cgroup_path: str, port: int, *options: str) -> Iterator[Agent]:
+    """The same, but whether it is ready is for others to ask."""
     output = folder / "agentd.out"
     command = [AGENTD, "run", "--set", f"metrics.listen=127.0.0.1:{port}"]
     command += ["--set", f"control.socket={output.with_suffix('.sock')}"]
     command += ["--set", f"filter.cgroup={cgroup_path}", *options]
     with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
-    agent = Agent(process, port, output)
     try:
-        agent.wait_until_ready()
-        yield agent
+        yield Agent(process, port, output)
     finally:
         if process.poll() is None:
             process.kill()

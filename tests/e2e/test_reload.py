@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from pathlib import Path
 
+import bcrypt
+
+from tests.certificate import make_certificate
 from tests.cgroup import Cgroup
-from tests.e2e.agent import Agent, running
+from tests.e2e.agent import Agent, free_port, listening, running
+from tests.requirements import need_program
 
 SECRETS = '[redact]\npatterns = ["^hush-(?P<secret>.*)"]\n'
 
@@ -64,3 +69,73 @@ def test_what_the_command_line_set_stays(cgroup: Cgroup, tmp_path: Path) -> None
         _reload(agent, 1)
         assert '"changed": ["reorder.capacity"]' in agent.log()
         assert agent.metrics()["agentd_reorder_capacity", ()] == 9
+
+
+def test_what_goes_out(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Another filter holds from the next event on."""
+    file = tmp_path / "agentd.toml"
+    file.write_text("""[output]\nfilter = 'args ~ "one"'\n""")
+    with running(tmp_path, cgroup.path, "--output", "json", "--config", str(file)) as agent:
+        cgroup.run(["/bin/true", "one", "before"])
+        cgroup.run(["/bin/true", "two", "before"])
+        agent.wait_for_events(4)
+        file.write_text("""[output]\nfilter = 'args ~ "two"'\n""")
+        _reload(agent, 1)
+        assert '"changed": ["output.filter"]' in agent.log()
+        cgroup.run(["/bin/true", "one", "after"])
+        cgroup.run(["/bin/true", "two", "after"])
+        agent.wait_for_events(8)
+        agent.stop()
+        words = [line["process"]["args"][1:] for line in agent.lines()]
+        assert words == [["one", "before"]] * 2 + [["two", "after"]] * 2
+
+
+def test_how_much_is_logged(cgroup: Cgroup, tmp_path: Path) -> None:
+    """The level of the log can be changed, and changed back."""
+    file = tmp_path / "agentd.toml"
+    file.write_text("")
+    with running(tmp_path, cgroup.path, "--config", str(file)) as agent:
+        file.write_text('[log]\nlevel = "warning"\n[tree]\nexited_capacity = 7\n')
+        _reload(agent, 1, '"needs a restart"')
+        file.write_text("")
+        _reload(agent, 1)
+        assert agent.log().count('"needs a restart"') == 1
+
+
+def test_passwords_and_certificates(cgroup: Cgroup, tmp_path: Path) -> None:
+    """A renewed certificate and another password hold after a reload; a bad one changes nothing."""
+    curl = need_program("curl")
+    web_config, file = tmp_path / "web-config.yml", tmp_path / "agentd.toml"
+    file.write_text(f'[metrics]\nweb_config = "{web_config}"\n')
+
+    def say(password: str) -> None:
+        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+        web_config.write_text(
+            "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n"
+            f"basic_auth_users: {{alice: {hashed!r}}}\n"
+        )
+
+    make_certificate(tmp_path)
+    say("open")
+    port = free_port()
+    with listening(tmp_path, cgroup.path, port, "--config", str(file)) as agent:
+
+        def ask(password: str) -> str:
+            """The status, once somebody listens; 000 if the certificate is not believed."""
+            url = f"https://127.0.0.1:{port}/readyz"
+            command = [curl, "-s", "--cacert", str(tmp_path / "cert.pem"), "-o", "/dev/null"]
+            command += ["-u", f"alice:{password}", "-w", "%{http_code}", url]
+            return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+        agent.wait_until(lambda: ask("open") == "200")
+        make_certificate(tmp_path)
+        say("sesame")
+        assert ask("open") == "000"  # the old certificate still
+        _reload(agent, 1)
+        assert '"changed": ["metrics.web_config"]' in agent.log()
+        agent.wait_until(lambda: ask("sesame") == "200")
+        assert ask("open") == "401"
+        web_config.write_text("basic_auth_users: {alice: open}\n")
+        _reload(agent, 1, '"not reloaded"')
+        assert "basic_auth_users.alice: must be a bcrypt hash" in agent.log()
+        assert ask("sesame") == "200"

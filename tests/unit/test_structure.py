@@ -57,7 +57,7 @@ ABOVE_EDGES = {
     "liveness": set(),
     "control": {"control"},
     "outlets": {"capture", "control", "recording"},
-    "reloading": {"rounds"},
+    "reloading": {"outlets", "rounds"},
     "reporting": {"capture", "control", "reconciler", "rounds"},
     "daemon": {
         "capture",

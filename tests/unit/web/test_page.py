@@ -9,11 +9,12 @@ import pytest
 
 from agentd.settings import Metrics
 from agentd.web.page import is_own_name, is_wanted
-from agentd.web.web_config import Tls, WebConfig
+from agentd.web.tls import Tls
+from agentd.web.web_config import WebConfig
 
 USERS = WebConfig(users={"prometheus": b"$2b$"})
-TLS = WebConfig(tls=Tls("c", "k", None, ssl.CERT_NONE))
-CERTIFIED = WebConfig(tls=Tls("c", "k", "ca", ssl.CERT_REQUIRED))
+TLS = WebConfig(tls=Tls(b"c", b"k"))
+CERTIFIED = WebConfig(tls=Tls(b"c", b"k", b"ca", ssl.CERT_REQUIRED))
 
 
 @pytest.mark.parametrize(

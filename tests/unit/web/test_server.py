@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 import urllib.error
@@ -16,6 +17,7 @@ from agentd.errors import ConfigError
 from agentd.settings import Metrics
 from agentd.web import server
 from agentd.web.server import Health
+from agentd.web.web_config import WebConfig
 
 
 async def _metrics(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
@@ -95,7 +97,7 @@ def test_it_serves_and_stops_with_a_connection_open() -> None:
 
     async def main() -> bytes:
         stop = asyncio.Event()
-        serving = asyncio.create_task(server.run(_app(), door, stop.wait))
+        serving = asyncio.create_task(server.run(_app, door, stop.wait))
         loop = asyncio.get_running_loop()
         body = await loop.run_in_executor(None, ask)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -108,5 +110,40 @@ def test_it_serves_and_stops_with_a_connection_open() -> None:
         return body
 
     start = time.monotonic()
-    assert asyncio.run(main()) == b"some 1\n"
+    with door.sock:
+        assert asyncio.run(main()) == b"some 1\n"
     assert time.monotonic() - start < 30
+
+
+def test_a_door_that_changes() -> None:
+    """Who comes next is let in as it says now; nobody is refused a connection meanwhile."""
+    metrics = Metrics(listen="127.0.0.1:0")
+    door = server.door(metrics)
+    assert door is not None
+    url = f"http://127.0.0.1:{door.sock.getsockname()[1]}/metrics"
+
+    def ask() -> tuple[int, str | None]:
+        try:
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                return answer.status, answer.headers["X-Frame-Options"]
+        except urllib.error.HTTPError as error:
+            with contextlib.closing(error):
+                return error.code, error.headers["X-Frame-Options"]
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        serving = asyncio.create_task(server.run(_app, door, stop.wait))
+        for web_config, wanted in (
+            (WebConfig(), (200, None)),
+            (WebConfig(headers={"X-Frame-Options": "deny"}), (200, "deny")),
+            (WebConfig(users={"alice": b"$2b$04$"}), (401, None)),
+        ):
+            door.change(metrics, web_config)
+            async with asyncio.timeout(30):
+                while await asyncio.to_thread(ask) != wanted:
+                    pass
+        stop.set()
+        await serving
+
+    with door.sock:
+        asyncio.run(main())
