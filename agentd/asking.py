@@ -10,7 +10,8 @@ from agentd.settings import Control
 
 _FILTER_HELP = 'which ones, for instance: exe ~ "^/usr/bin/" and uid != 0 (docs/filters.md)'
 COLUMNS = (
-    "pid", "parent", "depth", "user", "start", "finished", "state", "where", "entity", "command",
+    "pid", "parent", "depth", "user", "start", "finished", "state", "status", "where", "entity",
+    "command",
 )  # fmt: skip
 """Of ps."""
 
@@ -80,8 +81,12 @@ def _add_ps(commands: Any) -> None:
     ps.add_argument("--exited", action="store_true", help="those that exited lately, too")
     ps.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
     ps.add_argument("--sort", choices=COLUMNS, default="start", help="default: %(default)s")
+    ps.add_argument("--reverse", action="store_true", help="the greatest first")
     ps.add_argument(
-        "--columns", type=_columns, default=COLUMNS, metavar="A,B", help="default: all of them"
+        "--columns",
+        type=_columns,
+        metavar="A,B",
+        help="default: all that the terminal has room for",
     )
 
 

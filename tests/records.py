@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentd.core.accounting import KernelCounters, causes
-from agentd.core.event import Exec, Exit, Fork
+from agentd.core.event import Exec, Exit, Fork, Lost
 from agentd.core.pipeline import Delivery, Limits
 from agentd.core.place import Place
 from agentd.core.stages import STAGE_RESERVE
@@ -123,6 +123,11 @@ def exited(**fields: Any) -> Exit:
     ending = {"exit_code": 0, "utime_ns": 0, "stime_ns": 0, "runtime_ns": 0, "max_rss_pages": 1}
     ending |= {"read_bytes": 0, "written_bytes": 0}
     return Exit(**(_DEFAULTS | {"kind": EXIT, "record_bytes": size} | ending | fields))
+
+
+def lost(until_ns: int, count: int = 1, from_ns: int = 0) -> Lost:
+    """A loss on CPU 0, for want of room."""
+    return Lost(until_ns, 1, 0, count, STAGE_RESERVE, None, from_ns)
 
 
 def record(event: Fork | Exec | Exit) -> bytes:

@@ -12,11 +12,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from agentd import output
-from agentd.control import client, explain, forest, status, table, top
+from agentd.asking import COLUMNS
+from agentd.control import client, explain, forest, status, table, top, widths
 from agentd.errors import AnswerError
+from agentd.sinks.text import HEADING
 
 _RATE_SECONDS = 0.5
 _ROWS = 20
+_WIDE = 80
+_LESS_WHO = HEADING.index("PID") + len("PID"), HEADING.index("UID") + len("UID")
+_LESS_TIME = len("hh:mm:ss"), len("hh:mm:ss.ffffff")
+"""Columns that events can do without: the parent and the user; parts of a second."""
 
 
 def show_status(arguments: argparse.Namespace) -> int:
@@ -27,14 +33,16 @@ def show_status(arguments: argparse.Namespace) -> int:
         return _code(before)
     time.sleep(_RATE_SECONDS)
     now = client.ask(arguments.socket, "status")
-    output.write(status.render(before, now, colour=output.is_coloured()))
+    shown = status.render(before, now, colour=output.is_coloured(), columns=output.columns())
+    output.write(shown)
     return _code(now)
 
 
 def show_explained(arguments: argparse.Namespace) -> int:
     """``agentd explain``."""
     answer = client.ask(arguments.socket, "explain", id=arguments.id)
-    output.write(f"{json.dumps(answer)}\n" if arguments.json else explain.render(answer))
+    style = explain.Style(output.columns(), colour=output.is_coloured())
+    output.write(f"{json.dumps(answer)}\n" if arguments.json else explain.render(answer, style))
     return os.EX_OK
 
 
@@ -61,12 +69,14 @@ def show_tree(arguments: argparse.Namespace) -> int:
 
 def show_processes(arguments: argparse.Namespace) -> int:
     """``agentd ps``."""
-    rows = table.with_depths(_processes(arguments, exited=arguments.exited))
+    rows = _processes(arguments, exited=arguments.exited)
     if arguments.json:
         output.write_lines(map(json.dumps, rows))
         return os.EX_OK
-    rows = table.ordered(rows, arguments.sort)
-    output.write_lines(table.lines(rows, arguments.columns, output.columns()))
+    rows = table.ordered(rows, arguments.sort, reverse=arguments.reverse)
+    names, chosen = arguments.columns or COLUMNS, arguments.columns is not None
+    style = table.Style(names, chosen, output.columns(), colour=output.is_coloured())
+    output.write_lines(table.lines(rows, style))
     return os.EX_OK
 
 
@@ -75,9 +85,19 @@ def follow(arguments: argparse.Namespace) -> int:
     form = "json" if arguments.json else "colour" if output.is_coloured() else "text"
     lines = client.stream(arguments.socket, "follow", filter=arguments.filter, format=form)
     for line in lines:
-        output.write_bytes(line)
+        columns = None if arguments.json else output.columns()
+        output.write_bytes(line if columns is None else _fitted(line, columns))
         output.flush()
     return os.EX_OK
+
+
+def _fitted(line: bytes, columns: int) -> bytes:
+    """A line of events, as a terminal has room for it: without some of it, where it is narrow."""
+    text = line.decode().rstrip("\n")
+    if columns < _WIDE:
+        text = widths.left_out(text, *_LESS_WHO)
+        text = widths.left_out(text, *_LESS_TIME)
+    return f"{widths.cut(text, columns)}\n".encode()
 
 
 def show_top(arguments: argparse.Namespace) -> int:
@@ -102,9 +122,11 @@ def _tables(lines: Iterable[bytes]) -> Iterator[str]:
     view = top.Top()
     for line in lines:
         view.take(json.loads(line))
-        yield from view.summary()
-        yield view.heading(output.columns())
-        yield from (row.line(output.columns()) for row in view.rows()[:_ROWS])
+        columns = output.columns()
+        for text in view.summary():
+            yield from widths.wrapped("", text, columns)
+        yield view.heading(columns)
+        yield from (row.line(columns) for row in view.rows()[:_ROWS])
         yield ""
 
 

@@ -11,11 +11,15 @@ from typing import Any
 
 from agentd.control.facts import FactFinder
 from agentd.core.ending import read_exit_code
-from agentd.core.lineage import ancestors, children
+from agentd.core.event import NO_CPU
+from agentd.core.lineage import ancestors, children, depth
 from agentd.core.process import Image, Key, Process
 from agentd.core.tree import Tree
 
 _SECOND_NS = 1_000_000_000
+_FOR_EVER_NS = 1 << 63
+_NEAR_NS = _SECOND_NS
+"""A loss so long before its beginning, or after its end, is near a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Describer:
             ],
             "ancestors_gap": last.gap or None,
             "children": [self.process(child) for child in children(self.tree, process)],
+            **self._gaps(process),
         }
 
     def process(self, process: Process) -> dict[str, Any]:
@@ -52,6 +57,7 @@ class Describer:
             "start_exact": not process.coarse,
             **_image(process.image),
             "live": not process.exited_ns,
+            "depth": depth(self.tree, process),
             "parent": self._key(process.parent),
             "creator": None if creator is None else self._key(creator.key),
             "creator_unknown": process.gap or None,
@@ -64,6 +70,25 @@ class Describer:
             "suspect": self.tree.doubts.is_suspect(process),
             "end": self._time(process.exited_ns),
             **_ending(process.exit_code),
+        }
+
+    def _gaps(self, process: Process) -> dict[str, Any]:
+        """What was lost while it lived, or shortly before or after."""
+        doubts = self.tree.doubts
+        until_ns = process.exited_ns + _NEAR_NS if process.exited_ns else _FOR_EVER_NS
+        return {
+            "gaps": [
+                {
+                    "from": self._time(lost.from_boottime_ns),
+                    "to": self._time(lost.boottime_ns),
+                    "count": lost.missing,
+                    "kind": None if lost.kind is None else self.facts.actions[lost.kind],
+                    "cpu": None if lost.cpu == NO_CPU else lost.cpu,
+                    "stage": lost.stage,
+                }
+                for lost in doubts.gaps.within(process.key[1] - _NEAR_NS, until_ns)
+            ],
+            "gaps_known_since": self._time(max(doubts.begun_ns, doubts.gaps.known_since_ns)),
         }
 
     def _images(self, process: Process) -> list[dict[str, Any]]:

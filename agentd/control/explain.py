@@ -3,68 +3,154 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from agentd.control.words import command, ending, moment
+from agentd.control.widths import wrapped
+from agentd.control.words import (
+    BOLD,
+    DIM,
+    RED,
+    YELLOW,
+    command,
+    ending,
+    has_failed,
+    moment,
+    moment_briefly,
+    paint,
+)
+from agentd.printable import printable
 
-_GAPS = {
+_UNKNOWN = {
     "before_start": "it began before agentd did",
     "lost": "events were lost",
     "evicted": "there was no room for it",
     "outside": "the filter leaves it out",
     "disorder": "its events came late",
 }
-_CHILDREN_SHOWN = 20
+_SHOWN = 20
+"""Of children, and of gaps."""
+_NARROW = 80
 
 
-def render(answer: dict[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How to write. ``columns``: of the terminal; None for no limit."""
+
+    columns: int | None = None
+    colour: bool = False
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether room has to be saved."""
+        return self.columns is not None and self.columns < _NARROW
+
+
+def render(answer: dict[str, Any], style: Style | None = None) -> str:
     """Lines of text, safe to print."""
-    return "".join(f"{line}\n" for line in _lines(answer))
+    style = style or Style()
+    lines: list[str] = []
+    for prefix, text in (*_chain(answer, style), ("", "")):
+        lines += wrapped(prefix, text, style.columns)
+    for label, text in _facts(answer, style):
+        lines += wrapped(f"{label:<11}", text, style.columns)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _lines(answer: dict[str, Any]) -> Iterator[str]:
+def _chain(answer: dict[str, Any], style: Style) -> Iterator[tuple[str, str]]:
+    """Who is above it, the oldest first, each with when it began."""
     chain = answer["ancestors"][::-1]
     if answer["ancestors_gap"]:
-        yield f"…  further up nothing is known: {_GAPS[answer['ancestors_gap']]}"
+        yield "…  ", f"further up nothing is known: {_UNKNOWN[answer['ancestors_gap']]}"
     relation = "creator"
     for depth, process in enumerate([*chain, answer["process"]]):
-        yield f"{_branch(depth, relation)}{_who(process)}"
+        when = moment_briefly if style.is_narrow else moment
+        began = paint(DIM, when(process["start"]), colour=style.colour)
+        who = _who(process, style)
+        if process is answer["process"] and process["live"]:
+            who = paint(BOLD, who, colour=style.colour)
+        yield f"{began}  {_branch(depth, relation, style)}", who
         relation = process.get("relation", "")
     if any(ancestor["relation"] == "parent" for ancestor in chain):
-        yield "(└┄ its parent when that was last seen; who created it is not known)"
-    yield ""
-    yield from _facts(answer)
+        yield "", "(└┄ its parent when that was last seen; who created it is not known)"
 
 
-def _branch(depth: int, relation: str) -> str:
+def _branch(depth: int, relation: str, style: Style) -> str:
     line = "└─" if relation == "creator" else "└┄"
-    return f"{'   ' * (depth - 1)}{line} " if depth else ""
+    return f"{' ' * ((1 if style.is_narrow else 3) * (depth - 1))}{line} " if depth else ""
 
 
-def _facts(answer: dict[str, Any]) -> Iterator[str]:
+def _facts(answer: dict[str, Any], style: Style) -> Iterator[tuple[str, str]]:
+    """What there is to say of the process, by label."""
     process = answer["process"]
-    yield f"{'entity':<10} {process['entity_id']}"
-    yield f"{'started':<10} {moment(process['start'])}{'' if process['start_exact'] else ' or so'}"
+    yield "entity", process["entity_id"]
+    yield "started", f"{moment(process['start'])}{'' if process['start_exact'] else ' or so'}"
+    if process["creator_unknown"]:
+        yield "creator", f"not known: {_UNKNOWN[process['creator_unknown']]}"
     for image in answer["images"]:
         since = f"{moment(image['since'])}  " if image["since"] else ""
-        yield f"{'ran':<10} {since}{command(image)}"
-    yield f"{'state':<10} {_state(process)}"
-    if process["session"]:
-        yield f"{'session':<10} {process['session']}, process group {process['process_group']}"
-    if process["entry"]:
-        yield f"{'came by':<10} {process['entry']['type']}, in session {process['entry']['pid']}"
+        yield "ran", f"{since}{command(image)}"
+    yield "state", _painted(_state(process), process, style)
+    yield from _whose(process)
+    if process["finished_cpu_seconds"]:
+        yield "below", f"{process['finished_cpu_seconds']:.2f} s of CPU, of those that finished"
     if process["suspect"]:
-        yield f"{'suspect':<10} events were lost since this was last verified"
+        text = "events were lost since this was last verified"
+        yield "suspect", paint(YELLOW, text, colour=style.colour)
+    yield from _gaps(answer, style)
     children = answer["children"]
-    for child in children[:_CHILDREN_SHOWN]:
-        yield f"{'child':<10} {_who(child)}"
-    if len(children) > _CHILDREN_SHOWN:
-        yield f"{'':<10} and {len(children) - _CHILDREN_SHOWN} more; --json has them all"
+    for child in children[:_SHOWN]:
+        yield "child", f"{moment(child['start'])}  {_who(child, style)}"
+    if len(children) > _SHOWN:
+        yield "", f"and {len(children) - _SHOWN} more; --json has them all"
 
 
-def _who(process: dict[str, Any]) -> str:
-    ended = "" if process["live"] else f"  [{_state(process)}]"
-    return f"{process['pid']} {command(process)}{ended}"
+def _whose(process: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Whose it is, and where it runs."""
+    if process["user"]:
+        name = process["user"]["name"]
+        uid = process["user"]["id"]
+        yield "user", printable(f"{name} ({uid})" if name else uid)
+    if process["login"] is not None:
+        yield "login", f"uid {process['login']}"
+    for field in ("tty", "container", "unit", "slice", "cgroup"):
+        if process[field]:
+            yield field, printable(process[field])
+    if process["session"]:
+        yield "session", f"{process['session']}, process group {process['process_group']}"
+    if process["entry"]:
+        entry = process["entry"]
+        yield "came by", f"{entry['type']}, in session {entry.get('pid', 'unknown')}"
+
+
+def _gaps(answer: dict[str, Any], style: Style) -> Iterator[tuple[str, str]]:
+    """Where the account of it may lack something."""
+    gaps = answer["gaps"]
+    for gap in gaps[-_SHOWN:]:
+        kind = f"{gap['kind']} " if gap["kind"] else ""
+        where = "" if gap["cpu"] is None else f" on CPU {gap['cpu']}"
+        began = moment(gap["from"]) if gap["from"] else "?"
+        text = f"{began} to {moment(gap['to'])[11:]}: {gap['count']:,} {kind}events lost{where}"
+        yield "gap", paint(YELLOW, f"{text} ({gap['stage']})", colour=style.colour)
+    if len(gaps) > _SHOWN:
+        count = sum(gap["count"] for gap in gaps)
+        yield "", f"{len(gaps)} gaps with {count:,} events in all; --json has them"
+    known = answer["gaps_known_since"]
+    if known and answer["process"]["start"] < known:
+        yield "gaps", f"known since {moment(known)}"
+
+
+def _who(process: dict[str, Any], style: Style) -> str:
+    text = f"{process['pid']} {command(process)}"
+    if process["live"]:
+        return text
+    return f"{text}  {_painted(f'[{_state(process)}]', process, style)}"
+
+
+def _painted(text: str, process: dict[str, Any], style: Style) -> str:
+    if process["live"]:
+        return text
+    return paint(RED if has_failed(process) else DIM, text, colour=style.colour)
 
 
 def _state(process: dict[str, Any]) -> str:

@@ -45,7 +45,8 @@ class FactFinder:
         self._entity = entity
         self._places = PlaceReader(wire)
         self._unset = wire.constant("AGENTD_UNSET")
-        self._actions = kind_names(wire)
+        self.actions = kind_names(wire)
+        """The names of events, by kind."""
         self._wheres: dict[bytes, Where] = {}
 
     def of_process(self, process: Process) -> Facts:
@@ -67,7 +68,7 @@ class FactFinder:
         process = self._tree.find(key)
         return {
             **self._who(key, applied.image, event.uid),
-            "action": self._actions[event.kind],
+            "action": self.actions[event.kind],
             "parent": event.parent_tgid,
             "session": process.session if process is not None else None,
             "live": not isinstance(event, Exit),

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from agentd.control.words import DIM, RED, command, cut, ending, paint
+from agentd.control.widths import cut, width
+from agentd.control.words import DIM, RED, command, ending, has_failed, paint
 
 Node = dict[str, Any]
 
@@ -98,7 +99,9 @@ def since(processes: list[Node], start: str) -> list[Node]:
 
 
 def _alike(process: Node) -> Any:
-    return process["live"], process["executable"], tuple(process["args"]), process["exit_code"]
+    """What those have in common that are drawn as one. A kernel thread has a name only."""
+    how = process["live"], process["exit_code"], process["signal"], process["core_dumped"]
+    return process["name"], process["executable"], tuple(process["args"]), how
 
 
 def _line(node: Node, branch: str, times: int, style: Style) -> str:
@@ -106,12 +109,19 @@ def _line(node: Node, branch: str, times: int, style: Style) -> str:
     ended = "" if node["live"] else f"  [{ending(node)}]"
     text = f"{repeated}{node['pid']} {command(node)}"
     if style.columns is not None:
-        text = cut(text, max(10, style.columns - len(branch) - len(ended)))
+        branch = _near(branch, style.columns // 3)
+        ended = cut(ended, style.columns // 2)
+        text = cut(text, style.columns - width(branch) - width(ended))
     if node["live"]:
         return f"{branch}{text}"
-    failed = node["signal"] is not None or node["exit_code"]
     text = paint(DIM, text, colour=style.colour)
-    return f"{branch}{text}{paint(RED if failed else DIM, ended, colour=style.colour)}"
+    code = RED if has_failed(node) else DIM
+    return f"{branch}{text}{paint(code, ended, colour=style.colour)}"
+
+
+def _near(branch: str, columns: int) -> str:
+    """The part of a branch that is next to the process."""
+    return branch if len(branch) <= columns else f"…{branch[1 - columns :]}"
 
 
 def _started(process: Node) -> tuple[str, int]:

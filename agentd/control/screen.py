@@ -10,10 +10,26 @@ from typing import Any
 
 import urwid
 
-from agentd.control.top import PARTS, Top
+from agentd.control.top import PARTS, Row, Top
 from agentd.errors import AgentdError
 
-_KEYS = "q quit   Tab what   s order   p pause   ↑↓ scroll"
+_KEYS = "q quit   ? help   Tab what   s order   p pause   ↑↓ scroll"
+_HELP = """\
+Processes that exited, by what they ran: those that are over
+before a look at /proc could see them.
+
+EXEC/S, EXIT/S  programs started, processes ended, a second
+CPU %           of a CPU, by those that ended in the interval
+CPU S, PEAK MIB since the beginning: all CPU time, the most memory
+
+Tab, 1, 2, 3    by executable, unit, container
+s               order: by CPU, execs, memory
+p               pause; again to go on
+↑ ↓ PgUp PgDn   scroll
+?, h            this, and back
+q, Esc          quit
+
+The head is red while something is wrong, or was lost."""
 _PALETTE = [
     ("good", "black", "dark green"),
     ("bad", "white", "dark red"),
@@ -30,18 +46,20 @@ class Screen:
         self._lines = lines
         self._top = Top()
         self._paused = False
+        self._helping = False
         self._unfinished = b""
         self._failure: Exception | None = None
-        self._summary = urwid.Text("", wrap="clip")
+        self._summary = urwid.Text("")
         self._colour = urwid.AttrMap(self._summary, "good")
         self._heading = urwid.Text("", wrap="clip")
         self._walker = urwid.SimpleFocusListWalker([])
         head = urwid.Pile([self._colour, urwid.AttrMap(self._heading, "heading")])
-        self._footer = urwid.Text(_KEYS, wrap="clip")
+        self._footer = urwid.Text(_KEYS)
         self._loop = urwid.MainLoop(
             urwid.Frame(urwid.ListBox(self._walker), head, urwid.AttrMap(self._footer, "keys")),
             _PALETTE,
             unhandled_input=self._key,
+            input_filter=self._resized,
             handle_mouse=False,
         )
 
@@ -77,6 +95,11 @@ class Screen:
                 self._top.take(json.loads(line))
                 self._draw()
 
+    def _resized(self, keys: list[Any], raw: list[int]) -> list[Any]:
+        if "window resize" in keys:
+            self._draw()
+        return keys
+
     def _key(self, key: Any) -> None:
         if key in ("q", "Q", "esc"):
             raise urwid.ExitMainLoop
@@ -88,19 +111,26 @@ class Screen:
             self._top.next_order()
         elif key == "p":
             self._paused = not self._paused
+        elif key in ("?", "h"):
+            self._helping = not self._helping
         self._draw()
 
     def _draw(self) -> None:
         top = self._top
+        columns, _ = self._loop.screen.get_cols_rows()
         self._summary.set_text("\n".join(top.summary()))
         self._colour.set_attr_map({None: "bad" if top.is_lossy() else "good"})
-        self._heading.set_text(top.heading(None))
+        self._heading.set_text("" if self._helping else top.heading(columns))
         paused = " PAUSED" if self._paused else ""
         self._footer.set_text(f"by {top.order}{paused}   {_KEYS}")
-        rows = top.rows()
-        self._walker[:] = [
-            urwid.AttrMap(
-                urwid.Text(row.line(None), wrap="clip"), None if row.exits_per_second else "idle"
-            )
-            for row in rows
-        ]
+        if self._helping:
+            self._walker[:] = [urwid.Text(_HELP)]
+        else:
+            self._walker[:] = [_row(row, columns) for row in top.rows()] or [
+                urwid.Text(top.nothing(), wrap="space")
+            ]
+
+
+def _row(row: Row, columns: int) -> Any:
+    text = urwid.Text(row.line(columns), wrap="clip")
+    return urwid.AttrMap(text, None if row.exits_per_second else "idle")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from agentd.control.widths import wrapped
 from agentd.control.words import BOLD, GREEN, RED, YELLOW, paint
 
 _MIB = 1 << 20
@@ -15,44 +16,58 @@ def is_well(now: dict[str, Any]) -> bool:
     return bool(now["healthy"]) and not now["imbalance"]
 
 
-def render(before: dict[str, Any], now: dict[str, Any], *, colour: bool) -> str:
+def render(
+    before: dict[str, Any], now: dict[str, Any], *, colour: bool, columns: int | None = None
+) -> str:
     """Lines of text. ``before``: the same a moment earlier, for the rates."""
-    return "".join(f"{line}\n" for line in _lines(before, now, colour=colour))
+    lines: list[str] = []
+    for label, text in _lines(before, now, colour=colour):
+        lines += wrapped(f"{label:<11}" if label else "", text, columns)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _lines(before: dict[str, Any], now: dict[str, Any], *, colour: bool) -> Iterator[str]:
+def _lines(
+    before: dict[str, Any], now: dict[str, Any], *, colour: bool
+) -> Iterator[tuple[str, str]]:
+    """Labels, and what stands behind them."""
     word, code = ("good", GREEN) if is_well(now) else ("NOT WELL", RED)
     missing = now["lost"] or any(sink["dropped"] for sink in now["sinks"])
     if is_well(now) and missing:
         word, code = "good, with losses", YELLOW
     yield (
-        f"{paint(code, f'● {word}', colour=colour)}  {paint(BOLD, 'agentd', colour=colour)}"
-        f" {now['version']}, pid {now['pid']}, up {_span(now['uptime_seconds'])},"
-        f" Linux {now['kernel']}"
+        "",
+        (
+            f"{paint(code, f'● {word}', colour=colour)}  {paint(BOLD, 'agentd', colour=colour)}"
+            f" {now['version']}, pid {now['pid']}, up {_span(now['uptime_seconds'])},"
+            f" Linux {now['kernel']}"
+        ),
     )
     if not now["healthy"]:
-        yield f"{'':<10} {now['reason']}"
-    yield ""
+        yield " ", now["reason"]
+    yield "", ""
     seconds = max(1e-3, now["uptime_seconds"] - before["uptime_seconds"])
     total = sum(now["events"].values())
     rate = (total - sum(before["events"].values())) / seconds
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in now["events"].items())
-    yield f"{'events':<10} {total:,} ({kinds}), {rate:,.0f}/s now"
-    yield f"{'lost':<10} {_lost(now, colour=colour)}"
+    yield "events", f"{total:,} ({kinds}), {rate:,.0f}/s now"
+    yield "lost", f"{_lost(now, colour=colour)}"
     transport = now["transport"]
     filled = 100 * transport["used_bytes"] / transport["buffer_bytes"]
     size = transport["buffer_bytes"] / _MIB
-    yield f"{'transport':<10} {transport['kind']}, {size:g} MiB, {filled:.1f} % full"
-    yield f"{'latency':<10} {_latency(now['latency_seconds'])}"
+    yield "transport", f"{transport['kind']}, {size:g} MiB, {filled:.1f} % full"
+    yield "latency", f"{_latency(now['latency_seconds'])}"
     tree = now["tree"]
     yield (
-        f"{'tree':<10} {tree['live']:,} live of {tree['live_capacity']:,},"
-        f" {tree['exited']:,} exited, {tree['ancestors']:,} ancestors"
+        "tree",
+        (
+            f"{tree['live']:,} live of {tree['live_capacity']:,},"
+            f" {tree['exited']:,} exited, {tree['ancestors']:,} ancestors"
+        ),
     )
     for sink in now["sinks"]:
-        yield f"{'sink':<10} {_sink(sink)}"
+        yield "sink", f"{_sink(sink)}"
     cpu = 100 * (now["cpu_seconds"] - before["cpu_seconds"]) / seconds
-    yield f"{'costs':<10} {now['resident_bytes'] / _MIB:.0f} MiB, {cpu:.1f} % of a CPU now"
+    yield "costs", f"{now['resident_bytes'] / _MIB:.0f} MiB, {cpu:.1f} % of a CPU now"
 
 
 def _lost(now: dict[str, Any], *, colour: bool) -> str:

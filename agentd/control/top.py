@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentd.control import status
-from agentd.control.words import cut
+from agentd.control.widths import cut, narrowed
 from agentd.printable import printable
 
 PARTS = ("executables", "units", "containers")
 ORDERS = ("cpu", "execs", "peak")
-HEADING = f"{'EXEC/S':>8} {'EXIT/S':>8} {'CPU %':>7} {'CPU S':>9} {'PEAK MIB':>9}  "
 _MIB = 1 << 20
+_NAME_LEAST = 16
+_WIDTHS = {"EXEC/S": 8, "EXIT/S": 8, "CPU %": 7, "CPU S": 9, "PEAK MIB": 9}
+_NARROWER = [(heading, 0) for heading in ("CPU S", "PEAK MIB", "EXIT/S", "EXEC/S", "CPU %")]
+"""What a narrow terminal does without, one after the other."""
 
 
 @dataclass(slots=True)
@@ -28,13 +31,28 @@ class Row:
     cpu_seconds: float = 0.0
     peak_rss_bytes: int = 0
 
+    def cells(self) -> dict[str, str]:
+        """By heading."""
+        return {
+            "EXEC/S": f"{self.execs_per_second:.1f}",
+            "EXIT/S": f"{self.exits_per_second:.1f}",
+            "CPU %": f"{self.cpu_percent:.1f}",
+            "CPU S": f"{self.cpu_seconds:.2f}",
+            "PEAK MIB": f"{self.peak_rss_bytes / _MIB:.1f}",
+        }
+
     def line(self, columns: int | None) -> str:
-        """As text, cut to the columns of a terminal."""
-        text = (
-            f"{self.execs_per_second:8.1f} {self.exits_per_second:8.1f} {self.cpu_percent:7.1f}"
-            f" {self.cpu_seconds:9.2f} {self.peak_rss_bytes / _MIB:9.1f}  {printable(self.name)}"
-        )
-        return text if columns is None else cut(text, columns)
+        """As text, made to fit the columns of a terminal."""
+        return _line(self.cells(), printable(self.name), columns)
+
+
+def _line(cells: dict[str, str], name: str, columns: int | None) -> str:
+    widths = _WIDTHS
+    if columns is not None:
+        widths = narrowed(_WIDTHS, _NARROWER, columns - _NAME_LEAST - 2, 1)
+    numbers = " ".join(cells[heading].rjust(width) for heading, width in widths.items())
+    text = f"{numbers}  {name}" if numbers else name
+    return text if columns is None else cut(text, columns)
 
 
 _KEYS = {
@@ -97,8 +115,12 @@ class Top:
 
     def heading(self, columns: int | None) -> str:
         """Above the rows."""
-        text = f"{HEADING}{self.part.removesuffix('s').upper()}"
-        return text if columns is None else cut(text, columns)
+        return _line({name: name for name in _WIDTHS}, self.part.removesuffix("s").upper(), columns)
+
+    def nothing(self) -> str:
+        """Where rows would be, if there are none."""
+        where = "in a container " if self.part == "containers" else ""
+        return "" if self._now is None else f"No process {where}has executed or exited yet."
 
     def is_lossy(self) -> bool:
         """Whether something is missing, or wrong."""

@@ -33,12 +33,19 @@ def ending(process: dict[str, Any]) -> str:
     return "found gone"
 
 
+def has_failed(process: dict[str, Any]) -> bool:
+    """Whether a process ended by a signal, or with a status other than 0."""
+    return process["signal"] is not None or bool(process["exit_code"])
+
+
 def moment(text: str) -> str:
     """Local date and time, to the millisecond."""
     when = datetime.fromisoformat(f"{text[:23]}+00:00").astimezone()
     return f"{when:%Y-%m-%d %H:%M:%S}.{text[20:23]}"
 
 
-def cut(text: str, columns: int) -> str:
-    """At most so many columns, with an ellipsis where something is missing."""
-    return text if len(text) <= columns else f"{text[: max(0, columns - 1)]}…"
+def moment_briefly(text: str) -> str:
+    """Local time of today, or else the month and day."""
+    when = datetime.fromisoformat(f"{text[:19]}+00:00").astimezone()
+    today = datetime.now().astimezone().date()
+    return f"{when:%H:%M:%S}" if when.date() == today else f"{when:%m-%d}"

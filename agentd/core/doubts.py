@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from cachetools import LRUCache
 
+from agentd.core.event import Lost
+from agentd.core.gaps import Gaps
 from agentd.core.process import Doubt, Key, Process, Unknown
 
 _EVICTED_KEPT = 4096
@@ -22,11 +24,14 @@ class Doubts:
         self._filtered = filtered
         self.lost_ns = 0
         """When the last loss was over; 0 if there was none."""
+        self.gaps = Gaps()
+        """The losses themselves."""
         self._evicted: LRUCache[Key, bool] = LRUCache(_EVICTED_KEPT)
 
-    def lose(self, until_ns: int) -> None:
-        """Events up to that moment were lost."""
-        self.lost_ns = max(self.lost_ns, until_ns)
+    def lose(self, lost: Lost) -> None:
+        """Events were lost."""
+        self.lost_ns = max(self.lost_ns, lost.boottime_ns)
+        self.gaps.add(lost)
 
     def evict(self, key: Key) -> None:
         """A live process was dropped for room."""

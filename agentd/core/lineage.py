@@ -30,6 +30,11 @@ def ancestors(tree: Tree, process: Process) -> list[Ancestor]:
         process = above
 
 
+def depth(tree: Tree, process: Process) -> int:
+    """How many ancestors are known."""
+    return len(ancestors(tree, process))
+
+
 def children(tree: Tree, process: Process) -> list[Process]:
     """Those that it created, or has now, the oldest first. Looks at the whole tree."""
     key = process.key

@@ -272,8 +272,9 @@ class Pipeline:
     def _apply(self, released: list[Event], lost: list[Lost]) -> list[Entry]:
         ordered: Iterable[Event | Lost] = released
         if lost:
-            self.tree.doubts.lose(max(loss.boottime_ns for loss in lost))
             lost.sort(key=by_order)
+            for loss in lost:
+                self.tree.doubts.lose(loss)
             ordered = heapq.merge(released, lost, key=by_order)
         duplicates_before = self.tree.duplicate_exits_total
         apply = self.tree.apply

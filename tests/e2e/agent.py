@@ -62,6 +62,11 @@ class Agent:
             sum(v for (name, _), v in self.metrics().items() if name == "agentd_events_total")
         )
 
+    def lost_total(self) -> int:
+        """Events that were lost, at all stages."""
+        lost = [v for (name, _), v in self.metrics().items() if name == "agentd_lost_events_total"]
+        return int(sum(lost))
+
     def wait_until_ready(self) -> None:
         """Wait for /readyz."""
         deadline = time.monotonic() + ENOUGH_SECONDS

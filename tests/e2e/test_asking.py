@@ -19,7 +19,7 @@ from typing import Any
 import pyte
 import pytest
 
-from agentd.control.table import COLUMNS
+from agentd.asking import COLUMNS
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, running
 
@@ -76,7 +76,8 @@ def test_tree(agent: Agent, cgroup: Cgroup) -> None:
     assert len(children) == 2
     assert any(" 3 × " in line and line.endswith("/usr/bin/sleep 1000") for line in children)
     assert any(line.endswith("[with status 3]") for line in children)
-    everybody = _ask(agent, "tree", "--all", "--live", "--filter", "name = sleep").stdout
+    sleepers = f"name = sleep and cgroup = {cgroup.path}"
+    everybody = _ask(agent, "tree", "--all", "--live", "--filter", sleepers).stdout
     assert sorted(int(line.split()[0]) for line in everybody.splitlines()) == sorted(
         cgroup.processes()
     )
@@ -93,11 +94,12 @@ def test_tree_of_one(agent: Agent, cgroup: Cgroup) -> None:
 
 def test_ps(agent: Agent, cgroup: Cgroup) -> None:
     """A table of those that are wanted, and the same as JSON."""
-    heading, *rows = _ask(agent, "ps", "--filter", "name = sleep").stdout.splitlines()
+    sleepers = f"name = sleep and cgroup = {cgroup.path}"
+    heading, *rows = _ask(agent, "ps", "--filter", sleepers).stdout.splitlines()
     assert heading.split() == [name.upper() for name in COLUMNS]
     assert len(rows) == 3
     assert all(" root " in row and " live " in row for row in rows)
-    narrow = _ask(agent, "ps", "--filter", "name = sleep", "--columns", "entity,pid").stdout
+    narrow = _ask(agent, "ps", "--filter", sleepers, "--columns", "entity,pid").stdout
     assert {line.split()[0].split("-")[1] for line in narrow.splitlines()[1:]} == {
         row.split()[0] for row in rows
     }
@@ -111,6 +113,17 @@ def test_ps(agent: Agent, cgroup: Cgroup) -> None:
     assert [row["exit_code"] for row in ended if not row["signal"]] == [3]
     assert {row["cgroup"] for row in ended} == {cgroup.path}
     assert {row["user"]["name"] for row in ended} == {"root"}
+
+
+def test_depth_is_that_of_the_whole_tree(agent: Agent, cgroup: Cgroup) -> None:
+    """Whatever a filter leaves out, and though creators have exited."""
+    every = {row["pid"]: row for row in _rows(agent, "ps", "--exited")}
+    sleepers = _rows(agent, "ps", "--filter", f"name = sleep and cgroup = {cgroup.path}")
+    assert len(sleepers) == 3
+    for row in sleepers:
+        above = every[row["creator"]["pid"]]
+        assert not above["live"]
+        assert row["depth"] == above["depth"] + 1 == every[above["creator"]["pid"]]["depth"] + 2
 
 
 def test_a_filter_that_is_none(agent: Agent) -> None:
@@ -323,12 +336,20 @@ def test_top_on_a_terminal(agent: Agent, cgroup: Cgroup) -> None:
             agent.wait_until(lambda: "PEAK MIB  UNIT" in shown() and cgroup.path in shown())
             os.write(leader, b"s")
             agent.wait_until(lambda: "by execs" in shown())
+            os.write(leader, b"3")
+            agent.wait_until(lambda: "No process in a container has" in shown())
+            os.write(leader, b"?")
+            agent.wait_until(lambda: "pause; again to go on" in shown())
+            os.write(leader, b"h1")
+            agent.wait_until(lambda: "PEAK MIB  EXECUTABLE" in shown())
             os.write(leader, b"p")
             agent.wait_until(lambda: "PAUSED" in shown())
-            screen.resize(10, 50)
-            termios.tcsetwinsize(leader, (10, 50))
+            screen.resize(10, 40)
+            termios.tcsetwinsize(leader, (10, 40))
             os.kill(process.pid, signal.SIGWINCH)
-            agent.wait_until(lambda: "by execs" in shown().splitlines()[9])
+            agent.wait_until(lambda: "by execs" in shown().splitlines()[-2])
+            agent.wait_until(lambda: "EXECUTABLE" in shown() and "PEAK" not in shown())
+            assert "/usr/bin/true" in shown()
             os.write(leader, b"q")
             agent.wait_until(lambda: (shown(), process.poll())[1] is not None)
             assert process.returncode == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,39 @@ def test_a_daemon_leads_back_to_who_made_it(cgroup: Cgroup, tmp_path: Path) -> N
         assert [child["pid"] for child in by_entity["children"]] == [orphan]
         text = _explain(agent, above[0]["entity_id"])
         assert "with status 7" in text.stdout
+
+
+def test_a_gap_near_a_process(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Of a shell whose children were lost, it is told that events were, where, and how many."""
+    script = "read; for i in {1..150}; do (:); done; echo done; read"
+    small = ("--output", "none", "--set", "transport.ring_bytes=4096")
+    with (
+        running(tmp_path, cgroup.path, *small) as agent,
+        cgroup.popen(
+            ["/bin/bash", "-c", script, "lossy"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as shell,
+    ):
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        pid = str(shell.pid)
+        agent.wait_until(lambda: "lossy" in _explain(agent, pid).stdout)
+        before = _explained(agent, pid)
+        assert before["gaps"] == []
+        assert before["gaps_known_since"] <= before["process"]["start"]
+        agent.process.send_signal(signal.SIGSTOP)
+        shell.stdin.write("\n")
+        shell.stdin.flush()
+        assert shell.stdout.readline() == "done\n"
+        agent.process.send_signal(signal.SIGCONT)
+        agent.wait_until(lambda: _missing(agent, pid) == agent.lost_total() > 100)
+        shown = _explain(agent, pid).stdout
+        assert re.search(r"^gap +\S+ \S+ to \S+: [\d,]+ .*events lost on CPU \d", shown, re.M)
+        shell.stdin.close()
+
+
+def _missing(agent: Agent, pid: str) -> int:
+    """Events that the gaps near a process have lost."""
+    return sum(gap["count"] for gap in _explained(agent, pid)["gaps"])
 
 
 def test_what_nobody_knows(cgroup: Cgroup, tmp_path: Path) -> None:

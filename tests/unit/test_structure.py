@@ -31,6 +31,7 @@ THIRD_PARTY = {
     },
     "h11": {"control/server.py"},
     "urwid": {"control/screen.py"},
+    "wcwidth": {"control/widths.py"},
     "lark": {"filtering/language.py"},
     "hypercorn": {"web/server.py"},
     "msgpack": {"keeping.py", "recording.py", "scanning.py"},

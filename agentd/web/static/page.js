@@ -2,7 +2,7 @@
 // text: nothing that a process calls itself becomes markup.
 "use strict";
 
-const STATUS_MS = 2000, TREE_MS = 3000, PATIENCE = 20, SAMPLES = 120, ROWS_MAX = 2000;
+const STATUS_MS = 2000, TREE_MS = 3000, PATIENCE = 20, SAMPLES = 120, ROWS_MAX = 2000, GAPS_MAX = 5;
 const element = (id) => document.getElementById(id);
 const make = (tag, className, text) => {
   const made = document.createElement(tag);
@@ -176,7 +176,7 @@ async function toggle(entity) {
   showTree();
 }
 
-function about({ process, images, ancestors, children }) {
+function about({ process, images, ancestors, children, gaps }) {
   const facts = [
     ["entity", process.entity_id], ["started", process.start],
     ...images.map((image) => ["ran", command(image)]),
@@ -185,9 +185,15 @@ function about({ process, images, ancestors, children }) {
     ["container", process.container], ["terminal", process.tty && shown(process.tty)],
     ["children", children.length], ["below, CPU", `${process.finished_cpu_seconds.toFixed(2)} s`],
     ["ended", process.end && `${process.end} ${ending(process)}`],
+    ...gaps.slice(-GAPS_MAX).map((gap) => ["gap", gapOf(gap)]),
     ["suspect", process.suspect && "events were lost since this was verified"],
   ];
   return facts.filter(([, value]) => value).map(([name, value]) => `${name.padEnd(11)}${value}`).join("\n");
+}
+
+function gapOf({ from, to, count, kind, cpu, stage }) {
+  const what = `${number(count)} ${kind ? `${kind} ` : ""}events lost`;
+  return `${from || "?"} to ${to}: ${what}${cpu === null ? "" : ` on CPU ${cpu}`} (${stage})`;
 }
 
 // ---- asking

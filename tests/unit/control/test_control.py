@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import stat
 from pathlib import Path
@@ -21,7 +22,7 @@ from agentd.control.workload import Rankings, Workload
 from agentd.core.tree import Tree
 from agentd.errors import ConfigError, UnavailableError
 from agentd.sinks.renderer import Names
-from tests.records import TICK_NS, WIRE, execed, exited, fork, tree_limits
+from tests.records import TICK_NS, WIRE, execed, exited, fork, lost, tree_limits
 
 ENTITY = "0123456789abcdef"
 SHELL: dict[str, Any] = {"tgid": 10, "start_boottime_ns": 100, "parent_tgid": 0}
@@ -90,7 +91,7 @@ def test_by_entity_id() -> None:
 def test_a_loss_is_told() -> None:
     """After one, what was known before is suspect."""
     tree = _tree()
-    tree.doubts.lose(500)
+    tree.doubts.lose(lost(500))
     assert _ask("id=10", tree)[1]["process"]["suspect"] is True
 
 
@@ -117,24 +118,58 @@ def test_an_answer_for_people() -> None:
     """The line of ancestors, then the facts; nothing in it reaches the terminal as a command."""
     text = render(_ask("id=11", _tree())[1])
     lines = text.splitlines()
-    assert lines[0] == "10 /bin/sh -c"
-    assert lines[1].startswith("└─ 11 /bin/b '\\x1b[1m")
+    assert lines[0].split("  ", 1)[1] == "10 /bin/sh -c"
+    assert lines[1].split("  ", 1)[1].startswith("└─ 11 /bin/b '\\x1b[1m")
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.000  ", line) for line in lines[:2])
     assert "by signal 9" in lines[1]
     assert text.count("ran ") == 3
     assert all(line.isprintable() for line in lines)
     shell = render(_ask("id=10", _tree())[1])
     assert "live" in shell
-    assert "child      11 /bin/b" in shell
+    assert re.search(r"^child +1970-01-01 \S+  11 /bin/b", shell, re.M)
 
 
 def test_a_gap_is_told_to_people() -> None:
     """Where the line of ancestors begins with somebody whose creator is not known."""
     tree = _tree()
-    tree.doubts.lose(10_000)
+    tree.doubts.lose(lost(10_000))
     tree.apply(fork(tgid=20, start_boottime_ns=900, parent_tgid=19, parent_start_boottime_ns=800))
     assert render(_ask("id=20", tree)[1]).startswith(
         "…  further up nothing is known: events were lost"
     )
+
+
+@pytest.mark.parametrize(
+    ("pid", "from_ns", "to_ns", "is_near"),
+    [
+        (11, 210, 220, True),
+        (11, 50, 5_000_000_000, True),
+        (11, 1_000_000_300, 1_000_000_399, True),
+        (11, 1_000_000_500, 1_000_000_600, False),
+        (10, 1_000_000_500, 1_000_000_600, True),
+    ],
+)
+def test_losses_near_a_process(pid: int, from_ns: int, to_ns: int, *, is_near: bool) -> None:
+    """Those while it lived, or up to a second before or after, are told with it."""
+    tree = _tree()
+    tree.doubts.lose(lost(to_ns, 7, from_ns))
+    answer = _ask(f"id={pid}", tree)[1]
+    assert [gap["count"] for gap in answer["gaps"]] == [7] * is_near
+    assert (": 7 events lost on CPU 0 (reserve)\n" in render(answer)) == is_near
+    if is_near:
+        (gap,) = answer["gaps"]
+        assert (gap["cpu"], gap["kind"], gap["stage"]) == (0, None, "reserve")
+        assert gap["to"] == f"1970-01-01T00:00:0{to_ns // 10**9}.{to_ns % 10**9:09d}Z"
+
+
+def test_losses_too_old_to_be_known() -> None:
+    """Since when they are known is told with a process that is older."""
+    tree = _tree()
+    assert "known since" not in render(_ask("id=10", tree)[1])
+    tree.doubts.begun_ns = 150
+    assert _ask("id=10", tree)[1]["gaps_known_since"] == "1970-01-01T00:00:00.000000150Z"
+    assert "gaps       known since " in render(_ask("id=10", tree)[1])
+    assert "known since" not in render(_ask("id=11", tree)[1])
 
 
 def test_the_socket_is_for_its_owner_and_group(tmp_path: Path) -> None:

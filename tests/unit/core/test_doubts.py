@@ -6,6 +6,7 @@ import pytest
 
 from agentd.core.doubts import Doubts
 from agentd.core.process import Doubt, Image, Key, Process, Unknown
+from tests.records import lost
 
 IMAGE = Image(b"x", b"/x", b"x\0", 1)
 
@@ -24,8 +25,8 @@ def test_without_a_loss_nothing_is_doubted() -> None:
 def test_what_was_verified_before_a_loss_is_suspect() -> None:
     """Until it is verified again; a smaller loss after a greater one takes nothing back."""
     doubts = Doubts(filtered=False)
-    doubts.lose(100)
-    doubts.lose(90)
+    doubts.lose(lost(100))
+    doubts.lose(lost(90))
     assert [doubts.is_suspect(_process(ns)) for ns in (99, 100, 101)] == [True, False, False]
     assert doubts.of(_process(99), _process(100), (1, 0)) == Doubt(True, False, "")
     assert doubts.of(None, _process(99), (1, 0)) == Doubt(False, True, "")
@@ -45,7 +46,7 @@ def test_why_somebody_is_not_known(key: Key, why: str) -> None:
     """By what is known of the moment when it began, unless it was evicted."""
     doubts = Doubts(filtered=False)
     doubts.begun_ns = 10
-    doubts.lose(100)
+    doubts.lose(lost(100))
     doubts.evict((4, 9))
     assert doubts.why_unknown(key) == why
     assert doubts.of(None, None, key) == (Doubt(False, False, why) if why else None)
@@ -55,7 +56,7 @@ def test_who_is_outside_the_filter() -> None:
     """With a filter, who began later and was not lost is none of ours."""
     doubts = Doubts(filtered=True)
     doubts.begun_ns = 10
-    doubts.lose(20)
+    doubts.lose(lost(20))
     assert [doubts.why_unknown((1, start)) for start in (9, 15, 21)] == [
         Unknown.BEFORE_START,
         Unknown.LOST,
