@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 Asgi = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
+
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What the host lacks for a while is no bug of ours: that one answer fails."""
 
 
 def application(route: Asgi, on_bug: Callable[[Exception], None]) -> Asgi:
@@ -28,7 +32,8 @@ def application(route: Asgi, on_bug: Callable[[Exception], None]) -> Asgi:
             else:
                 await text(send, 405, "only GET\n")
         except Exception as bug:
-            on_bug(bug)
+            if not (isinstance(bug, OSError) and bug.errno in _SHORTAGES):
+                on_bug(bug)
             raise
 
     return app

@@ -182,7 +182,10 @@ class Daemon:
     async def _seed(self) -> None:
         """Scan /proc, after attaching: what happens meanwhile is taken, and waits in the queue."""
         begun_ns = host.boottime_ns()
-        processes = [seen.process for seen in (await self._scanner.scan()).processes]
+        found = await self._scanner.scan()
+        processes = [seen.process for seen in found.processes]
+        if found.failure:
+            self._reconciler.failed(found.failure)
         privileges.keep_only(self._keeps)
         await self._names.load()  # which begins a thread: privileges belong to threads
         self._journal(Seed(processes, begun_ns))

@@ -17,7 +17,7 @@ MESSAGE_IDS = {
     "attached": "5d1a6f0e3c7b4d39a2f81c0b6e94d701",
     "ready": "5d1a6f0e3c7b4d39a2f81c0b6e94d702",
     "events lost": "5d1a6f0e3c7b4d39a2f81c0b6e94d703",
-    "reconciling after a loss": "5d1a6f0e3c7b4d39a2f81c0b6e94d704",
+    "reconciling with /proc": "5d1a6f0e3c7b4d39a2f81c0b6e94d704",
     "a canary did not come through": "5d1a6f0e3c7b4d39a2f81c0b6e94d705",
     "no answer from the scan socket": "5d1a6f0e3c7b4d39a2f81c0b6e94d706",
     "reloaded": "5d1a6f0e3c7b4d39a2f81c0b6e94d707",
@@ -26,6 +26,7 @@ MESSAGE_IDS = {
     "stopped": "5d1a6f0e3c7b4d39a2f81c0b6e94d70a",
     "took over": "5d1a6f0e3c7b4d39a2f81c0b6e94d70b",
     "journald drops entries": "5d1a6f0e3c7b4d39a2f81c0b6e94d70c",
+    "/proc could not be read": "5d1a6f0e3c7b4d39a2f81c0b6e94d70d",
 }
 """They never change; the catalog (packaging/agentd.catalog) has one entry for each."""
 

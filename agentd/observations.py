@@ -26,10 +26,11 @@ def read_process(plain: Any) -> Process:
 
 def plain_observed(observed: Observed) -> list[Any]:
     """Numbers, bytes and lists."""
-    return [plain_process(observed.process), observed.uid, observed.gid]
+    process, *seen = observed
+    return [plain_process(process), *seen]
 
 
 def read_observed(plain: Any) -> Observed:
     """The observation that such values were made of."""
-    process, uid, gid = plain
-    return Observed(read_process(process), uid, gid)
+    process, *seen = plain
+    return Observed(read_process(process), *seen)

@@ -1,6 +1,7 @@
 """/proc to processes: what ran before agentd did.
 
-Processes vanish while they are being read; whatever is gone or may not be read is left out.
+Processes vanish while they are being read: ENOENT and ESRCH say that one is gone, and nothing else
+does. What is there and cannot be read makes the look at /proc incomplete.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ _STAT_STARTTIME = 19
 
 _DEAD_STATES = (b"Z", b"X")
 
+_GONE = (FileNotFoundError, ProcessLookupError)
+_DELETED = b" (deleted)"
+"""What the kernel puts behind the path of a file that has no name any more (fs/d_path.c)."""
+ARGS_BYTES_MAX = 16384
+"""As much as an exec record may hold (``AGENTD_LARGE_ARGS``); what is behind it is only counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stat:
@@ -35,36 +42,60 @@ class Stat:
     start_ns: int
     is_dead: bool
     """A zombie without another thread that lives."""
+    leader_left: bool = False
+    """Its first thread is a zombie, others run on."""
 
 
-def scan(proc: str = "/proc", cgroup: str = "") -> list[Process]:
-    """All processes that live now, their start good to ``TICK_NS``, parents by the same keys."""
-    return [observed.process for observed in observe(proc, cgroup)]
-
-
-def observe(proc: str = "/proc", cgroup: str = "") -> Iterator[Observed]:
-    """The processes that live, one after the other, each as it is at that moment.
+class Look:
+    """A look at all of /proc: the processes that live, each as it is at the moment of its turn.
 
     ``cgroup``: what is in it, or below, counts as inside; everything if empty. The arguments of
     what is outside are nobody's business.
     """
-    stats: dict[int, Stat | None] = {}
-    for tgid in _tgids(proc):
-        seen_ns = boottime_ns()
-        stat = stats[tgid] = _stat(proc, tgid)
-        if stat is None or stat.is_dead:
-            continue
-        parent = stat.parent_tgid
-        if parent not in stats:
-            stats[parent] = _stat(proc, parent)
-        above = stats[parent]
-        path = _cgroup(proc, tgid)
-        inside = not cgroup or f"{path}/".startswith(f"/{cgroup.strip('/')}/")
-        uid, gid = _owner(proc, tgid)
+
+    def __init__(self, proc: str = "/proc", cgroup: str = "") -> None:
+        self.complete = True
+        """Whether all that live have been seen, once it is over: not so where some are hidden."""
+        self.failure = ""
+        """What kept it from seeing something that it may see; another look may do better."""
+        self._proc = proc
+        self._cgroup = f"/{cgroup.strip('/')}/" if cgroup else ""
+        self._stats: dict[int, Stat | None] = {}
+
+    def __iter__(self) -> Iterator[Observed]:
+        try:
+            for tgid in _tgids(self._proc):
+                observed = self._observed(tgid)
+                if observed is not None:
+                    yield observed
+            if _stat(self._proc, 1) is None:  # init, which is root's, can be read unless hidden
+                self.complete = False
+        except OSError as error:
+            self._fail(error)
+
+    def _observed(self, tgid: int) -> Observed | None:
+        """One process; None where it is gone, dead, or cannot be read."""
+        try:
+            seen_ns = boottime_ns()
+            stat = self._stats[tgid] = _stat(self._proc, tgid)
+            if stat is None or stat.is_dead:
+                return None
+            return self._seen(tgid, stat, seen_ns)
+        except OSError as error:
+            self._fail(error)
+            return None
+
+    def _seen(self, tgid: int, stat: Stat, seen_ns: int) -> Observed:
+        folder = _folder(f"{self._proc}/{tgid}", tgid, stat)
+        path = _cgroup(folder)
+        inside = f"{path}/".startswith(self._cgroup)
+        uid, gid = _owner(folder)
+        executable, inode, device = _file(folder)
+        args = _read(f"{folder}/cmdline") if inside else b""
         process = Process(
             key=(tgid, stat.start_ns),
-            parent=(parent, above.start_ns if above else 0),
-            image=_image(proc, tgid, stat.name, with_args=inside),
+            parent=(stat.parent_tgid, self._start_ns(stat.parent_tgid)),
+            image=Image(stat.name, executable, args[:ARGS_BYTES_MAX], args.count(b"\0")),
             executed=True,
             coarse=True,
             inside=inside,
@@ -74,7 +105,28 @@ def observe(proc: str = "/proc", cgroup: str = "") -> Iterator[Observed]:
             uid=uid,
             seen_cgroup=path,
         )
-        yield Observed(process, uid, gid)
+        return Observed(process, uid, gid, inode, device)
+
+    def _start_ns(self, parent: int) -> int:
+        """When a parent started; 0 where it is gone, or hidden."""
+        if parent not in self._stats:
+            try:
+                self._stats[parent] = _stat(self._proc, parent)
+            except PermissionError:
+                return 0
+        stat = self._stats[parent]
+        return 0 if stat is None else stat.start_ns
+
+    def _fail(self, error: OSError) -> None:
+        """Hidden processes (proc(5), hidepid) are no failure: they will be so the next time."""
+        self.complete = False
+        if not isinstance(error, PermissionError):
+            self.failure = self.failure or str(error)
+
+
+def scan(proc: str = "/proc", cgroup: str = "") -> list[Process]:
+    """All processes that live now, their start good to ``TICK_NS``, parents by the same keys."""
+    return [observed.process for observed in Look(proc, cgroup)]
 
 
 def _tgids(proc: str) -> Iterator[int]:
@@ -83,11 +135,6 @@ def _tgids(proc: str) -> Iterator[int]:
         for entry in entries:
             if entry.name.isdigit():
                 yield int(entry.name)
-
-
-def shows_all(proc: str = "/proc") -> bool:
-    """Whether no process is hidden from us: init, which is root's, can be read."""
-    return _stat(proc, 1) is not None
 
 
 def parse_stat(text: bytes) -> Stat:
@@ -100,13 +147,15 @@ def parse_stat(text: bytes) -> Stat:
     rest = text[closing + 1 :].split()
     if opening < 0 or closing < opening or len(rest) <= _STAT_STARTTIME:
         raise ValueError("not a line of /proc/PID/stat")
+    dead, alone = rest[_STAT_STATE] in _DEAD_STATES, int(rest[_STAT_NUM_THREADS]) <= 1
     return Stat(
         name=text[opening + 1 : closing],
         parent_tgid=int(rest[_STAT_PPID]),
         process_group=int(rest[_STAT_PGRP]),
         session=int(rest[_STAT_SESSION]),
         start_ns=int(rest[_STAT_STARTTIME]) * TICK_NS,
-        is_dead=rest[_STAT_STATE] in _DEAD_STATES and int(rest[_STAT_NUM_THREADS]) <= 1,
+        is_dead=dead and alone,
+        leader_left=dead and not alone,
     )
 
 
@@ -137,42 +186,72 @@ def forks_total(proc: str = "/proc") -> int:
 
 
 def _stat(proc: str, tgid: int) -> Stat | None:
-    """None where there is no such process, or it is hidden."""
+    """None where there is no such process."""
     text = _read(f"{proc}/{tgid}/stat")
     return parse_stat(text) if text else None
 
 
-def _owner(proc: str, tgid: int) -> tuple[int, int]:
+def _folder(own: str, tgid: int, stat: Stat) -> str:
+    """Where to look at a process: a first thread that has left has no memory, and so no file."""
+    if not stat.leader_left:
+        return own
+    try:
+        others = [name for name in os.listdir(f"{own}/task") if int(name) != tgid]
+    except _GONE:
+        others = []
+    return f"{own}/task/{others[0]}" if others else own
+
+
+def _owner(folder: str) -> tuple[int, int]:
     """Effective uid and gid; root's for what is gone."""
     words: dict[bytes, list[bytes]] = {}
-    for line in _read(f"{proc}/{tgid}/status").splitlines():
+    for line in _read(f"{folder}/status").splitlines():
         name, _, value = line.partition(b":")
         words[name] = value.split()
     effective = [words.get(name, [b"0", b"0"])[1] for name in (b"Uid", b"Gid")]
     return int(effective[0]), int(effective[1])
 
 
-def _cgroup(proc: str, tgid: int) -> str:
+def _cgroup(folder: str) -> str:
     """Its path below the cgroup v2 mount; empty where it has gone, or there is none."""
-    for line in os.fsdecode(_read(f"{proc}/{tgid}/cgroup")).splitlines():
+    for line in os.fsdecode(_read(f"{folder}/cgroup")).splitlines():
         if line.startswith("0::"):
             return line[3:]
     return ""
 
 
-def _image(proc: str, tgid: int, name: bytes, *, with_args: bool) -> Image:
-    args = _read(f"{proc}/{tgid}/cmdline") if with_args else b""
+def _file(folder: str) -> tuple[bytes, int, int]:
+    """Path, inode number and device (``super_block.s_dev``) of what it runs.
+
+    Empty and 0 for kernel threads, and for what is gone or not ours to see.
+    """
+    link = os.fsencode(f"{folder}/exe")
+    path = b""
     try:
-        executable = os.readlink(os.fsencode(f"{proc}/{tgid}/exe"))
-    except OSError:  # gone, a kernel thread, or not ours to see
-        executable = b""
-    return Image(name, executable, args, args.count(b"\0"))
+        path = os.readlink(link)
+        found = os.stat(link)
+    except (*_GONE, PermissionError):
+        return path, 0, 0
+    if path.endswith(_DELETED) and not _is_so_named(folder, path, found):
+        path = path.removesuffix(_DELETED)
+    return path, found.st_ino, os.major(found.st_dev) << 20 | os.minor(found.st_dev)
+
+
+def _is_so_named(folder: str, path: bytes, found: os.stat_result) -> bool:
+    """Whether the mark of the deleted is a part of the file's own name."""
+    if not found.st_nlink:
+        return False
+    try:
+        there = os.stat(os.fsencode(f"{folder}/root") + path)
+    except (*_GONE, PermissionError):
+        return False
+    return os.path.samestat(there, found)
 
 
 def _read(path: str) -> bytes:
-    """The file's content; empty when the process is gone or hidden."""
+    """The file's content; empty when the process is gone. Raises OSError if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read()
-    except OSError:
+    except _GONE:
         return b""

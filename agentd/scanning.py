@@ -33,6 +33,8 @@ class Scanned:
     processes: list[Observed]
     complete: bool
     """Nothing was hidden from it: who is not there is gone."""
+    failure: str = ""
+    """Why it did not see all that it may; another scan may do better."""
 
 
 class Scanner:
@@ -56,19 +58,20 @@ class Scanner:
                     error=str(error) or type(error).__name__,
                     consequence="files that other users' processes run are not verified",
                 )
-        return Scanned(await scan_in_slices(self._cgroup), procfs.shows_all())
+        return await scan_in_slices(self._cgroup)
 
 
-async def scan_in_slices(cgroup: str, proc: str = "/proc") -> list[Observed]:
-    """All processes that live, as procfs.observe gives them; the loop runs between the slices."""
+async def scan_in_slices(cgroup: str, proc: str = "/proc") -> Scanned:
+    """All processes that live, as procfs.Look gives them; the loop runs between the slices."""
     found: list[Observed] = []
+    look = procfs.Look(proc, cgroup)
     slice_end = time.monotonic() + SLICE_SECONDS
-    for observed in procfs.observe(proc, cgroup):
+    for observed in look:
         found.append(observed)
         if time.monotonic() > slice_end:
             await asyncio.sleep(0)
             slice_end = time.monotonic() + SLICE_SECONDS
-    return found
+    return Scanned(found, look.complete, look.failure)
 
 
 def answer(request: BinaryIO, write: Callable[[bytes], object]) -> None:
@@ -80,13 +83,14 @@ def answer(request: BinaryIO, write: Callable[[bytes], object]) -> None:
 
     cgroup = json.loads(request.readline(_REQUEST_BYTES_MAX))["cgroup"]
     part: list[Any] = []
-    for observed in procfs.observe(cgroup=cgroup):
+    look = procfs.Look(cgroup=cgroup)
+    for observed in look:
         part.append(plain_observed(observed))
         if len(part) == _PART_PROCESSES:
             write(msgpack.packb(part))
             part = []
     write(msgpack.packb(part))
-    write(msgpack.packb(procfs.shows_all()))
+    write(msgpack.packb({"complete": look.complete, "failure": look.failure}))
 
 
 async def _ask(path: str, cgroup: str) -> Scanned:
@@ -101,8 +105,8 @@ async def _ask(path: str, cgroup: str) -> Scanned:
         while chunk := await reader.read(1 << 16):
             unpacker.feed(chunk)
             for part in unpacker:
-                if isinstance(part, bool):
-                    return Scanned(found, part)
+                if isinstance(part, dict):
+                    return Scanned(found, **part)
                 found += map(read_observed, part)
     finally:
         writer.close()

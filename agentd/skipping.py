@@ -52,7 +52,11 @@ class Skipping:
         """Whether something was left out since the last look."""
         now_ns, before_ns = host.boottime_ns(), self._looked_ns
         told = self._pipeline.skipped
-        new = tuple(count - old for count, old in zip(self._read(), told, strict=False))
+        try:
+            counts = self._read()
+        except OSError:  # no descriptor is left, or no memory: the next look sees it, too
+            return False
+        new = tuple(count - old for count, old in zip(counts, told, strict=False))
         self._looked_ns = now_ns
         if not any(new):
             return False

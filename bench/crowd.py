@@ -73,7 +73,7 @@ async def scan(cgroup: str) -> tuple[list[Observed], float, float]:
     await asyncio.sleep(CALM_S)
     pauses.clear()
     begun = time.monotonic()
-    found = await scan_in_slices(cgroup)
+    found = (await scan_in_slices(cgroup)).processes
     seconds = time.monotonic() - begun
     watching.cancel()
     return found, seconds, max(pauses) * 1e3

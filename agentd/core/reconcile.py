@@ -22,6 +22,9 @@ class Observed(NamedTuple):
     """``verified_ns`` is the moment before it was read."""
     uid: int
     gid: int
+    inode: int = 0
+    """Of the file that it runs; 0 where that is not known."""
+    device: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import resource
 import signal
 import subprocess
 from pathlib import Path
@@ -14,7 +16,8 @@ from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, running
 
 # many short processes, and in the end one that stays, running what it was not made with
-STORM = "for i in $(seq 300); do /bin/true $i; done; (exec sleep 1000) >/dev/null 2>&1 &"
+SLEEPER = "(exec sleep 1000) >/dev/null 2>&1 &"
+STORM = f"for i in $(seq 300); do /bin/true $i; done; {SLEEPER}"
 
 
 @pytest.mark.parametrize("transport", ["ringbuf", "perfbuf"])
@@ -39,6 +42,37 @@ def test_suspended_under_load(cgroup: Cgroup, tmp_path: Path, transport: str) ->
         assert agent.stop() == 0
         lost, imbalance = re.search(r'"lost": (\d+).*"imbalance": (\d+)', agent.log()).groups()  # type: ignore[union-attr]
         assert (int(lost), int(imbalance)) == (_lost_in_lines(agent), 0)
+
+
+def test_without_descriptors(cgroup: Cgroup, tmp_path: Path) -> None:
+    """While no file can be opened nobody is taken for gone; afterwards all is found out."""
+    options = ["--output", "json", "--set", "transport.ring_bytes=4096"]
+    cgroup.run(["/bin/bash", "-c", SLEEPER])
+    (sleeper,) = cgroup.processes()
+    with running(tmp_path, cgroup.path, *options) as agent:
+        agent.process.send_signal(signal.SIGSTOP)
+        cgroup.run(["/bin/bash", "-c", STORM])
+        pid = agent.process.pid
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+        agent.process.send_signal(signal.SIGCONT)
+        agent.wait_until(lambda: "/proc could not be read" in agent.log())
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        agent.wait_until(lambda: _tree(agent, cgroup) == set(cgroup.processes()))
+        assert sleeper in cgroup.processes()
+        assert agent.pids("exit").isdisjoint(cgroup.processes())
+        agent.wait_until(lambda: _lost_in_metrics(agent) == _lost_in_lines(agent))
+        assert agent.metrics()["agentd_accounting_imbalance", ()] == 0
+        assert agent.stop() == 0
+
+
+def _tree(agent: Agent, cgroup: Cgroup) -> set[int]:
+    """The live processes of the cgroup, by the tree, that are in no doubt."""
+    wanted = ["--filter", f"cgroup = {cgroup.path}"]
+    command = [AGENTD, "ps", "--json", "--socket", agent.socket, *wanted]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = map(json.loads, done.stdout.splitlines())
+    return {process["pid"] for process in found if not process["suspect"]}
 
 
 def _lost_in_metrics(agent: Agent) -> int:

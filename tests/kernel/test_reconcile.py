@@ -52,7 +52,7 @@ def _reconcile(tracer: Tracer, cgroup: Cgroup) -> list[Entry]:
     """Scan and compare, with rounds until that is done."""
     tracer.pipeline.tree.watch_exits()
     begun_ns = host.boottime_ns()
-    found = tuple(procfs.observe(cgroup=cgroup.path))
+    found = tuple(procfs.Look(cgroup=cgroup.path))
     tracer.pipeline.offer(Scan(begun_ns, host.boottime_ns(), found, complete=True))
     return tracer.collect()
 
@@ -76,7 +76,7 @@ def _there(cgroup: Cgroup) -> dict[int, Facts]:
     def mine(observed: Observed) -> bool:
         return observed.process.inside
 
-    found = filter(mine, procfs.observe(cgroup=cgroup.path))
+    found = filter(mine, procfs.Look(cgroup=cgroup.path))
     return {observed.process.key[0]: _facts(observed.process) for observed in found}
 
 

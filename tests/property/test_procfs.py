@@ -52,7 +52,7 @@ def test_whatever_is_left_of_a_process(there: dict[int, dict[str, object]], cgro
     with tempfile.TemporaryDirectory() as name:
         for tgid, process in there.items():
             _write(Path(name), tgid, process)
-        found = {seen.process.key: seen.process for seen in procfs.observe(name, cgroup)}
+        found = {seen.process.key: seen.process for seen in procfs.Look(name, cgroup)}
     alive = {t: p for t, p in there.items() if p["has_stat"] and p["state"] not in (b"Z", b"X")}
     ticks = {t: int(str(p["ticks"])) * host.TICK_NS for t, p in there.items() if p["has_stat"]}
     assert set(found) == {(tgid, ticks[tgid]) for tgid in alive}
@@ -71,7 +71,7 @@ def test_a_live_proc_under_storm() -> None:
     with subprocess.Popen(storm, start_new_session=True) as process:
         try:
             for _ in range(30):
-                keys = [seen.process.key[0] for seen in procfs.observe()]
+                keys = [seen.process.key[0] for seen in procfs.Look()]
                 assert len(keys) == len(set(keys))
                 assert process.pid in keys
         finally:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,31 @@ from hypothesis import strategies as st
 
 from agentd import host, procfs
 from agentd.core.process import Image
+from tests.programs import compile_c
+from tests.records import WIRE
 
 STAT = " S 7 5 6 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {ticks} 0 0"
+
+LEADER_LEAVES_OTHERS_STAY = r"""
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static void *other(void *unused)
+{
+	usleep(50000);
+	puts("left");
+	fflush(stdout);
+	pause();
+	return unused;
+}
+int main(void)
+{
+	pthread_t thread;
+	pthread_create(&thread, NULL, other, NULL);
+	syscall(SYS_exit, 0);
+}
+"""
 
 
 def _process(proc: Path, pid: int, name: str, ppid: int, ticks: int) -> Path:
@@ -83,7 +109,7 @@ def test_the_owner_is_the_effective_one(tmp_path: Path) -> None:
     folder = _process(tmp_path, 40, "sh", 1, 9)
     (folder / "status").write_text("Name:\tsh\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n")
     _process(tmp_path, 41, "sh", 1, 9)
-    found = {o.process.key[0]: (o.uid, o.gid) for o in procfs.observe(str(tmp_path))}
+    found = {o.process.key[0]: (o.uid, o.gid) for o in procfs.Look(str(tmp_path))}
     assert found == {40: (2, 6), 41: (0, 0)}
 
 
@@ -93,6 +119,88 @@ def test_processes_that_vanish_are_left_out(tmp_path: Path) -> None:
     _process(tmp_path, 51, "kthread", 2, 4)
     (only,) = procfs.scan(str(tmp_path))
     assert only.image == Image(b"kthread", b"", b"", 0)
+
+
+def test_what_is_gone_leaves_a_look_complete(tmp_path: Path) -> None:
+    """Files that are not there are those of processes that have gone, and no failure."""
+    _process(tmp_path, 1, "init", 0, 3)
+    (tmp_path / "50").mkdir()
+    look = procfs.Look(str(tmp_path))
+    assert [seen.process.key[0] for seen in look] == [1]
+    assert (look.complete, look.failure) == (True, "")
+
+
+@pytest.mark.parametrize("unreadable", ["stat", "status", "cgroup", "cmdline"])
+def test_what_is_there_and_cannot_be_read_is_a_failure(tmp_path: Path, unreadable: str) -> None:
+    """The others are seen, the look is not complete, and it says why."""
+    _process(tmp_path, 1, "init", 0, 3)
+    folder = _process(tmp_path, 50, "sh", 1, 4)
+    (folder / unreadable).unlink(missing_ok=True)
+    (folder / unreadable).mkdir()
+    look = procfs.Look(str(tmp_path))
+    assert [seen.process.key[0] for seen in look] == [1]
+    assert not look.complete
+    assert f"50/{unreadable}" in look.failure
+
+
+def test_without_a_proc_nothing_is_seen(tmp_path: Path) -> None:
+    """What cannot be listed is a failure, and no reason to end."""
+    look = procfs.Look(str(tmp_path / "none"))
+    assert list(look) == []
+    assert (look.complete, bool(look.failure)) == (False, True)
+
+
+def test_a_file_that_was_deleted_has_its_name(tmp_path: Path) -> None:
+    """The kernel's mark behind its path is left out, also where the file has another name."""
+    _process(tmp_path, 1, "init", 0, 3)
+    for number, also in ((50, ""), (51, "other name")):
+        program = tmp_path / f"program{number}"
+        shutil.copy("/bin/sleep", program)
+        if also:
+            (tmp_path / also).hardlink_to(program)
+        with subprocess.Popen([program, "100"]) as process:
+            status = program.stat()
+            program.unlink()
+            (seen,) = (o for o in procfs.Look() if o.process.key[0] == process.pid)
+            process.kill()
+        assert seen.process.image.executable == os.fsencode(program)
+        assert seen.inode == status.st_ino
+        assert (seen.device >> 20, seen.device & 0xFFFFF) == (
+            os.major(status.st_dev), os.minor(status.st_dev)
+        )  # fmt: skip
+
+
+def test_a_file_that_is_called_deleted(tmp_path: Path) -> None:
+    """What ends so in its own name keeps all of it."""
+    program = tmp_path / "program (deleted)"
+    shutil.copy("/bin/sleep", program)
+    with subprocess.Popen([program, "100"]) as process:
+        (seen,) = (o for o in procfs.Look() if o.process.key[0] == process.pid)
+        process.kill()
+    assert seen.process.image.executable == os.fsencode(program)
+
+
+def test_a_first_thread_that_has_left(tmp_path: Path) -> None:
+    """What runs, and with which arguments, is known from a thread that lives."""
+    program = compile_c(tmp_path, "leader", LEADER_LEAVES_OTHERS_STAY)
+    with subprocess.Popen([program, "two words"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"left\n"
+        (seen,) = (o for o in procfs.Look() if o.process.key[0] == process.pid)
+        process.kill()
+    assert seen.process.image.executable == os.fsencode(program)
+    assert seen.process.image.args == os.fsencode(program) + b"\0two words\0"
+
+
+def test_arguments_are_cut_as_an_event_cuts_them() -> None:
+    """As many bytes are kept as an exec record has room for; all arguments are counted."""
+    assert WIRE.constant("AGENTD_LARGE_ARGS") == procfs.ARGS_BYTES_MAX
+    words = ["sleep", "100", *["0" * 99] * 1000]
+    with subprocess.Popen(words) as process:
+        (seen,) = (o for o in procfs.Look() if o.process.key[0] == process.pid)
+        process.kill()
+    image = seen.process.image
+    assert (len(image.args), image.args_count) == (procfs.ARGS_BYTES_MAX, len(words))
 
 
 def test_the_live_proc_has_this_process() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from agentd import procfs, scanning
+from tests.requirements import need_root
 
 
 def test_the_loop_runs_between_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +33,58 @@ def test_the_loop_runs_between_slices(tmp_path: Path, monkeypatch: pytest.Monkey
         task = asyncio.create_task(other())
         found = await scanning.scan_in_slices("", str(tmp_path))
         task.cancel()
-        return len(found)
+        assert found.complete
+        return len(found.processes)
 
-    assert asyncio.run(main()) == len(list(procfs.observe(str(tmp_path)))) == 50
+    assert asyncio.run(main()) == len(list(procfs.Look(str(tmp_path)))) == 50
     assert turns >= 50
+
+
+WITHOUT_DESCRIPTORS = """
+import asyncio, os, resource, sys
+from agentd.scanning import Scanner
+
+class Log:
+    def warning(self, *words, **values):
+        print("warned", flush=True)
+
+async def main():
+    free = os.open("/", os.O_PATH)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + int(sys.argv[1]), 4096))
+    scanned = await Scanner("", sys.argv[2], Log()).scan()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+    print(scanned.complete, "Too many open files" in scanned.failure)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("left", ["0", "1"])
+@pytest.mark.parametrize("socket", ["", "/nowhere.sock"])
+def test_without_descriptors_nobody_is_gone(left: str, socket: str) -> None:
+    """Where the files of /proc cannot be opened, a scan is not complete, and says so."""
+    command = [sys.executable, "-c", WITHOUT_DESCRIPTORS, left, socket]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    warned = "warned\n" if socket else ""
+    assert done.stdout == f"{warned}False True\n"
+
+
+HIDDEN = """
+mount -t proc -o hidepid=$1 proc /proc && exec setpriv --reuid 65534 --regid 65534 --clear-groups \\
+"$2" -c '
+from agentd import procfs
+look = procfs.Look()
+print(len(list(look)), look.complete, repr(look.failure))'
+"""
+
+
+@pytest.mark.parametrize("hidepid", [0, 1, 2])
+def test_where_processes_are_hidden(hidepid: int) -> None:
+    """With hidepid (proc(5)) a user sees its own processes only, and knows that this is not all."""
+    need_root()
+    command = ["unshare", "-m", "sh", "-c", HIDDEN, "sh", str(hidepid), sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    count, complete, failure = done.stdout.split(maxsplit=2)
+    assert (complete, failure.strip()) == (str(hidepid == 0), "''")
+    assert (int(count) == 1) == (hidepid != 0)
