@@ -33,7 +33,7 @@ from agentd.outlets import Outlets, make_recorder
 from agentd.privileges import CAP_SYS_PTRACE
 from agentd.reconciler import Reconciler
 from agentd.reloading import Changeable, Reloading, reload_on_signal
-from agentd.reporting import Reporting
+from agentd.reporting import Reporting, log_attached
 from agentd.rounds import Rounds
 from agentd.scanning import Scanner
 from agentd.service import Service
@@ -65,11 +65,12 @@ class Daemon:
         self._failure: Exception | None = None
         self._took_over = options.left.former is not None
         self._log = log
+        self._service = service
         self._duration_seconds = options.duration_seconds
         self._recorder = make_recorder(config, attached, options.record) if options.record else None
         journal = self._journal = self._recorder.step if self._recorder else no_journal
         self._names = HostNames(journal)
-        self._outlets = Outlets(config, journal, self._names, self._sink_ended)
+        self._outlets = Outlets(config, journal, self._names, self._sink_told)
         self._sinks = self._outlets.fanout()
         self._seeded = False
         redactor = Redactor(config.redact.patterns)
@@ -90,7 +91,6 @@ class Daemon:
         self._reconciler = Reconciler(self._pipeline, self._scanner, log, journal)
         self._loss_warnings = LossWarnings(self._pipeline, log)
         self._suppression = Suppression(journal_unit(config), log)
-        self._service = service
         self._rounds = self._make_rounds(config)
         self._canary = Canary(self._capture.counters.read, self._rounds.wake)
         self._skipping = Skipping(self._capture, self._rounds.wake, journal)
@@ -99,7 +99,7 @@ class Daemon:
         self._liveness = Liveness(service, self._canary, self._reporting.status, log)
         self._load = options.reload
         self._config = config
-        self._log_attached(attached, config.filter.cgroup)
+        log_attached(log, attached, self._capture, config.filter.cgroup)
 
     def _make_rounds(self, config: Config) -> Rounds:
         transport = config.transport
@@ -169,6 +169,8 @@ class Daemon:
             for task in (rounds, *tasks):
                 task.cancel()
         await self._finish()
+        if not self._service.keeps:
+            self._failure = self._failure or self._sinks.failure
         if self._failure is not None:
             raise self._failure
 
@@ -211,13 +213,15 @@ class Daemon:
                 await self._stopping.wait()
         self._stopping.set()
 
-    def _sink_ended(self, error: AgentdError) -> None:
-        """Nobody reads what goes out, or it cannot be written."""
-        if isinstance(error, SinkClosedError):
+    def _sink_told(self, name: str, error: AgentdError | None) -> None:
+        """A sink fails, or works again. A command ends with its reader; a service goes on."""
+        if error is None:
+            self._log.info("a sink works again", sink=name)
+        elif isinstance(error, SinkClosedError) and not self._service.keeps:
             self._log.info("stopping", reason=error.message)
             self._stopping.set()
         else:
-            self._fail(error)
+            self._log.error("a sink fails", sink=name, problem=error.message)
 
     async def _finish(self) -> None:
         """Detach, take what is left, and say what became of everything."""
@@ -259,21 +263,6 @@ class Daemon:
         self._canary.written(batch)
         self._followers.offer(batch)
         self._workload.offer(batch)
-
-    def _log_attached(self, attached: Attached, cgroup: str) -> None:
-        if attached.log:
-            self._log.debug("the loader said", text=attached.log)
-        handover = attached.handover
-        self._log.info(
-            "attached",
-            bcc=handover.bcc_version,
-            offsets="btf" if handover.from_btf else "kernel headers",
-            transport=handover.transport,
-            transport_reason=handover.transport_reason,
-            buffer_bytes=self._capture.transport.size_bytes,
-            cpus=attached.settings.cpus,
-            cgroup=cgroup or None,
-        )
 
     def _after_round(self) -> None:
         self._reconciler.after_round()

@@ -27,6 +27,8 @@ MESSAGE_IDS = {
     "took over": "5d1a6f0e3c7b4d39a2f81c0b6e94d70b",
     "journald drops entries": "5d1a6f0e3c7b4d39a2f81c0b6e94d70c",
     "/proc could not be read": "5d1a6f0e3c7b4d39a2f81c0b6e94d70d",
+    "a sink fails": "5d1a6f0e3c7b4d39a2f81c0b6e94d70e",
+    "a sink works again": "5d1a6f0e3c7b4d39a2f81c0b6e94d70f",
 }
 """They never change; the catalog (packaging/agentd.catalog) has one entry for each."""
 

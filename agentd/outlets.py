@@ -17,7 +17,6 @@ from agentd.core.journal import Journal
 from agentd.core.process import Applied, entity_prefix
 from agentd.core.tree import Tree
 from agentd.core.wire import Wire
-from agentd.errors import AgentdError
 from agentd.filtering.fields import Facts
 from agentd.kernel.attach import Attached
 from agentd.kernel.transport import room_stage
@@ -26,7 +25,7 @@ from agentd.settings import Config
 from agentd.sinks.ecs_merged import ecs_renderer
 from agentd.sinks.fanout import Fanout
 from agentd.sinks.journal_channel import JournalChannel
-from agentd.sinks.queue import Sink, datagram
+from agentd.sinks.queue import Sink, Told, datagram
 from agentd.sinks.renderer import Names, Renderer
 from agentd.sinks.stdout import Stdout
 from agentd.sinks.text import HEADING, TextRenderer
@@ -39,17 +38,17 @@ STDOUT, JOURNAL = "stdout", "journal"
 
 
 class Outlets:
-    """Makes the sinks. ``fail`` is told when one can be written no more."""
+    """Makes the sinks. ``told`` hears when one fails, and when it works again."""
 
     def __init__(
         self,
         config: Config,
         journal: Journal,
         names: HostNames,
-        fail: Callable[[AgentdError], None],
+        told: Told,
     ) -> None:
         self._config = config
-        self._fail = fail
+        self._told = told
         self._wire = read_wire()
         self._facts: FactFinder | None = None
         self._sinks: dict[str, Sink] = {}
@@ -95,7 +94,7 @@ class Outlets:
             STDOUT,
             lambda batch: [renderer.render(batch)],
             Stdout(),
-            self._fail,
+            self._told,
             wanted=wanted,
             merges=merges,
         )
@@ -112,7 +111,7 @@ class Outlets:
         encoder = JournalEncoder(self._ecs(), actions)
         self._choose_actions = encoder.choose
         wanted = self._wanted(self._config.journal.filter)
-        return Sink(JOURNAL, encoder.encode, JournalChannel(), self._fail, datagram, wanted=wanted)
+        return Sink(JOURNAL, encoder.encode, JournalChannel(), self._told, datagram, wanted=wanted)
 
     def _wanted(self, text: str) -> EntryFilter | None:
         return entry_filter(text, self._facts_of)

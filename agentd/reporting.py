@@ -15,6 +15,7 @@ from agentd.capture import Capture
 from agentd.control.workload import Rankings
 from agentd.core.event import kind_names
 from agentd.core.process import entity_prefix
+from agentd.kernel.attach import Attached
 from agentd.metrics.snapshot import SinkCounts, Snapshot
 from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
@@ -23,6 +24,23 @@ from agentd.suppression import Suppression
 from agentd.web.server import Health
 
 STALLED_AFTER_NS = 5_000_000_000
+
+
+def log_attached(log: Any, attached: Attached, capture: Capture, cgroup: str) -> None:
+    """What has been loaded, and how."""
+    if attached.log:
+        log.debug("the loader said", text=attached.log)
+    handover = attached.handover
+    log.info(
+        "attached",
+        bcc=handover.bcc_version,
+        offsets="btf" if handover.from_btf else "kernel headers",
+        transport=handover.transport,
+        transport_reason=handover.transport_reason,
+        buffer_bytes=capture.transport.size_bytes,
+        cpus=attached.settings.cpus,
+        cgroup=cgroup or None,
+    )
 
 
 class Reporting:
@@ -141,6 +159,9 @@ class Reporting:
                 sink.merged_total,
                 sink.queued,
                 sink.bytes_total,
+                sink.queued_bytes,
+                sink.capacity_bytes,
+                "" if sink.failure is None else sink.failure.message,
             )
             for sink in self._sinks.sinks
         )
@@ -154,6 +175,7 @@ class Reporting:
         pipeline = self._capture.pipeline
         not_written = self._sinks.not_written
         behind = f"; {not_written} not written" if not_written else ""
+        behind += "".join(f"; {sink.name} fails" for sink in self._sinks.sinks if sink.failure)
         return (
             f"{len(pipeline.tree.living)} processes; {pipeline.emitted_total} events,"
             f" {self._capture.lost()} lost, over {self._capture.transport_kind}{behind}"

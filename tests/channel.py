@@ -47,6 +47,6 @@ class FakeChannel:
         os.close(self._fd)
 
 
-def NEVER(error: AgentdError) -> None:  # noqa: N802 (it stands for a value)
-    """A sink's ``fail`` where nothing may fail."""
-    raise error
+def NEVER(name: str, error: AgentdError | None) -> None:  # noqa: N802 (it stands for a value)
+    """A sink's ``told`` where nothing may fail."""
+    raise error or AssertionError(f"{name} had not failed")

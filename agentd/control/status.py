@@ -12,8 +12,16 @@ _MIB = 1 << 20
 
 
 def is_well(now: dict[str, Any]) -> bool:
-    """Whether it takes what the kernel delivers, and its account adds up."""
-    return bool(now["healthy"]) and not now["imbalance"]
+    """Whether it takes what the kernel delivers, writes it, and its account adds up."""
+    return not problem(now)
+
+
+def problem(now: dict[str, Any]) -> str:
+    """Why it is not well; empty if it is."""
+    if not now["healthy"]:
+        return str(now["reason"])
+    failing = [f"{sink['name']}: {sink['failure']}" for sink in now["sinks"] if sink["failure"]]
+    return "; ".join([*failing, f"imbalance {now['imbalance']}"] if now["imbalance"] else failing)
 
 
 def render(
@@ -42,8 +50,8 @@ def _lines(
             f" Linux {now['kernel']}"
         ),
     )
-    if not now["healthy"]:
-        yield " ", now["reason"]
+    if not is_well(now):
+        yield " ", problem(now)
     yield "", ""
     seconds = max(1e-3, now["uptime_seconds"] - before["uptime_seconds"])
     total = sum(now["events"].values())
@@ -82,7 +90,8 @@ def _lost(now: dict[str, Any], *, colour: bool) -> str:
 def _sink(sink: dict[str, Any]) -> str:
     dropped = f", {sink['dropped']:,} dropped" if sink["dropped"] else ""
     queued = f", {sink['queued']:,} wait" if sink["queued"] else ""
-    return f"{sink['name']}: {sink['written']:,} written{dropped}{queued}"
+    fails = ", fails" if sink["failure"] else ""
+    return f"{sink['name']}: {sink['written']:,} written{dropped}{queued}{fails}"
 
 
 def _latency(latency: dict[str, float | None]) -> str:

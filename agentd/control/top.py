@@ -103,7 +103,7 @@ class Top:
         if now is None:
             yield "waiting for the first interval…"
             return
-        word = "well" if status.is_well(now) else f"NOT WELL: {now['reason']}"
+        word = "well" if status.is_well(now) else f"NOT WELL: {status.problem(now)}"
         dropped = sum(sink["dropped"] for sink in now["sinks"])
         transport = now["transport"]
         filled = 100 * transport["used_bytes"] / transport["buffer_bytes"]

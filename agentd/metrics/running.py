@@ -86,6 +86,12 @@ _SINK_COUNTERS = {
     "bytes_written": ("bytes", "Bytes that a sink has written."),
 }
 
+_SINK_GAUGES = {
+    "queued": ("queued_events", "Events that wait."),
+    "queued_bytes": ("queued_bytes", "What waits, in bytes."),
+    "capacity_bytes": ("capacity_bytes", "How many bytes may wait."),
+}
+
 
 def sinks(now: Snapshot) -> Iterator[Metric]:
     """What became of events at each sink."""
@@ -94,9 +100,16 @@ def sinks(now: Snapshot) -> Iterator[Metric]:
             CounterMetricFamily(f"agentd_sink_{name}", text, labels=["sink"]),
             ((sink.name, getattr(sink, attribute)) for sink in now.sinks),
         )
+    for attribute, (name, text) in _SINK_GAUGES.items():
+        yield labelled(
+            GaugeMetricFamily(f"agentd_sink_{name}", text, labels=["sink"]),
+            ((sink.name, getattr(sink, attribute)) for sink in now.sinks),
+        )
     yield labelled(
-        GaugeMetricFamily("agentd_sink_queued_events", "Events that wait.", labels=["sink"]),
-        ((sink.name, sink.queued) for sink in now.sinks),
+        GaugeMetricFamily(
+            "agentd_sink_failing", "1 while a sink cannot be written.", labels=["sink"]
+        ),
+        ((sink.name, float(bool(sink.failure))) for sink in now.sinks),
     )
     yield CounterMetricFamily(
         "agentd_journal_suppressed_entries",

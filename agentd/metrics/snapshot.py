@@ -21,6 +21,10 @@ class SinkCounts:
     merged: int
     queued: int
     bytes_written: int
+    queued_bytes: int
+    capacity_bytes: int
+    failure: str
+    """Why it cannot be written; empty while it can."""
 
 
 @dataclass(frozen=True, slots=True)

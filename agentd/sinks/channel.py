@@ -13,13 +13,9 @@ class SinkClosedError(AgentdError):
 
 
 class SinkFailedError(AgentdError):
-    """A sink cannot be written: a full disk, say."""
+    """A sink cannot be written: a full disk, say, or nobody is there. Perhaps it can later."""
 
     exit_code = os.EX_IOERR
-
-
-class UnreachableError(AgentdError):
-    """Nobody is there to take it now; perhaps later."""
 
 
 class Channel(Protocol):
@@ -31,8 +27,8 @@ class Channel(Protocol):
     def send(self, payload: memoryview) -> int:
         """How much of it was taken.
 
-        Raises BlockingIOError if nothing can be taken now, UnreachableError if that may take
-        long, SinkClosedError or SinkFailedError if it is over.
+        Raises BlockingIOError if nothing can be taken until it is writable again, SinkClosedError
+        or SinkFailedError if that will not be told.
         """
 
     def close(self) -> None:

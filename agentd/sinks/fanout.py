@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from agentd.core.batch import Batch
 from agentd.core.untold import Untold
+from agentd.errors import AgentdError
+from agentd.sinks.channel import SinkFailedError
 from agentd.sinks.queue import Sink
 
 
@@ -30,6 +32,12 @@ class Fanout:
     def not_written(self) -> int:
         """Events that were dropped, or wait, of each sink."""
         return sum(sink.accepted_total - sink.written_total for sink in self.sinks)
+
+    @property
+    def failure(self) -> AgentdError | None:
+        """Why a sink cannot be written; None if all can, or only their readers are slow or gone."""
+        failures = (sink.failure for sink in self.sinks)
+        return next((why for why in failures if isinstance(why, SinkFailedError)), None)
 
     def write(self, batch: Batch) -> None:
         """Hand it to each."""

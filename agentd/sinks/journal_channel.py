@@ -7,7 +7,7 @@ import fcntl
 import os
 import socket
 
-from agentd.sinks.channel import SinkFailedError, UnreachableError
+from agentd.sinks.channel import SinkFailedError
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 
@@ -46,7 +46,7 @@ class JournalChannel:
             raise
         except (FileNotFoundError, ConnectionError) as error:
             self._connected = False
-            raise UnreachableError(f"no journald at {self._path}: {error.strerror}") from None
+            raise SinkFailedError(f"no journald at {self._path}: {error.strerror}") from None
         except OSError as error:
             raise SinkFailedError(f"cannot write to {self._path}: {error.strerror}") from None
         return len(payload)

@@ -1,8 +1,9 @@
 """A sink: what its channel does not take at once waits in a queue, and the pipeline goes on.
 
 The room of events that wait is not given back to the kernel, so a kill loses none of them: the
-buffer is the queue's bound. When it fills up, the oldest that wait are dropped, counted, and told
-at their place as ``lost`` events with stage ``sink``.
+buffer is the queue's bound, and where that is large a number of bytes. When it fills up, the oldest
+that wait are dropped, counted, and told at their place as ``lost`` events with stage ``sink``. A
+channel that fails is tried again and again, and until it works the same holds.
 """
 
 from __future__ import annotations
@@ -16,13 +17,21 @@ from agentd.core.batch import Batch, wanted_of
 from agentd.core.pipeline import Entry
 from agentd.core.untold import Untold
 from agentd.errors import AgentdError
-from agentd.sinks.channel import Channel, UnreachableError
+from agentd.sinks.channel import Channel
 
 Encode = Callable[[Batch], list[bytes]]
 """A batch as payloads: one for a stream, one an event for datagrams."""
 
+Told = Callable[[str, AgentdError | None], None]
+"""Hears of a sink, by its name, why it fails; and that it works again, by None."""
+
+CAPACITY_BYTES = 64 << 20
+"""What may wait. An event is 3.5 times as large here as in the kernel's buffer, which may be of any
+size; two sinks that are full leave 256 MiB of the unit's MemoryHigh=."""
+_ROOMY = 0.75
+"""How full a queue is once the oldest have been dropped because it was full."""
 _AGAIN_SECONDS = 1.0
-"""Until a channel that nobody reads is tried again."""
+"""Until a channel that fails is tried again."""
 
 
 def lines(payload: memoryview) -> int:
@@ -47,10 +56,12 @@ class _Chunk:
     begun: bool = False
     own: bool = False
     """It is the sink's own word, no batch: a heading, or the account of a drop."""
+    size_bytes: int = 0
+    """Of all payloads, when it came into the queue."""
 
 
 class Sink:
-    """A queue in front of a channel. ``fail`` is told when it is over.
+    """A queue in front of a channel. ``told`` hears when that fails, and when it works again.
 
     ``wanted``: which entries go there; all, without. ``merges``: one line may tell of several.
     """
@@ -60,13 +71,20 @@ class Sink:
         name: str,
         encode: Encode,
         channel: Channel,
-        fail: Callable[[AgentdError], None],
+        told: Told,
         events_in: Callable[[memoryview], int] = lines,
         *,
         wanted: Callable[[Entry], bool] | None = None,
         merges: bool = False,
+        capacity_bytes: int = CAPACITY_BYTES,
     ) -> None:
         self.name = name
+        self.capacity_bytes = capacity_bytes
+        """What may wait at most, but for a batch or two."""
+        self.queued_bytes = 0
+        """What waits, in whole batches."""
+        self.failure: AgentdError | None = None
+        """Why nothing leaves; None while it does, or only its reader is slow."""
         self.dropped_total = 0
         """Events that did not fit into the queue."""
         self.accepted_total = 0
@@ -79,7 +97,7 @@ class Sink:
         """What the channel took."""
         self._encode = encode
         self._channel = channel
-        self._fail = fail
+        self._told = told
         self._events_in = events_in
         self.wanted = wanted
         """Which entries go there; it may change between batches."""
@@ -88,7 +106,6 @@ class Sink:
         self._end = 0
         self._let_go = 0
         self._watching = False
-        self._over = False
 
     @property
     def queued(self) -> int:
@@ -98,7 +115,7 @@ class Sink:
     @property
     def behind(self) -> bool:
         """Whether something waits, and may still leave."""
-        return bool(self._queue) and not self._over
+        return bool(self._queue) and self.failure is None
 
     @property
     def finished_below(self) -> int:
@@ -114,7 +131,7 @@ class Sink:
         """What stands before the first entry."""
         payloads = deque([memoryview(heading.encode())])
         if not self._sent(payloads):
-            self._queue.append(_Chunk(0, 0, payloads, Untold(), begun=True, own=True))
+            self._add(_Chunk(0, 0, payloads, Untold(), begun=True, own=True))
 
     def write(self, batch: Batch) -> None:
         """Take over a batch, which follows the one before without a gap."""
@@ -130,7 +147,9 @@ class Sink:
         if self._queue or not self._sent(payloads):
             untold = Untold.of(entry for part in parts for entry in part.entries)
             begun = not self._queue
-            self._queue.append(_Chunk(first, self._end, payloads, untold, begun))
+            self._add(_Chunk(first, self._end, payloads, untold, begun))
+            if self.queued_bytes > self.capacity_bytes:
+                self._make_room(batch.wall_offset_ns)
 
     def drop_below(self, number: int, wall_offset_ns: int) -> None:
         """Let go of the entries below this number, and drop those that are not begun."""
@@ -138,14 +157,14 @@ class Sink:
         begun = self._queue.popleft() if self._queue and self._queue[0].begun else None
         drop: _Chunk | None = None
         while self._queue and self._queue[0].end <= number:
-            chunk = self._queue.popleft()
+            chunk = self._take()
             if not chunk.own:
                 self.dropped_total += self._events_of(chunk)
             drop = chunk if drop is None else _joined(drop, chunk)
         if drop is not None:
             batch = Batch(list(drop.untold.losses()), drop.first, wall_offset_ns)
             payloads = deque(memoryview(data) for data in self._encode(batch))
-            self._queue.appendleft(_Chunk(drop.first, drop.end, payloads, drop.untold, own=True))
+            self._add_first(_Chunk(drop.first, drop.end, payloads, drop.untold, own=True))
         if begun is not None:
             self._queue.appendleft(begun)
 
@@ -161,6 +180,7 @@ class Sink:
         """Let go of the channel."""
         self._watch(on=False)
         self._queue.clear()
+        self.failure = None
         self._channel.close()
 
     def _flush(self) -> None:
@@ -170,8 +190,36 @@ class Sink:
             chunk.begun = True
             if not self._sent(chunk.payloads):
                 return
-            self._queue.popleft()
+            self._take()
         self._watch(on=False)
+        if self.failure is not None:
+            self.failure = None
+            self._told(self.name, None)
+
+    def _add(self, chunk: _Chunk) -> None:
+        chunk.size_bytes = sum(map(len, chunk.payloads))
+        self.queued_bytes += chunk.size_bytes
+        self._queue.append(chunk)
+
+    def _add_first(self, chunk: _Chunk) -> None:
+        self._add(chunk)
+        self._queue.rotate(1)
+
+    def _take(self) -> _Chunk:
+        """The first."""
+        chunk = self._queue.popleft()
+        self.queued_bytes -= chunk.size_bytes
+        return chunk
+
+    def _make_room(self, wall_offset_ns: int) -> None:
+        """Drop the oldest, so many that this is not to be done again at once."""
+        left_bytes, number = self.queued_bytes, 0
+        for chunk in self._queue:
+            number = chunk.end
+            left_bytes -= 0 if chunk.begun else chunk.size_bytes
+            if left_bytes <= self.capacity_bytes * _ROOMY:
+                break
+        self.drop_below(number, wall_offset_ns)
 
     def _sent(self, payloads: deque[memoryview]) -> bool:
         """Whether the channel took all of it; what is left stays there."""
@@ -181,20 +229,22 @@ class Sink:
             except BlockingIOError:
                 self._watch(on=True)
                 return False
-            except UnreachableError:
-                self._watch(on=False)
-                asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._flush)
-                return False
             except AgentdError as error:
-                self._watch(on=False)
-                self._over = True
-                self._fail(error)
+                self._rest(error)
                 return False
             self.bytes_total += taken
             payload = payloads.popleft()
             if taken < len(payload):
                 payloads.appendleft(payload[taken:])
         return True
+
+    def _rest(self, error: AgentdError) -> None:
+        """Leave the channel alone for a while."""
+        self._watch(on=False)
+        asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._flush)
+        if self.failure is None:
+            self._told(self.name, error)
+        self.failure = error
 
     def _watch(self, *, on: bool) -> None:
         """Go on when the channel is writable."""

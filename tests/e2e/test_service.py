@@ -214,14 +214,16 @@ def test_a_reader_that_does_not_read(cgroup: Cgroup, tmp_path: Path) -> None:
 
 
 def test_full_disk_is_an_error(cgroup: Cgroup) -> None:
-    """Output that cannot be written ends it with exit code 74 and the reason."""
+    """Output that cannot be written by the end makes exit code 74, and the reason is told."""
+    command = [AGENTD, "run", "--duration", "0.2", "--set", f"filter.cgroup={cgroup.path}"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [AGENTD, "run", "--set", f"filter.cgroup={cgroup.path}", "--set", "metrics.listen="],
+            [*command, "--set", "metrics.listen="],
             stdout=full, stderr=subprocess.PIPE, text=True, timeout=ENOUGH_SECONDS, check=False,
         )  # fmt: skip
     assert done.returncode == os.EX_IOERR
     assert done.stderr.splitlines()[-1] == "agentd: cannot write events: No space left on device"
+    assert done.stderr.count('"a sink fails"') == 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, free_port
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, free_port, running
+from tests.e2e.manager import managing
 
 QUIET = ["--set", "metrics.listen="]
 ESCAPE = b"\x1b["
@@ -161,6 +163,65 @@ def test_what_a_stuck_reader_missed(cgroup: Cgroup) -> None:
     assert account["imbalance"] == 0
     assert lines[-2]["process"]["args"] == ["/bin/true", "after"]
     assert [line["event"]["action"] for line in lines[-2:]] == ["exec", "exit"]
+
+
+def test_a_full_disk_is_survived(cgroup: Cgroup, tmp_path: Path) -> None:
+    """While nothing can be written it goes on, and shows it; then it tells what it dropped."""
+    options = ("--output", "json", "--set", "transport.ring_bytes=65536")
+    with running(tmp_path, cgroup.path, *options) as agent:
+        resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+        while not _dropped(agent):
+            cgroup.run(["/bin/bash", "-c", "for i in {1..200}; do (:); done"])
+        assert agent.metrics()["agentd_sink_failing", STDOUT] == 1
+        assert agent.get("/healthz") == (200, "ok\n")
+        asked = subprocess.run(
+            [AGENTD, "status", "--socket", agent.socket],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert asked.returncode == 1
+        assert "NOT WELL" in asked.stdout
+        assert "stdout: cannot write events: File too large" in asked.stdout
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(agent.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        agent.wait_until(lambda: agent.metrics()["agentd_sink_failing", STDOUT] == 0)
+        cgroup.run(["/bin/true", "after"])
+        agent.wait_until(lambda: agent.metrics()["agentd_sink_queued_events", STDOUT] == 0)
+        metrics = agent.metrics()
+        assert agent.stop() == 0
+        lines = [line for line in agent.lines() if line["agentd"]["flags"] != ["inferred"]]
+    attempts = sum(v for (name, _), v in metrics.items() if name == "agentd_kernel_attempts_total")
+    told = [line["agentd"]["lost"] for line in lines if "process" not in line]
+    assert sum("process" in line for line in lines) + sum(t["count"] for t in told) == attempts
+    assert {lost["stage"] for lost in told} >= {"sink"}
+    assert lines[-2]["process"]["args"] == ["/bin/true", "after"]
+    assert [agent.log().count(word) for word in ('"a sink fails"', '"a sink works again"')] == [
+        1,
+        1,
+    ]
+
+
+def test_a_service_outlives_its_reader(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Under a service manager a reader that has gone away ends nothing; it is told."""
+    output = tmp_path / "run-0.out"
+    os.mkfifo(output)
+    reading = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+    settings = (f"filter.cgroup={cgroup.path}", "metrics.listen=", "control.socket=")
+    options = [word for setting in settings for word in ("--set", setting)]
+    with managing(tmp_path, "--output", "json", *options) as manager:
+        manager.start()
+        os.close(reading)
+        cgroup.run(["/bin/true"])
+        deadline = time.monotonic() + ENOUGH_SECONDS
+        while '"a sink fails"' not in manager.log():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.5)  # it has tried again
+        assert manager.process is not None
+        assert manager.process.poll() is None
+        assert manager.log().count('"a sink fails"') == 1
+        assert manager.end(signal.SIGTERM) == 0
 
 
 STDOUT = (("sink", "stdout"),)

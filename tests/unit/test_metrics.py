@@ -79,9 +79,12 @@ agentd_ring_bytes{state=used}
 agentd_round_duration_seconds{le}
 agentd_rounds_total
 agentd_sink_bytes_total{sink=stdout}
+agentd_sink_capacity_bytes{sink=stdout}
 agentd_sink_dropped_events_total{sink=stdout}
 agentd_sink_events_total{sink=stdout}
+agentd_sink_failing{sink=stdout}
 agentd_sink_merged_events_total{sink=stdout}
+agentd_sink_queued_bytes{sink=stdout}
 agentd_sink_queued_events{sink=stdout}
 agentd_sink_unwanted_events_total{sink=stdout}
 agentd_transport_info{kind=ringbuf}
@@ -139,7 +142,7 @@ def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
         canaries_passed=0,
         canaries_missed=0,
         canary_latency_seconds=0.0,
-        sinks=(SinkCounts("stdout", 0, 0, 0, 0, 0, 0),),
+        sinks=(SinkCounts("stdout", 0, 0, 0, 0, 0, 0, 0, 0, ""),),
         journal_suppressed=0,
         forks_unaccounted=0,
     )

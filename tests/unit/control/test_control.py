@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agentd.control import status
 from agentd.control.api import Subject, make_app
 from agentd.control.client import ask
 from agentd.control.explain import render
@@ -208,3 +209,20 @@ def test_nobody_answers(tmp_path: Path) -> None:
     path = str(tmp_path / "none.sock")
     with pytest.raises(UnavailableError, match=r"none\.sock.*systemctl status"):
         ask(path, "explain", id="1")
+
+
+@pytest.mark.parametrize(
+    ("difference", "problem"),
+    [
+        ({}, ""),
+        ({"healthy": False, "reason": "stalled"}, "stalled"),
+        ({"imbalance": 2}, "imbalance 2"),
+        ({"sinks": [{"name": "a", "failure": ""}, {"name": "b", "failure": "full"}]}, "b: full"),
+    ],
+    ids=["well", "stalled", "imbalance", "a sink"],
+)
+def test_what_is_not_well_is_named(difference: dict[str, Any], problem: str) -> None:
+    """A pipeline that stands, an account that does not add up, a sink that cannot be written."""
+    good: dict[str, Any] = {"healthy": True, "reason": "ok", "imbalance": 0, "sinks": []}
+    assert status.problem(good | difference) == problem
+    assert status.is_well(good | difference) == (not problem)

@@ -21,7 +21,7 @@ def _answer(**fields: Any) -> dict[str, Any]:
         "inferred": 0, "lost": 0, "imbalance": 0, "late": 0,
         "latency_seconds": {"p50": 0.025, "p99": 0.05},
         "tree": {"live": 82, "live_capacity": 131072, "exited": 13, "ancestors": 0},
-        "sinks": [{"name": "stdout", "written": 42, "dropped": 0, "queued": 0}],
+        "sinks": [{"name": "stdout", "written": 42, "dropped": 0, "queued": 0, "failure": ""}],
         "cpu_seconds": 1.0, "resident_bytes": 40 << 20,
     } | fields  # fmt: skip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.sinks.channel import UnreachableError
+from agentd.sinks.channel import SinkFailedError
 from agentd.sinks.journal_channel import JournalChannel
 
 ENTRY = memoryview(b"MESSAGE=hello\n")
@@ -63,13 +63,13 @@ def test_a_journald_that_comes_back_is_found(tmp_path: Path) -> None:
     """Without journald it is unreachable, before and after; a new one is used."""
     path = tmp_path / "socket"
     channel = JournalChannel(str(path))
-    with pytest.raises(UnreachableError, match=str(path)):
+    with pytest.raises(SinkFailedError, match=str(path)):
         channel.send(ENTRY)
     for _ in range(2):
         with _journald(path) as journald:
             assert channel.send(ENTRY)
             assert journald.recv(100) == bytes(ENTRY)
         path.unlink()
-        with pytest.raises(UnreachableError):
+        with pytest.raises(SinkFailedError):
             channel.send(ENTRY)
     channel.close()

@@ -11,8 +11,8 @@ from agentd.core.batch import Batch
 from agentd.core.event import Lost
 from agentd.core.process import Applied, Image
 from agentd.errors import AgentdError
-from agentd.sinks.channel import SinkFailedError, UnreachableError
-from agentd.sinks.queue import Sink, datagram
+from agentd.sinks.channel import SinkFailedError
+from agentd.sinks.queue import Sink
 from tests.channel import NEVER, FakeChannel
 from tests.records import exited
 
@@ -133,40 +133,85 @@ def test_a_loss_that_is_dropped_is_still_told() -> None:
     run(test)
 
 
-def test_an_unreachable_channel_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nobody is there events wait; then they leave."""
+def test_a_channel_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile events wait, and what is too much is dropped; both ends of that are told, once."""
     monkeypatch.setattr("agentd.sinks.queue._AGAIN_SECONDS", 0.001)
+    told: list[tuple[str, AgentdError | None]] = []
 
     async def main() -> None:
         channel = FakeChannel()
-        channel.error = UnreachableError("nobody")
-        sink = Sink("journal", _encode, channel, NEVER, datagram)
+        channel.error = full = SinkFailedError("no space left")
+        sink = Sink("stdout", _encode, channel, lambda *heard: told.append(heard))
         sink.write(_batch(0, 2))
-        assert sink.queued == 1  # datagram
+        sink.write(_batch(2, 2))
+        sink.write(_batch(4, 2))
+        sink.drop_below(4, 0)
         await asyncio.sleep(0.01)
-        assert sink.queued == 1
+        assert told == [("stdout", full)]
+        assert (sink.failure, sink.queued, sink.dropped_total, sink.finished_below) == (
+            full, 4, 2, 4,
+        )  # fmt: skip
+        assert not sink.behind  # nobody is to wait for it
         channel.error = None
-        while sink.behind:
+        while sink.failure is not None:
             await asyncio.sleep(0.001)
-        assert channel.text == _text(0, 2)
+        losses = "lost 1 of 0 from 2 sink\nlost 1 of 1 from 3 sink\n"
+        assert channel.text == _text(0, 2) + losses + _text(4, 6)
+        assert told[1:] == [("stdout", None)]
+        assert (sink.accepted_total, sink.written_total) == (6, 4)
         sink.close()
 
     asyncio.run(main())
 
 
-def test_a_failure_is_told_once_and_nothing_is_waited_for() -> None:
-    """When it is over the daemon is told, and what is left counts as not written."""
+def test_a_payload_that_was_cut_off_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that was full in the middle of a line has the rest of it when there is room."""
+    monkeypatch.setattr("agentd.sinks.queue._AGAIN_SECONDS", 0.001)
+
+    class Disk(FakeChannel):
+        """Fails where a pipe would block."""
+
+        def send(self, payload: memoryview) -> int:
+            """As much as there is room for."""
+            try:
+                return super().send(payload)
+            except BlockingIOError:
+                raise SinkFailedError("no space left") from None
 
     async def main() -> None:
-        told: list[AgentdError] = []
-        channel = FakeChannel()
-        channel.error = SinkFailedError("full")
-        sink = Sink("stdout", _encode, channel, told.append)
-        sink.write(_batch(0, 2))
-        sink.write(_batch(2, 2))
-        assert [error.message for error in told] == ["full"]
-        assert not sink.behind
-        assert (sink.accepted_total, sink.written_total) == (4, 0)
+        disk = Disk(room=5)
+        sink = Sink("stdout", _encode, disk, lambda *heard: None)
+        sink.write(_batch(10, 4))
+        assert disk.text == "10\n11"
+        disk.room = 1000
+        while sink.failure is not None:
+            await asyncio.sleep(0.001)
+        assert disk.text == _text(10, 14)
+        sink.close()
+
+    asyncio.run(main())
+
+
+def test_the_queue_has_a_bound_of_its_own() -> None:
+    """Where the kernel's buffer would hold more than memory should, the oldest are dropped."""
+
+    async def main() -> None:
+        channel = FakeChannel(room=0)
+        sink = Sink("stdout", _encode, channel, NEVER, capacity_bytes=100)
+        for first in range(10, 90, 2):
+            sink.write(_batch(first, 2))
+            assert sink.queued_bytes <= 100 + 50  # what is told in their place
+        assert sink.dropped_total > 40
+        assert 12 < sink.finished_below < 90
+        assert (sink.queued + sink.dropped_total, sink.written_total) == (80, 0)
+        channel.open()
+        while sink.behind:
+            await asyncio.sleep(0)
+        assert sink.queued_bytes == 0
+        assert channel.text.startswith("10\n11\nlost ")
+        assert channel.text.endswith("88\n89\n")
+        told = [int(line.split()[1]) for line in channel.text.splitlines() if "lost" in line]
+        assert sum(told) == sink.dropped_total
         sink.close()
 
     asyncio.run(main())
