@@ -4,6 +4,7 @@
 # make test-systemd     the package under a real systemd, in a virtual machine
 # make test-vm          the kernel tests on other kernels, in virtual machines (docs/kernels.md)
 # make soak MINUTES=30  storms, restarts and scrapes together, for a while
+# make docs             what pages show and tell of the code, made again
 # make bench            what it costs (bench/README.md)
 
 SHELL := /bin/bash
@@ -16,7 +17,7 @@ RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachet
 	python3-msgpack python3-systemd python3-bcrypt python3-yaml python3-lark python3-urwid \
 	python3-wcwidth
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev curl prometheus python3-matplotlib stress-ng groff-base \
-	openssl chromium chromium-driver python3-selenium
+	openssl jq procps iproute2 chromium chromium-driver python3-selenium
 VM_PACKAGES := qemu-system-x86 busybox-static systemd-journal-remote
 BENCH_PACKAGES := forkstat bpftrace libbpf-tools
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
@@ -26,7 +27,7 @@ DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-al
 COMPILED := build/compiled
 WITH_COMPILED := PYTHONPATH=$(CURDIR)/$(COMPILED)
 
-.PHONY: run test check format bench fixtures deb test-systemd test-vm soak clean
+.PHONY: run test check format bench docs fixtures deb test-systemd test-vm soak clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/agentd run $(ARGS)
@@ -52,6 +53,10 @@ bench: .venv/dev.stamp $(COMPILED)/stamp
 	$(WITH_COMPILED) $(BIN)/python bench/replay.py
 	$(WITH_COMPILED) $(BIN)/python bench/growth.py
 	$(WITH_COMPILED) $(BIN)/python bench/compare.py --plot bench/build/compare.svg $(ARGS)
+
+docs: .venv/dev.stamp
+	$(BIN)/python packaging/man.py docs
+	$(BIN)/python -m tests.shown
 
 fixtures: .venv/dev.stamp
 	$(BIN)/python -m tests.fixtures.make

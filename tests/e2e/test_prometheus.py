@@ -22,6 +22,7 @@ from tests.cgroup import Cgroup, own_cgroup
 from tests.e2e.agent import ENOUGH_SECONDS, Agent, free_port, running
 from tests.kernel.available import need_tracing
 from tests.requirements import need_program
+from tests.shown.pages import all_blocks
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 RULES = CONFIG / "prometheus/agentd.rules.yml"
@@ -187,6 +188,16 @@ def test_every_query_of_the_dashboard_has_an_answer(prometheus: Prometheus) -> N
         samples = prometheus.query(expression)
         conditional = "> 0" in expression or used & QUIET
         assert samples or conditional, expression
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [line for block in all_blocks() if block.kind == "promql" for line in block.text.splitlines()],
+)
+def test_queries_of_the_pages(prometheus: Prometheus, expression: str) -> None:
+    """Each has an answer, unless it is of what is quiet."""
+    quiet = [name for name in QUIET if name in expression]
+    assert bool(prometheus.query(expression)) or quiet
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,9 @@
+"""``python -m tests.shown``: play all scenes, and write what they show into the pages."""
+
+from __future__ import annotations
+
+from tests.shown.pages import write
+from tests.shown.play import played
+
+if __name__ == "__main__":
+    write(played().shown)
