@@ -241,11 +241,11 @@ class Daemon:
             self._reporting.health,
             self._readyz,
             self._fail,
-            door.page(self._control_app()),
+            door.page(self._control_app(to_all=not door.asks_who_comes)),
         )
 
-    def _control_app(self) -> asgi.Asgi:
-        """Answers about the tree of this daemon."""
+    def _control_app(self, *, to_all: bool = False) -> asgi.Asgi:
+        """Answers about the tree of this daemon. ``to_all``: whoever asks."""
         subject = Subject(
             self._pipeline.tree,
             entity_prefix(host.boot_id()),
@@ -256,6 +256,7 @@ class Daemon:
             self._outlets.renderers(),
             self._reporting.answer,
             host.PAGE_BYTES,
+            to_all,
         )
         return make_control_app(subject, self._fail)
 

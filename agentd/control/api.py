@@ -21,6 +21,7 @@ from agentd.core.lineage import latest
 from agentd.core.process import Process
 from agentd.core.tree import Tree
 from agentd.errors import AgentdError
+from agentd.filtering.fields import Facts
 from agentd.sinks.renderer import Renderer
 
 _NAMES_MAX = 4096
@@ -44,10 +45,17 @@ class Subject:
     """For followers, by format."""
     status: Callable[[], dict[str, Any]]
     page_bytes: int
+    to_all: bool = False
+    """Whoever it is may ask: they are told what /proc tells everybody, and no more."""
 
     def describer(self) -> Describer:
         """Of the tree as it is now."""
-        return Describer(self.tree, self.entity, self.wall_offset_ns(), self.facts)
+        return Describer(self.tree, self.entity, self.wall_offset_ns(), self.facts, self.to_all)
+
+    def facts_of(self, process: Process) -> Facts:
+        """For filters, whose answer tells a fact as well."""
+        facts = self.facts.of_process(process)
+        return facts | {"exe": None} if self.to_all else facts
 
 
 class _RefusedError(Exception):
@@ -91,24 +99,28 @@ def make_app(subject: Subject, on_bug: Callable[[Exception], None]) -> Asgi:
 
 
 async def _status(subject: Subject, asked: _Asked) -> None:
-    await _json(asked.send, 200, subject.status())
+    await _json(asked.send, 200, subject.status() | {"to_all": subject.to_all})
 
 
 async def _explain(subject: Subject, asked: _Asked) -> None:
     wanted = asked.query.get("id", "")
     process = _find(subject, wanted)
-    if process is None:
+    describer = subject.describer()
+    if process is None or not describer.shows(process):
         why = "it exited too long ago, if ever"
         raise _RefusedError(404, f"nothing is known of {wanted}: {why}")
-    await _json(asked.send, 200, subject.describer().explained(process))
+    await _json(asked.send, 200, describer.explained(process))
 
 
 async def _processes(subject: Subject, asked: _Asked) -> None:
-    """A line for each that is wanted: the live ones, and with ``exited=1`` those remembered."""
+    """A line for each that is wanted: the live ones, and with ``exited=1`` those remembered.
+
+    These not where anybody may ask.
+    """
     wanted = _filter(asked)
     tree = subject.tree
     found: list[Process] = list(tree.living.values())
-    if asked.query.get("exited") == "1":
+    if asked.query.get("exited") == "1" and not subject.to_all:
         found += tree.departed.values()
     await _start(asked.send, "application/x-ndjson")
     describer = subject.describer()
@@ -117,7 +129,7 @@ async def _processes(subject: Subject, asked: _Asked) -> None:
         lines = [
             json.dumps(describer.process(process)) + "\n"
             for process in some
-            if wanted(subject.facts.of_process(process))
+            if wanted(subject.facts_of(process))
         ]
         await _body(asked.send, "".join(lines).encode(), more=True)
         await asyncio.sleep(0)

@@ -24,12 +24,17 @@ _NEAR_NS = _SECOND_NS
 
 @dataclass(frozen=True, slots=True)
 class Describer:
-    """Describes processes of one tree. ``entity``: the first digits of the boot id."""
+    """Describes processes of one tree. ``entity``: the first digits of the boot id.
+
+    ``to_all``: no more than proc(5) shows of live processes to every user: not what
+    /proc/PID/exe would tell, nor what was before, nor who is gone.
+    """
 
     tree: Tree
     entity: str
     wall_offset_ns: int
     facts: FactFinder
+    to_all: bool = False
 
     def explained(self, process: Process) -> dict[str, Any]:
         """All that is known of one process."""
@@ -41,11 +46,18 @@ class Describer:
             "ancestors": [
                 self.process(above.process) | {"relation": _RELATIONS[above.is_creator]}
                 for above in up
+                if self.shows(above.process)
             ],
             "ancestors_gap": last.gap or None,
-            "children": [self.process(child) for child in children(self.tree, process)],
+            "children": [
+                self.process(child) for child in children(self.tree, process) if self.shows(child)
+            ],
             **self._gaps(process),
         }
+
+    def shows(self, process: Process) -> bool:
+        """Whether anything may be told of it."""
+        return not self.to_all or not process.exited_ns
 
     def process(self, process: Process) -> dict[str, Any]:
         """One process; what is not known is None."""
@@ -55,7 +67,7 @@ class Describer:
             "entity_id": self._entity_id(process.key),
             "start": self._time(process.key[1]),
             "start_exact": not process.coarse,
-            **_image(process.image),
+            **self._image(process.image),
             "live": not process.exited_ns,
             "depth": depth(self.tree, process),
             "parent": self._key(process.parent),
@@ -93,12 +105,20 @@ class Describer:
 
     def _images(self, process: Process) -> list[dict[str, Any]]:
         """What it has run, the first image first."""
-        images = [_image(process.image) | {"since": self._time(process.image_ns)}]
-        ran = process.past
+        images = [self._image(process.image) | {"since": self._time(process.image_ns)}]
+        ran = None if self.to_all else process.past
         while ran is not None:
-            images.append(_image(ran.image) | {"since": self._time(ran.since_ns)})
+            images.append(self._image(ran.image) | {"since": self._time(ran.since_ns)})
             ran = ran.before
         return images[::-1]
+
+    def _image(self, image: Image) -> dict[str, Any]:
+        return {
+            "name": _text(image.name),
+            "executable": (not self.to_all and _text(image.executable)) or None,
+            "args": [_text(arg) for arg in image.args.split(b"\0")[:-1]],
+            "args_count": image.args_count,
+        }
 
     def _user(self, uid: int) -> dict[str, Any] | None:
         return {"id": str(uid), "name": self.facts.user(uid)} if uid >= 0 else None
@@ -118,15 +138,6 @@ class Describer:
 
 
 _RELATIONS = {True: "creator", False: "parent"}
-
-
-def _image(image: Image) -> dict[str, Any]:
-    return {
-        "name": _text(image.name),
-        "executable": _text(image.executable) or None,
-        "args": [_text(arg) for arg in image.args.split(b"\0")[:-1]],
-        "args_count": image.args_count,
-    }
 
 
 def _ending(exit_code: int | None) -> dict[str, Any]:

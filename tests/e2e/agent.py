@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import signal
@@ -28,10 +29,18 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class Agent:
-    """A running agentd."""
+def basic(password: str) -> str:
+    """What alice's browser sends."""
+    return "Basic " + base64.b64encode(f"alice:{password}".encode()).decode()
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, output: Path) -> None:
+
+class Agent:
+    """A running agentd. ``password``: alice's, if one is asked for."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], port: int, output: Path, password: str = ""
+    ) -> None:
+        self.headers = {"Authorization": basic(password)} if password else {}
         self.socket = str(output.with_suffix(".sock"))
         self.process = process
         self.port = port
@@ -40,8 +49,9 @@ class Agent:
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a GET."""
         url = f"http://127.0.0.1:{self.port}{path}"
+        request = urllib.request.Request(url, headers=self.headers)
         try:
-            with urllib.request.urlopen(url, timeout=ENOUGH_SECONDS) as answer:
+            with urllib.request.urlopen(request, timeout=ENOUGH_SECONDS) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -114,15 +124,17 @@ class Agent:
 
 
 @contextlib.contextmanager
-def running(folder: Path, cgroup_path: str, *options: str) -> Iterator[Agent]:
+def running(folder: Path, cgroup_path: str, *options: str, password: str = "") -> Iterator[Agent]:
     """An agentd that is ready, its output in a file of ``folder``; ended in the end."""
-    with listening(folder, cgroup_path, free_port(), *options) as agent:
+    with listening(folder, cgroup_path, free_port(), *options, password=password) as agent:
         agent.wait_until_ready()
         yield agent
 
 
 @contextlib.contextmanager
-def listening(folder: Path, cgroup_path: str, port: int, *options: str) -> Iterator[Agent]:
+def listening(
+    folder: Path, cgroup_path: str, port: int, *options: str, password: str = ""
+) -> Iterator[Agent]:
     """The same, but whether it is ready is for others to ask."""
     output = folder / "agentd.out"
     command = [AGENTD, "run", "--set", f"metrics.listen=127.0.0.1:{port}"]
@@ -131,7 +143,7 @@ def listening(folder: Path, cgroup_path: str, port: int, *options: str) -> Itera
     with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
     try:
-        yield Agent(process, port, output)
+        yield Agent(process, port, output, password)
     finally:
         if process.poll() is None:
             process.kill()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -20,6 +21,7 @@ from tests.cgroup import Cgroup
 from tests.e2e.agent import Agent, running
 from tests.e2e.browser import chromium
 
+PASSWORD = "open sesame"
 EVIL = "<img src=x onerror=document.title=1>"
 FAMILY = f"bash -c 'sleep 1000 & sleep 1000 & sleep 1000 & (exit 3); kill -9 $BASHPID' '{EVIL}'; :"
 
@@ -33,8 +35,15 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
 
 @pytest.fixture
 def agent(cgroup: Cgroup, tmp_path: Path) -> Iterator[Agent]:
-    """One that has seen a family, whose father's name tries to be more than a name."""
-    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+    """One that asks for a password, and has seen a family.
+
+    The father's name tries to be more than a name.
+    """
+    web_config = tmp_path / "web-config.yml"
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    web_config.write_text(f"basic_auth_users: {{alice: {hashed!r}}}\n")
+    options = ("--output", "json", "--set", f"metrics.web_config={web_config}")
+    with running(tmp_path, cgroup.path, *options, password=PASSWORD) as agent:
         cgroup.run(["/bin/sh", "-c", FAMILY, "head"], stdout=subprocess.DEVNULL)
         agent.wait_for_events(13)
         yield agent
@@ -46,6 +55,8 @@ class Page:
     def __init__(self, browser: webdriver.Chrome, agent: Agent) -> None:
         self.browser = browser
         self._agent = agent
+        browser.execute_cdp_cmd("Network.enable", {})
+        browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": agent.headers})
         browser.get(f"http://127.0.0.1:{agent.port}/")
 
     def text(self, element: str) -> str:
@@ -135,6 +146,23 @@ def test_what_happens_is_shown(browser: webdriver.Chrome, agent: Agent, cgroup: 
     page.wait_until(lambda: not page.rows())
     agent.stop()
     page.wait_until(lambda: page.text("word") == "no answer")
+
+
+def test_what_everybody_is_shown(browser: webdriver.Chrome, cgroup: Cgroup, tmp_path: Path) -> None:
+    """Without a password: who lives, by name and arguments, as /proc has it; and that says so."""
+    with running(tmp_path, cgroup.path, "--output", "none") as agent:
+        gone = cgroup.popen(["/bin/true", "4444"])
+        gone.wait()
+        with cgroup.popen(["/bin/sleep", "3333"]) as live:
+            agent.wait_for_events(3)
+            page = Page(browser, agent)
+            page.wait_until(lambda: any(row.endswith("sleep 3333") for row in page.rows()))
+            assert not any("4444" in row for row in page.rows())
+            assert "metrics.web_config" in page.text("to-all")
+            assert not browser.find_element(By.ID, "show-exited").is_displayed()
+            assert agent.get(f"/v1/explain?id={gone.pid}")[0] == 404
+            assert agent.get(f"/v1/explain?id={live.pid}")[0] == 200
+            live.kill()
 
 
 def test_on_a_phone(browser: webdriver.Chrome, agent: Agent) -> None:

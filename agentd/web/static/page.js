@@ -56,6 +56,8 @@ function showStatus(now) {
   element("buffer").textContent = `${filled.toFixed(0)} % full`;
   element("transport").textContent = `${now.transport.kind}, ${mib(now.transport.buffer_bytes)}`;
   element("memory").textContent = mib(now.resident_bytes);
+  element("exited-too").hidden = now.to_all;
+  element("to-all").hidden = !now.to_all;
 }
 
 function span(seconds) {

@@ -48,7 +48,8 @@ def _user(uid: int) -> str | None:
     return {0: "root"}.get(uid)
 
 
-def _ask(query: str, tree: Tree, path: str = "/v1/explain") -> tuple[int, Any]:
+def _sent(query: str, tree: Tree, path: str, *, to_all: bool) -> list[dict[str, Any]]:
+    """The messages of an answer."""
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
@@ -58,12 +59,25 @@ def _ask(query: str, tree: Tree, path: str = "/v1/explain") -> tuple[int, Any]:
         raise AssertionError("nothing is read")
 
     facts = FactFinder(tree, WIRE, Names(lambda cgroup: None, _user, _user), ENTITY)
-    workload = Workload(facts, Rankings(0, 0))
-    subject = Subject(tree, ENTITY, lambda: 0, facts, Followers(facts), workload, {}, dict, 4096)
+    parts = facts, Followers(facts), Workload(facts, Rankings(0, 0))
+    subject = Subject(tree, ENTITY, lambda: 0, *parts, {}, dict, 4096, to_all)
     app = make_app(subject, lambda bug: None)
     scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode()}
     asyncio.run(app(scope, receive, send))
+    return sent
+
+
+def _ask(
+    query: str, tree: Tree, path: str = "/v1/explain", *, to_all: bool = False
+) -> tuple[int, Any]:
+    sent = _sent(query, tree, path, to_all=to_all)
     return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+def _lines(query: str, tree: Tree, *, to_all: bool = False) -> list[dict[str, Any]]:
+    """Those of /v1/processes."""
+    bodies = [message["body"] for message in _sent(query, tree, "/v1/processes", to_all=to_all)[1:]]
+    return [json.loads(line) for line in b"".join(bodies).splitlines()]
 
 
 def test_everything_about_a_process() -> None:
@@ -80,6 +94,22 @@ def test_everything_about_a_process() -> None:
     assert [(a["pid"], a["relation"]) for a in answer["ancestors"]] == [(10, "creator")]
     assert answer["ancestors_gap"] is None
     assert answer["children"] == []
+
+
+def test_what_everybody_is_told() -> None:
+    """Of live processes what /proc shows to all: no path of a file, nothing of before or gone."""
+    tree = _tree()
+    assert _ask("id=11", tree, to_all=True)[0] == 404
+    status, answer = _ask("id=10", tree, to_all=True)
+    assert (status, answer["children"]) == (200, [])
+    assert (answer["process"]["name"], answer["process"]["executable"]) == ("name", None)
+    assert [(image["args"], image["executable"]) for image in answer["images"]] == [
+        (["sh", "-c"], None)
+    ]
+    (row,) = _lines("exited=1", tree, to_all=True)
+    assert (row["pid"], row["args"], row["executable"]) == (10, ["sh", "-c"], None)
+    assert not _lines('filter=exe ~ "sh"', tree, to_all=True)
+    assert len(_lines("exited=1", tree)) == 2
 
 
 def test_by_entity_id() -> None:
