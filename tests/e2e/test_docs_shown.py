@@ -8,6 +8,7 @@ import pytest
 
 from tests.kernel.available import need_tracing
 from tests.requirements import need_program
+from tests.shown import picture
 from tests.shown.pages import SHOWN, Block, all_blocks
 from tests.shown.play import Played, played
 from tests.shown.shape import shape
@@ -33,6 +34,11 @@ def test_output(block: Block) -> None:
 def test_no_output_is_left_out() -> None:
     """Each output that is made stands in a page."""
     assert {block.name for block in BLOCKS} == set(_played().shown)
+
+
+def test_the_picture_is_of_this_page() -> None:
+    """docs/page.png was made of the page as it is; if not: ``make docs``."""
+    assert picture.fingerprint_of(picture.PICTURE.read_bytes()) == picture.fingerprint()
 
 
 @pytest.mark.parametrize("command", commands())
