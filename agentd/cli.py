@@ -116,13 +116,13 @@ def _run_daemon(
     from agentd.log import configure_log  # noqa: PLC0415
     from agentd.options import Options  # noqa: PLC0415
 
-    log = configure_log(config.log.level, config.log.format)
+    log, lines = configure_log(config.log.level, config.log.format)
     reload = None
     if arguments.config is not None and arguments.record is None:
         reload = functools.partial(_config, arguments)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            options = Options(arguments.duration, arguments.record, reload, left)
+            options = Options(arguments.duration, arguments.record, reload, left, lines)
             runner.run(starting.run(config, programs, options, log, service))
     except LoaderError as error:
         log.debug("the loader said", text=error.log)
@@ -130,8 +130,11 @@ def _run_daemon(
     except AgentdError:
         raise
     except Exception:
+        lines.finish()
         traceback.print_exc()
         return 1
+    finally:
+        lines.finish()
     return os.EX_OK
 
 

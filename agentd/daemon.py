@@ -25,6 +25,7 @@ from agentd.inheriting import inherit
 from agentd.keeping import Former, Keeper
 from agentd.kernel.attach import Attached
 from agentd.liveness import Liveness
+from agentd.log_queue import LogQueue
 from agentd.loss_warnings import LossWarnings
 from agentd.metrics import exporter
 from agentd.names import HostNames
@@ -94,7 +95,7 @@ class Daemon:
         self._rounds = self._make_rounds(config)
         self._canary = Canary(self._capture.counters.read, self._rounds.wake)
         self._skipping = Skipping(self._capture, self._rounds.wake, journal)
-        self._reporting = self._make_reporting(filtered=filtered)
+        self._reporting = self._make_reporting(options.log_lines, filtered=filtered)
         self._rounds.hand_on(self._capture.untold, host.wall_offset_ns())
         self._liveness = Liveness(service, self._canary, self._reporting.status, log)
         self._load = options.reload
@@ -116,7 +117,7 @@ class Daemon:
             keep=self._capture.ledger.write,
         )
 
-    def _make_reporting(self, *, filtered: bool) -> Reporting:
+    def _make_reporting(self, log_lines: LogQueue, *, filtered: bool) -> Reporting:
         return Reporting(
             self._capture,
             self._rounds,
@@ -124,6 +125,7 @@ class Daemon:
             canary=self._canary,
             sinks=self._sinks,
             suppression=self._suppression,
+            log_lines=log_lines,
             rankings=self._workload.rankings,
             filtered=filtered,
         )

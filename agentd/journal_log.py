@@ -58,5 +58,17 @@ def entry(event: dict[str, Any]) -> dict[str, str]:
     return fields | {f"AGENTD_{key.upper()}": _text(value) for key, value in event.items()}
 
 
+def datagram(fields: dict[str, str]) -> bytes:
+    """An entry as journald takes it (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
+    parts = []
+    for name, value in fields.items():
+        data = value.encode("utf-8", "replace")
+        if b"\n" in data:
+            parts.append(name.encode() + b"\n" + len(data).to_bytes(8, "little") + data)
+        else:
+            parts.append(name.encode() + b"=" + data)
+    return b"\n".join(parts) + b"\n"
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
 
-from agentd.journal_log import entry, is_journal
+from agentd.journal_log import datagram, entry, is_journal
+from agentd.log_queue import LogQueue
+from agentd.sinks.journal_channel import JournalChannel
+from agentd.sinks.stdout import Stdout
 
 
-def configure_log(level: str, log_format: str) -> Any:
-    """Set structlog up once and give the daemon's logger."""
+def configure_log(level: str, log_format: str) -> tuple[Any, LogQueue]:
+    """Set structlog up once, and give the daemon's logger and what its lines go through.
+
+    If nobody takes a line, the daemon's work still goes on.
+    """
     journal = log_format == "journal" or (log_format == "auto" and is_journal(2))
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Any = (
@@ -23,8 +27,9 @@ def configure_log(level: str, log_format: str) -> Any:
         if console
         else structlog.processors.JSONRenderer()
     )
+    queue = LogQueue(JournalChannel() if journal else Stdout(2))
     if journal:
-        renderer = _journal_writer()
+        renderer = _journal_writer(queue)
     set_level(level)
     structlog.configure(
         processors=[
@@ -35,10 +40,10 @@ def configure_log(level: str, log_format: str) -> Any:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _StandardError())),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _StandardError(queue))),
         cache_logger_on_first_use=True,
     )
-    return structlog.get_logger("agentd")
+    return structlog.get_logger("agentd"), queue
 
 
 def set_level(level: str) -> None:
@@ -66,25 +71,24 @@ class _Threshold:
 _threshold = _Threshold()
 
 
-def _journal_writer() -> Any:
+def _journal_writer(queue: LogQueue) -> Any:
     """Sends each line to the journal itself, instead of to standard error."""
-    from systemd.journal import send  # noqa: PLC0415 (memory)
 
     def write(logger: Any, method: str, event: dict[str, Any]) -> str:
-        fields = entry(event)
-        with contextlib.suppress(OSError):  # the daemon's work still goes on
-            send(fields.pop("MESSAGE"), **fields)
+        queue.write(datagram(entry(event)))
         raise structlog.DropEvent
 
     return write
 
 
 class _StandardError:
-    """Standard error without a buffer. If nobody takes a line, the daemon's work still goes on."""
+    """A text file as structlog wants one."""
+
+    def __init__(self, queue: LogQueue) -> None:
+        self._queue = queue
 
     def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            os.write(2, text.encode(errors="backslashreplace"))
+        self._queue.write(text.encode(errors="backslashreplace"))
 
     def flush(self) -> None:
         pass

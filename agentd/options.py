@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentd.keeping import Left
+from agentd.log_queue import LogQueue
 from agentd.settings import Config
 
 
@@ -19,3 +20,4 @@ class Options:
     reload: Callable[[], Config] | None
     """Reads the configuration again."""
     left: Left
+    log_lines: LogQueue

@@ -16,6 +16,7 @@ from agentd.control.workload import Rankings
 from agentd.core.event import kind_names
 from agentd.core.process import entity_prefix
 from agentd.kernel.attach import Attached
+from agentd.log_queue import LogQueue
 from agentd.metrics.snapshot import SinkCounts, Snapshot
 from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
@@ -55,6 +56,7 @@ class Reporting:
         canary: Canary,
         sinks: Fanout,
         suppression: Suppression,
+        log_lines: LogQueue,
         rankings: Rankings,
         filtered: bool,
     ) -> None:
@@ -65,6 +67,7 @@ class Reporting:
         self._canary = canary
         self._sinks = sinks
         self._suppression = suppression
+        self._log_lines = log_lines
         self._rankings = rankings
         self._audit = None if filtered else ForkAudit(capture.forks_seen, procfs.forks_total)
         self._kind_names = kind_names(capture.wire)
@@ -96,6 +99,7 @@ class Reporting:
             canary_latency_seconds=self._canary.latency_seconds,
             sinks=self._sink_counts(),
             journal_suppressed=self._suppression.total,
+            log_lines_dropped=self._log_lines.dropped_total,
             forks_unaccounted=0 if self._audit is None else self._audit.unaccounted(),
         )
 

@@ -74,10 +74,10 @@ class Suppression:
 
     def _look(self) -> int:
         """How many since the last look."""
-        from systemd import journal  # noqa: PLC0415 (memory)
+        from systemd.journal import Reader  # noqa: PLC0415 (memory)
 
         since, self._since_seconds = self._since_seconds, time.time()
-        with journal.Reader() as reader:
+        with Reader() as reader:
             reader.add_match(MESSAGE_ID=_DROPPED_MESSAGE_ID)
             reader.seek_realtime(since)
             return dropped_in(list(reader), self._unit)

@@ -116,6 +116,11 @@ def sinks(now: Snapshot) -> Iterator[Metric]:
         "Entries of this service that journald says its rate limit has thrown away.",
         value=now.journal_suppressed,
     )
+    yield CounterMetricFamily(
+        "agentd_log_dropped_lines",
+        "Lines of agentd's own log that nobody took.",
+        value=now.log_lines_dropped,
+    )
 
 
 def audit(now: Snapshot) -> Iterator[Metric]:

@@ -68,3 +68,4 @@ class Snapshot:
     forks_unaccounted: int
     sinks: tuple[SinkCounts, ...]
     journal_suppressed: int
+    log_lines_dropped: int

@@ -11,6 +11,7 @@ import shlex
 from typing import Any
 
 from agentd.core.batch import Batch
+from agentd.journal_log import datagram
 from agentd.printable import printable
 from agentd.sinks.renderer import Renderer
 
@@ -69,18 +70,6 @@ class JournalEncoder:
             for event in events
             if event["event"]["action"] in self._actions
         ]
-
-
-def datagram(fields: dict[str, str]) -> bytes:
-    """An entry as journald takes it (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
-    parts = []
-    for name, value in fields.items():
-        data = value.encode("utf-8", "replace")
-        if b"\n" in data:
-            parts.append(name.encode() + b"\n" + len(data).to_bytes(8, "little") + data)
-        else:
-            parts.append(name.encode() + b"=" + data)
-    return b"\n".join(parts) + b"\n"
 
 
 def _fields(event: dict[str, Any]) -> dict[str, str]:

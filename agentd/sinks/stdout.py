@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import stat
 
@@ -15,6 +16,7 @@ class Stdout:
 
     def __init__(self, fd: int = 1) -> None:
         self._fd, self._socket = _own_description(fd)
+        self._may_block = self._socket is None and _may_block(self._fd)
 
     def fileno(self) -> int:
         """The fd to wait for."""
@@ -25,13 +27,23 @@ class Stdout:
         try:
             if self._socket is not None:
                 return self._socket.send(payload, socket.MSG_DONTWAIT)
-            return os.write(self._fd, payload)
+            return os.write(self._fd, self._no_more_than_fits(payload))
         except BlockingIOError:
             raise
         except BrokenPipeError:
             raise SinkClosedError("the reader of standard output has gone away") from None
         except OSError as error:
             raise SinkFailedError(f"cannot write events: {error.strerror}") from None
+
+    def _no_more_than_fits(self, payload: memoryview) -> memoryview:
+        """What can be written without waiting. Raises BlockingIOError if that is nothing."""
+        if not self._may_block:
+            return payload
+        asking = select.poll()
+        asking.register(self._fd, select.POLLOUT)
+        if not asking.poll(0):
+            raise BlockingIOError
+        return payload[: select.PIPE_BUF]
 
     def close(self) -> None:
         """Let go of the file."""
@@ -45,7 +57,8 @@ def _own_description(fd: int) -> tuple[int, socket.socket | None]:
     """A way to write to ``fd`` without blocking, and without making it so for those who share it.
 
     O_NONBLOCK belongs to the open file, which a terminal's programs have in common: a pipe or a
-    terminal is opened again, and a socket is told with each call.
+    terminal is opened again, and a socket is told with each call. What may not be opened again, as
+    another user's, is asked before each write.
     """
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode):
@@ -56,3 +69,9 @@ def _own_description(fd: int) -> tuple[int, socket.socket | None]:
             flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
             return os.open(f"/proc/self/fd/{fd}", flags), None
     return os.dup(fd), None
+
+
+def _may_block(fd: int) -> bool:
+    """Whether a write may wait for a reader."""
+    mode = os.fstat(fd).st_mode
+    return (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)) and os.get_blocking(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -163,6 +165,53 @@ def test_what_a_stuck_reader_missed(cgroup: Cgroup) -> None:
     assert account["imbalance"] == 0
     assert lines[-2]["process"]["args"] == ["/bin/true", "after"]
     assert [line["event"]["action"] for line in lines[-2:]] == ["exec", "exit"]
+
+
+# a journald that never reads: its socket stays open here, and nobody looks at it
+_DEAF_JOURNALD = """
+import os, socket, sys
+os.makedirs("/run/systemd/journal")
+deaf = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+deaf.bind("/run/systemd/journal/socket")
+os.set_inheritable(deaf.fileno(), True)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("log_format", ["json", "journal"])
+def test_its_own_log_holds_nothing_up(cgroup: Cgroup, tmp_path: Path, log_format: str) -> None:
+    """Whoever does not take its lines, standard error's reader or journald: it works and ends."""
+    config = tmp_path / "agentd.toml"
+    config.write_text("")
+    port = free_port()
+    command = _command(cgroup, "--config", str(config), "--output", "none")
+    for setting in (f"metrics.listen=127.0.0.1:{port}", f"log.format={log_format}"):
+        command += ["--set", setting]
+    if log_format == "journal":
+        script = 'mount -t tmpfs none /run && exec "$@"'
+        command = [sys.executable, "-c", _DEAF_JOURNALD, *command]
+        command = ["unshare", "--mount", "sh", "-c", script, "sh", *command]
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=writing) as process:
+        agent = Agent(process, port, Path(os.devnull))
+        agent.wait_until_ready()
+        agent.wait_until(lambda: bool(agent.metrics()))
+        dropped = ("agentd_log_dropped_lines_total", ())
+        deadline = time.monotonic() + 4 * ENOUGH_SECONDS
+        while not agent.metrics()[dropped]:
+            assert time.monotonic() < deadline
+            for _ in range(200):
+                process.send_signal(signal.SIGHUP)  # each makes a line or two
+                time.sleep(0.0005)
+        assert agent.get("/healthz") == (200, "ok\n")
+        before = agent.events_total()
+        cgroup.run(["/bin/true"])
+        agent.wait_for_events(before + 2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(ENOUGH_SECONDS) == 0
+    os.close(reading)
+    os.close(writing)
 
 
 def test_a_full_disk_is_survived(cgroup: Cgroup, tmp_path: Path) -> None:

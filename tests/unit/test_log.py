@@ -22,7 +22,7 @@ def test_the_log_is_json_where_nobody_watches(
     capfd: pytest.CaptureFixture[str], log_format: str
 ) -> None:
     """Off a terminal each line on standard error is one JSON object with level and time."""
-    configure_log("info", log_format).info("ready", text="two\nlines", raw=b"\xff")
+    configure_log("info", log_format)[0].info("ready", text="two\nlines", raw=b"\xff")
     out, err = capfd.readouterr()
     (line,) = err.splitlines()
     said = json.loads(line)
@@ -33,7 +33,7 @@ def test_the_log_is_json_where_nobody_watches(
 
 def test_the_log_for_people_has_no_escapes_in_a_file(capfd: pytest.CaptureFixture[str]) -> None:
     """Off a terminal the console format has no colours."""
-    configure_log("info", "console").info("ready", processes=3)
+    configure_log("info", "console")[0].info("ready", processes=3)
     err = capfd.readouterr().err
     assert "processes=3" in err
     assert "\x1b" not in err
@@ -41,7 +41,7 @@ def test_the_log_for_people_has_no_escapes_in_a_file(capfd: pytest.CaptureFixtur
 
 def test_what_is_below_the_level_is_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
     """Of four severities only those at and above the level come out."""
-    log = configure_log("warning", "json")
+    log, _ = configure_log("warning", "json")
     for severity in ("debug", "info", "warning", "error"):
         getattr(log, severity)(severity)
     lines = capfd.readouterr().err.splitlines()

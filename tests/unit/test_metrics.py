@@ -50,6 +50,7 @@ agentd_kernel_filtered_total{kind=exit}
 agentd_kernel_filtered_total{kind=fork}
 agentd_kernel_threads_total
 agentd_last_event_timestamp_seconds
+agentd_log_dropped_lines_total
 agentd_lost_events_total{kind=exec,stage=output}
 agentd_lost_events_total{kind=exec,stage=reserve}
 agentd_lost_events_total{kind=exit,stage=output}
@@ -144,6 +145,7 @@ def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
         canary_latency_seconds=0.0,
         sinks=(SinkCounts("stdout", 0, 0, 0, 0, 0, 0, 0, 0, ""),),
         journal_suppressed=0,
+        log_lines_dropped=0,
         forks_unaccounted=0,
     )
     return generate_latest(make_registry(lambda: snapshot)).decode()

@@ -37,7 +37,7 @@ THIRD_PARTY = {
     "msgpack": {"keeping.py", "recording.py", "scanning.py"},
     "yaml": {"web/web_config.py"},
     "bcrypt": {"web/basic_auth.py"},
-    "systemd": {"log.py", "service.py", "suppression.py"},
+    "systemd": {"service.py", "suppression.py"},
     "tqdm": {"experiment/command.py"},
     "matplotlib": {"experiment/plot.py"},
 }
@@ -80,8 +80,14 @@ ABOVE_EDGES = {
     "experiment": {"capture", "experiment", "rounds"},
 }
 """Who may use which rooms beside core, leaves and edges."""
-EDGE_TO_EDGE = {("cgroups", "kernel")}
-"""cgroups.py makes the filter that the kernel programs are built with."""
+EDGE_TO_EDGE = {
+    ("cgroups", "kernel"),
+    ("log", "log_queue"),
+    ("log", "sinks"),
+    ("log_queue", "sinks"),
+}
+"""cgroups.py makes the filter that the kernel programs are built with; the daemon's own log goes
+where events go, through channels that never block."""
 
 
 def _name(path: Path) -> str:

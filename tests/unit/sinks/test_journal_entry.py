@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from agentd.core.batch import Batch
-from agentd.sinks.journal_entry import FIELDS, JournalEncoder, datagram
+from agentd.journal_log import datagram
+from agentd.sinks.journal_entry import FIELDS, JournalEncoder
 
 EXEC = {
     "event": {"action": "exec"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -35,6 +36,26 @@ def test_a_full_pipe_takes_a_part_and_then_nothing() -> None:
         channel.send(DATA)
     assert len(os.read(reading, 1 << 20)) == taken
     assert channel.send(DATA) > 0
+    channel.close()
+    for fd in (reading, writing):
+        os.close(fd)
+
+
+def test_what_cannot_be_opened_again_does_not_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe of another user, say, is written as far as it has room."""
+
+    def refuse(*arguments: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "open", refuse)
+    reading, writing = os.pipe()
+    channel = Stdout(writing)
+    taken = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            taken += channel.send(DATA)
+    assert os.get_blocking(writing)
+    assert len(os.read(reading, 1 << 20)) == taken > 0
     channel.close()
     for fd in (reading, writing):
         os.close(fd)
