@@ -42,6 +42,7 @@ BPF_F_TABLE("array", u32, struct agentd_counters, counters, AGENTD_CPUS,
 #define KEEP(value) asm volatile("" : "+r"(value))
 
 #include "context.h"
+#include "adopter.h"
 
 static __always_inline struct agentd_counters *cpu_counters(void)
 {
@@ -120,10 +121,11 @@ static __always_inline u64 boottime_ns(void)
 #endif
 }
 
-static __always_inline void fill_header(struct agentd_header *h, void *task, u32 kind,
-					u64 seq, u32 record_bytes)
+/* Returns the task that is the parent: a thread of the process that the record names. */
+static __always_inline void *fill_header(struct agentd_header *h, void *task, u32 kind,
+					 u64 seq, u32 record_bytes)
 {
-	void *leader = NULL, *parent = NULL, *cred = NULL;
+	void *leader = NULL, *parent = NULL, *parent_leader = NULL, *cred = NULL;
 
 	h->boottime_ns = boottime_ns();
 	h->seq = seq;
@@ -138,12 +140,28 @@ static __always_inline void fill_header(struct agentd_header *h, void *task, u32
 	READ(h->comm, leader, TASK_COMM);
 
 	READ(parent, leader, TASK_REAL_PARENT);
-	READ(parent, parent, TASK_GROUP_LEADER);
-	READ(h->parent_tgid, parent, TASK_TGID);
-	READ(h->parent_start_boottime_ns, parent, TASK_START_BOOTTIME);
+	READ(parent_leader, parent, TASK_GROUP_LEADER);
+	READ(h->parent_tgid, parent_leader, TASK_TGID);
+	READ(h->parent_start_boottime_ns, parent_leader, TASK_START_BOOTTIME);
 
 	READ(cred, task, TASK_CRED);
 	READ_BOTH(&h->uid, cred, CRED_EUID, CRED_EGID);
+	return parent;
+}
+
+static __always_inline void fill_fork(struct agentd_fork *e, void *caller, void *child, u64 seq)
+{
+	void *parent = fill_header(&e->header, child, AGENTD_FORK, seq, sizeof(*e));
+	void *creator = NULL;
+
+	e->creator_start_boottime_ns = 0;
+	e->creator_tgid = 0;
+	e->reserved = 0;
+	if (parent == caller)
+		return;
+	READ(creator, caller, TASK_GROUP_LEADER);
+	READ(e->creator_tgid, creator, TASK_TGID);
+	READ(e->creator_start_boottime_ns, creator, TASK_START_BOOTTIME);
 }
 
 /* What an exec record is made from, whatever its size class. */
@@ -312,6 +330,11 @@ static __always_inline void fill_exit(struct agentd_exit *e, void *task, u64 seq
 	fill_times(e, task, leader, signal);
 	READ(e->max_rss_pages, signal, SIGNAL_MAXRSS);
 	fill_io(e, task, leader, signal);
+	e->adopter_start_boottime_ns = 0;
+	e->adopter_tgid = 0;
+	e->reserved = 0;
+	if (has_children(task, signal))
+		fill_adopter(e, leader, signal);
 }
 
 #ifndef AGENTD_PERFBUF
@@ -319,17 +342,31 @@ static __always_inline void fill_exit(struct agentd_exit *e, void *task, u64 seq
 /*
  * One ring for all CPUs. Records are written straight into it. A record that
  * is reserved but not yet submitted stops the reader.
+ *
+ * When it fills up, detail goes first: beyond one half of it execs are cut, and
+ * beyond seven eighths there is room for forks and exits only.
  */
 BPF_RINGBUF_OUTPUT(events, AGENTD_RING_PAGES);
 
-static __always_inline int report_fork(void *ctx, struct agentd_counters *c, void *child,
-				       u64 seq)
+#define RING_BYTES ((u64)AGENTD_RING_PAGES * AGENTD_PAGE_SIZE)
+#define DETAIL_BYTES (RING_BYTES / 2)
+#define EXECS_BYTES (RING_BYTES / 8 * 7)
+
+/*
+ * BCC has no map.ringbuf_query(). What it makes of map.ringbuf_output(), the map
+ * being the first argument, asks for the unread bytes instead.
+ */
+#define bpf_ringbuf_output(ring, data, bytes, flags)			\
+	bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA)
+
+static __always_inline int report_fork(void *ctx, struct agentd_counters *c, void *caller,
+				       void *child, u64 seq)
 {
 	struct agentd_fork *e = events.ringbuf_reserve(sizeof(struct agentd_fork));
 
 	if (!e)
 		return fail(c, AGENTD_FORK);
-	fill_header(&e->header, child, AGENTD_FORK, seq, sizeof(*e));
+	fill_fork(e, caller, child, seq);
 	events.ringbuf_submit(e, 0);
 	return 0;
 }
@@ -349,14 +386,17 @@ static __always_inline int report_exit(void *ctx, struct agentd_counters *c, voi
 enum submission { NO_ROOM, TOO_LONG, SUBMITTED };
 
 /* Try one size class. What is too long for it is cut if it may be. */
-static __always_inline enum submission submit_exec_class(struct exec_source *s,
+static __always_inline enum submission submit_exec_class(struct exec_source *s, u64 unread,
 							 u32 filename_max, u32 path_max,
 							 u32 args_max, bool may_cut)
 {
-	struct agentd_exec *e = events.ringbuf_reserve(sizeof(struct agentd_exec) +
-						       filename_max + 2 * path_max +
-						       args_max);
+	const u64 bytes = sizeof(struct agentd_exec) + filename_max + 2 * path_max + args_max;
+	struct agentd_exec *e;
 
+	if (unread + bytes > EXECS_BYTES)
+		return NO_ROOM;
+	e = events.ringbuf_reserve(sizeof(struct agentd_exec) + filename_max + 2 * path_max +
+				   args_max);
 	if (!e)
 		return NO_ROOM;
 	if (!fill_exec(e, s, filename_max, path_max, args_max) && !may_cut) {
@@ -372,16 +412,17 @@ static __always_inline enum submission submit_exec_class(struct exec_source *s,
 static __always_inline int report_exec(void *ctx, struct agentd_counters *c,
 				       struct exec_source *s)
 {
-	enum submission done = TOO_LONG;
+	u64 unread = events.ringbuf_output(NULL, 0, 0);
+	enum submission done = unread > DETAIL_BYTES ? NO_ROOM : TOO_LONG;
 
-	if (s->args_total_bytes <= AGENTD_SMALL_ARGS)
-		done = submit_exec_class(s, SMALL, false);
+	if (done == TOO_LONG && s->args_total_bytes <= AGENTD_SMALL_ARGS)
+		done = submit_exec_class(s, unread, SMALL, false);
 	if (done == TOO_LONG && s->args_total_bytes <= AGENTD_MEDIUM_ARGS)
-		done = submit_exec_class(s, MEDIUM, false);
+		done = submit_exec_class(s, unread, MEDIUM, false);
 	if (done == TOO_LONG)
-		done = submit_exec_class(s, LARGE, true);
+		done = submit_exec_class(s, unread, LARGE, true);
 	if (done == NO_ROOM)
-		done = submit_exec_class(s, SMALL, true);
+		done = submit_exec_class(s, unread, SMALL, true);
 	return done == SUBMITTED ? 0 : fail(c, AGENTD_EXEC);
 }
 
@@ -401,13 +442,13 @@ static __always_inline int output_error(struct agentd_counters *c, u32 kind, int
 	return 0;
 }
 
-static __always_inline int report_fork(void *ctx, struct agentd_counters *c, void *child,
-				       u64 seq)
+static __always_inline int report_fork(void *ctx, struct agentd_counters *c, void *caller,
+				       void *child, u64 seq)
 {
 	struct agentd_fork e = {};
 	int error;
 
-	fill_header(&e.header, child, AGENTD_FORK, seq, sizeof(e));
+	fill_fork(&e, caller, child, seq);
 	error = events.perf_submit(ctx, &e, sizeof(e));
 	return error ? output_error(c, AGENTD_FORK, error) : 0;
 }
@@ -517,7 +558,7 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 	}
 	if (!begin(c, child, AGENTD_FORK, &seq))
 		return 0;
-	return report_fork(ctx, c, child, seq);
+	return report_fork(ctx, c, (void *)ctx->args[0], child, seq);
 }
 
 int on_exec(struct bpf_raw_tracepoint_args *ctx)
@@ -538,8 +579,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 	READ(s.fs, s.task, TASK_FS);
 	if (interp != s.filename)
 		s.flags |= AGENTD_SCRIPT;
-	if (is_unlinked((char *)s.exe + OFF_FILE_PATH))
-		s.flags |= AGENTD_UNLINKED;
+	s.flags |= unlinked_flags((char *)s.exe + OFF_FILE_PATH);
 	READ_BOTH(args, mm, MM_ARG_START, MM_ARG_END);
 	s.args = (void *)args[0];
 	s.args_total_bytes = args[1] - args[0];

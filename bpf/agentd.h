@@ -31,6 +31,7 @@
 #define AGENTD_CWD_TRUNCATED 32
 #define AGENTD_SCRIPT 64		/* what runs is the interpreter of filename */
 #define AGENTD_UNLINKED 128		/* the running file has no name */
+#define AGENTD_MEMFD 256		/* and never had one: memfd_create(2) */
 
 /* A number that was never set: of login_uid, audit_session */
 #define AGENTD_UNSET 4294967295
@@ -70,6 +71,9 @@ struct agentd_header {
 /* sched_process_fork: the child, before it runs for the first time */
 struct agentd_fork {
 	struct agentd_header header;
+	__u64 creator_start_boottime_ns;
+	__u32 creator_tgid;		/* 0 where it is the parent; not so with CLONE_PARENT */
+	__u32 reserved;
 };
 
 /*
@@ -83,12 +87,12 @@ struct agentd_place {
 	__u64 caps_permitted;
 	__u32 login_uid;		/* who logged in, whatever became of the uid since */
 	__u32 audit_session;
-	__u32 mnt_ns;			/* inode numbers, as in /proc/PID/ns */
+	__u32 mnt_ns;			/* inode numbers, as in /proc/PID/ns; 0 if not told */
 	__u32 pid_ns;
 	__u64 cgroup_id;		/* inode number of the cgroup v2 folder */
 	__u64 exe_inode;
 	__u32 exe_device;		/* super_block.s_dev: major << 20 | minor */
-	__u32 reserved;
+	__u32 tty_device;		/* likewise; 0 without, or if not told */
 	char tty[16];			/* tty_struct.name, as pts3; empty without */
 };
 
@@ -122,6 +126,9 @@ struct agentd_exit {
 	__u64 max_rss_pages;		/* signal_struct.maxrss */
 	__u64 read_bytes;		/* from storage; all ones if not accounted here */
 	__u64 written_bytes;
+	__u64 adopter_start_boottime_ns;
+	__u32 adopter_tgid;		/* who gets its children; 0 if nobody, or not told */
+	__u32 reserved;
 };
 
 /* One element per possible CPU, mapped by user space, never reset. */

@@ -119,15 +119,27 @@ static __always_inline u64 walk_path(char *text, u64 max, void *path, bool *cut)
 }
 #endif
 
-/* Whether a file has no name any more, or never had one. */
-static __always_inline bool is_unlinked(void *path)
+/* What names of memfds begin with: MFD_NAME_PREFIX, mm/memfd.c */
+static __always_inline bool is_memfd_name(const char *name)
 {
-	void *dentry = NULL, *parent = NULL, *hash = NULL;
+	return name[0] == 'm' && name[1] == 'e' && name[2] == 'm' && name[3] == 'f' &&
+	       name[4] == 'd' && name[5] == ':';
+}
+
+/* What is to be said of a file without a name: that it has none, and if it never had. */
+static __always_inline u32 unlinked_flags(void *path)
+{
+	void *dentry = NULL, *parent = NULL, *hash = NULL, *name = NULL;
+	char begin[6] = {};
 
 	READ(dentry, path, PATH_DENTRY);
 	READ(parent, dentry, DENTRY_D_PARENT);
 	READ(hash, dentry, DENTRY_D_HASH_PPREV);
-	return !hash || parent == dentry;
+	if (parent != dentry)
+		return hash ? 0 : AGENTD_UNLINKED;
+	READ(name, dentry, DENTRY_D_NAME_NAME);
+	bpf_probe_read_kernel(begin, sizeof(begin), name);
+	return AGENTD_UNLINKED | (is_memfd_name(begin) ? AGENTD_MEMFD : 0);
 }
 
 /* The number of a pid structure's process in the initial namespace. */
@@ -178,13 +190,36 @@ static __always_inline void fill_credentials(struct agentd_exec *e, void *task)
 #endif
 }
 
+/* include/linux/kdev_t.h */
+#define MINOR_BITS 20
+
+static __always_inline void fill_tty(struct agentd_exec *e, void *signal)
+{
+	void *tty = NULL;
+
+	__builtin_memset(e->place.tty, 0, sizeof(e->place.tty));
+	e->place.tty_device = 0;
+	READ(tty, signal, SIGNAL_TTY);
+	if (!tty)
+		return;
+	bpf_probe_read_kernel_str(e->place.tty, sizeof(e->place.tty), (char *)tty + OFF_TTY_NAME);
+#ifdef OFF_TTY_DRIVER_MAJOR
+	void *driver = NULL;
+	u32 index = 0, first[2] = {};
+
+	READ(driver, tty, TTY_DRIVER);
+	READ(index, tty, TTY_INDEX);
+	READ_BOTH(first, driver, TTY_DRIVER_MAJOR, TTY_DRIVER_MINOR_START);
+	e->place.tty_device = (first[0] << MINOR_BITS) + first[1] + index;
+#endif
+}
+
 /* All but the texts. */
 static __always_inline void fill_context(struct agentd_exec *e, void *task, void *exe)
 {
-	void *signal = NULL, *tty = NULL, *inode = NULL, *sb = NULL;
+	void *signal = NULL, *inode = NULL, *sb = NULL;
 
 	e->reserved = 0;
-	e->place.reserved = 0;
 	fill_credentials(e, task);
 	fill_namespaces(e, task);
 	READ(signal, task, TASK_SIGNAL);
@@ -195,10 +230,7 @@ static __always_inline void fill_context(struct agentd_exec *e, void *task, void
 	READ(e->place.exe_inode, inode, INODE_I_INO);
 	READ(sb, inode, INODE_I_SB);
 	READ(e->place.exe_device, sb, SUPER_BLOCK_S_DEV);
-	READ(tty, signal, SIGNAL_TTY);
-	__builtin_memset(e->place.tty, 0, sizeof(e->place.tty));
-	if (tty)
-		bpf_probe_read_kernel_str(e->place.tty, sizeof(e->place.tty), (char *)tty + OFF_TTY_NAME);
+	fill_tty(e, signal);
 }
 
 #endif /* AGENTD_CONTEXT_H */

@@ -55,7 +55,8 @@ _DEFAULTS: dict[str, Any] = {
 def fork(**fields: Any) -> Fork:
     """A fork event; what is not given has a default."""
     size = WIRE.layout("agentd_fork").size
-    return Fork(**(_DEFAULTS | {"kind": FORK, "record_bytes": size} | fields))
+    creator = {"creator_start_boottime_ns": 0, "creator_tgid": 0, "reserved": 0}
+    return Fork(**(_DEFAULTS | {"kind": FORK, "record_bytes": size} | creator | fields))
 
 
 _PLACE = Place(
@@ -70,7 +71,7 @@ _PLACE = Place(
     cgroup_id=1,
     exe_inode=0,
     exe_device=0,
-    reserved=0,
+    tty_device=0,
     tty=bytes(16),
 )
 
@@ -122,6 +123,7 @@ def exited(**fields: Any) -> Exit:
     size = WIRE.layout("agentd_exit").size
     ending = {"exit_code": 0, "utime_ns": 0, "stime_ns": 0, "runtime_ns": 0, "max_rss_pages": 1}
     ending |= {"read_bytes": 0, "written_bytes": 0}
+    ending |= {"adopter_start_boottime_ns": 0, "adopter_tgid": 0, "reserved": 0}
     return Exit(**(_DEFAULTS | {"kind": EXIT, "record_bytes": size} | ending | fields))
 
 

@@ -70,7 +70,7 @@ class Describer:
             **self._image(process.image),
             "live": not process.exited_ns,
             "depth": depth(self.tree, process),
-            "parent": self._key(process.parent),
+            "parent": self._key(self.tree.adopters.parent(process)),
             "creator": None if creator is None else self._key(creator.key),
             "creator_unknown": process.gap or None,
             "process_group": process.process_group or None,

@@ -54,7 +54,7 @@ class FactFinder:
         ending = _ending(process.exit_code) if process.exit_code is not None else {}
         return {
             **self._who(process.key, process.image, process.uid),
-            "parent": process.parent[0],
+            "parent": self._tree.adopters.parent(process)[0],
             "session": process.session,
             "live": not process.exited_ns,
             **ending,

@@ -44,7 +44,7 @@ class Decoder:
         self._cpus = cpus
         header = wire.layout("agentd_header")
         self._header = header.compile()
-        _check(wire.layout("agentd_fork"), Fork, ())
+        self._fork = _rest(header, wire.layout("agentd_fork"), Fork, ())
         texts = ("filename", "path", "cwd", "args")
         self._exec = _rest(header, wire.layout("agentd_exec"), Exec, ("place", *texts))
         self._place_bytes = wire.layout("agentd_place").size
@@ -63,6 +63,7 @@ class Decoder:
         events: list[Event] = []
         append = events.append
         unpack_header, header_bytes = self._header.unpack_from, self._header.size
+        unpack_fork, fork_bytes = self._fork.unpack_from, header_bytes + self._fork.size
         for offset, length in spans:
             event: Event | None = None
             if header_bytes <= length <= len(data) - offset:
@@ -71,7 +72,8 @@ class Decoder:
                 if record_bytes > length or header[_CPU] >= self._cpus:
                     pass
                 elif kind == self._fork_kind:
-                    event = _make(Fork, header) if record_bytes == header_bytes else None
+                    if record_bytes == fork_bytes:
+                        event = _make(Fork, header + unpack_fork(data, offset + header_bytes))
                 elif kind == self._exit_kind:
                     event = self._decode_exit(header, data, offset + header_bytes, record_bytes)
                 elif kind == self._exec_kind:

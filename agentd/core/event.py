@@ -13,7 +13,10 @@ from agentd.core.wire import Wire
 
 
 class Fork(NamedTuple):
-    """A new process (``sched_process_fork``), before it runs. ``struct agentd_fork``."""
+    """A new process (``sched_process_fork``), before it runs. ``struct agentd_fork``.
+
+    ``creator_tgid`` is 0 where the parent made it, which is so but for CLONE_PARENT.
+    """
 
     boottime_ns: int
     seq: int
@@ -28,6 +31,9 @@ class Fork(NamedTuple):
     uid: int
     gid: int
     comm: bytes
+    creator_start_boottime_ns: int
+    creator_tgid: int
+    reserved: int
 
 
 class Exec(NamedTuple):
@@ -73,7 +79,8 @@ class Exit(NamedTuple):
     """The end of a process with its last thread (``sched_process_exit``). ``struct agentd_exit``.
 
     ``exit_code`` is raw, as wait(2) returns it; ``runtime_ns`` is exact up to the last context
-    switch, ``utime_ns`` and ``stime_ns`` are sampled by clock ticks.
+    switch, ``utime_ns`` and ``stime_ns`` are sampled by clock ticks. The adopter gets its children;
+    ``adopter_tgid`` is 0 where it has none, where they die with it, or where it is not told.
     """
 
     boottime_ns: int
@@ -96,6 +103,9 @@ class Exit(NamedTuple):
     max_rss_pages: int
     read_bytes: int
     written_bytes: int
+    adopter_start_boottime_ns: int
+    adopter_tgid: int
+    reserved: int
 
 
 NO_CPU = -1

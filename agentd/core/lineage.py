@@ -22,7 +22,7 @@ def ancestors(tree: Tree, process: Process) -> list[Ancestor]:
     chain: list[Ancestor] = []
     met = {id(process)}
     while True:
-        above = process.creator or tree.find(process.parent)
+        above = process.creator or tree.find(tree.adopters.parent(process))
         if above is None or id(above) in met:
             return chain
         chain.append(Ancestor(above, process.creator is not None))
@@ -37,12 +37,12 @@ def depth(tree: Tree, process: Process) -> int:
 
 def children(tree: Tree, process: Process) -> list[Process]:
     """Those that it created, or has now, the oldest first. Looks at the whole tree."""
-    key = process.key
+    key, parent = process.key, tree.adopters.parent
     found = [
         other
         for others in (tree.living.values(), tree.departed.values())
         for other in others
-        if other is not process and (other.creator is process or other.parent == key)
+        if other is not process and (other.creator is process or parent(other) == key)
     ]
     return sorted(found, key=_by_start)
 

@@ -44,6 +44,10 @@ class Living:
         """A key as good as /proc has it: pid and start in clock ticks."""
         return key[0], key[1] // self._tick_ns
 
+    def coarse(self, key: Key) -> Key:
+        """A key as /proc would have it: its start is a multiple of the tick."""
+        return key[0], key[1] // self._tick_ns * self._tick_ns
+
     def exact(self, key: Key) -> Key:
         """The exact key of a process that is given to the tick, if it lives."""
         process = self._by_tgid.get(key[0])

@@ -25,7 +25,7 @@ class Place(NamedTuple):
     cgroup_id: int
     exe_inode: int
     exe_device: int
-    reserved: int
+    tty_device: int
     tty: bytes
 
 

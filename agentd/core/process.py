@@ -60,7 +60,8 @@ class Process:
 
     key: Key
     parent: Key
-    """The process that adopted it, or else its creator, as of its last event."""
+    """The process that adopted it, or else its creator, as of its last event: ``core.adopters``
+    knows who has adopted it since."""
     image: Image
     executed: bool
     """Whether it has run an image of its own: False between fork and exec."""

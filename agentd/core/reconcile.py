@@ -122,12 +122,13 @@ def _compare(tree: Tree, observed: Observed, now_ns: int, kinds: Kinds) -> Infer
 def _event(
     tree: Tree, process: Process, now_ns: int, kind: int, user: tuple[int, int] | None
 ) -> Inferred:
-    parent = tree.find(process.parent)
+    parent_key = tree.adopters.parent(process)
+    parent = tree.find(parent_key)
     return Inferred(
         boottime_ns=now_ns,
         kind=kind,
         key=process.key,
-        parent=process.parent,
+        parent=parent_key,
         image=process.image,
         parent_image=None if parent is None else parent.image,
         user=user,

@@ -22,6 +22,7 @@ _PLAIN = (
 
 def take(tree: Tree) -> list[Any]:
     """Everybody in the tree: the departed, oldest exit first, then the living."""
+    tree.adopters.settle()
     departed = sorted(tree.departed.values(), key=_by_exit)
     return [FORMAT, [_plain(process) for process in (*departed, *tree.living.values())]]
 

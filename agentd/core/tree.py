@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final
 
+from agentd.core.adopters import Adopters
 from agentd.core.departed import Departed, Evictions
 from agentd.core.doubts import Doubts
 from agentd.core.event import Event, Exec, Exit, Fork
@@ -80,6 +81,7 @@ class Tree:
         self.departed = Departed(
             limits.exited_capacity, limits.exited_age_ns, limits.ancestor_capacity
         )
+        self.adopters = Adopters(self.living)
         self.doubts = Doubts(filtered=filtered)
         self._sessions = Sessions(self.living)
         self._images = Images(redact)
@@ -109,7 +111,11 @@ class Tree:
         parent_key, parent = self._parent(event)
         if parent is None and parent_key[0]:
             self.misses[Misses.FORK_PARENT_UNKNOWN] += 1
-        image = inherited(parent, event.comm)
+        creator_key, creator = parent_key, parent
+        if event.creator_tgid:
+            creator_key = event.creator_tgid, event.creator_start_boottime_ns
+            creator = self.find(creator_key)
+        image = inherited(creator, event.comm)
         live = self.living.at(key[0])
         # in order, no process is forked before one that has exited already
         if event.boottime_ns <= self._last_exit_ns and self.departed.get(key) is not None:
@@ -118,24 +124,24 @@ class Tree:
             process = Process(key, parent_key, image, executed=False)
             process.image_ns = event.boottime_ns
             process.uid = event.uid
-            self._create(process, parent)
+            self._create(process, creator, creator_key)
         doubt = None
         if parent is None or self.doubts.lost_ns:
-            doubt = self.doubts.of(parent, parent, parent_key)
+            doubt = self.doubts.of(creator, parent, parent_key)
         return _make(Applied, (event, image, parent and parent.image, False, doubt, None))
 
-    def _create(self, process: Process, parent: Process | None) -> None:
+    def _create(self, process: Process, creator: Process | None, creator_key: Key) -> None:
         """Insert what was just forked; it has from its creator what children have."""
-        if parent is None:
-            process.gap = self.doubts.why_unknown(process.parent)
+        if creator is None:
+            process.gap = self.doubts.why_unknown(creator_key)
             process.verified_ns = process.image_ns
         else:
-            process.creator = parent
-            process.verified_ns = parent.verified_ns  # what is doubted of its image is inherited
-            process.process_group = parent.process_group
-            process.session = parent.session
-            process.entry = parent.entry
-            parent.children += 1
+            process.creator = creator
+            process.verified_ns = creator.verified_ns  # what is doubted of its image is inherited
+            process.process_group = creator.process_group
+            process.session = creator.session
+            process.entry = creator.entry
+            creator.children += 1
         self._insert(process, process.image_ns)
 
     def _exec(self, event: Exec) -> Applied:
@@ -185,6 +191,9 @@ class Tree:
             process.creator.finished_cpu_ns += taken_ns + process.finished_cpu_ns
         self._last_exit_ns = max(self._last_exit_ns, event.boottime_ns)
         process.parent = parent_key
+        if event.adopter_tgid:
+            adopter = event.adopter_tgid, event.adopter_start_boottime_ns
+            self.adopters.note(process, adopter)
         if self._watched_exits is not None:
             self._watched_exits.add(self.living.ticks(key))
         if not process.exited_ns:

@@ -15,22 +15,8 @@ from agentd.errors import AgentdError
 from agentd.kernel.attach import Loader
 from agentd.kernel.btf import Btf, BtfError
 from agentd.kernel.handover import Handover
-from agentd.kernel.program import OPTIONAL_MEMBERS, Settings, kernel_headers
+from agentd.kernel.program import OPTIONAL_MEMBERS, Settings, kernel_headers, lacking
 from agentd.kernel.syscalls import ringbuf_map
-
-FIELDS = {
-    "MOUNT_MNT": "paths of files in other mounts than the root",
-    "MOUNT_MNT_PARENT": "paths of files in other mounts than the root",
-    "MOUNT_MNT_MOUNTPOINT": "paths of files in other mounts than the root",
-    "MNT_NAMESPACE_INUM": "agentd.namespaces.mnt",
-    "TASK_LOGINUID": "agentd.login_uid",
-    "TASK_SESSIONID": "agentd.audit_session",
-    "TASK_IOAC": "agentd.read_bytes and agentd.written_bytes",
-    "SIGNAL_IOAC": "agentd.read_bytes and agentd.written_bytes",
-    "IOAC_READ_BYTES": "agentd.read_bytes and agentd.written_bytes",
-    "IOAC_WRITE_BYTES": "agentd.read_bytes and agentd.written_bytes",
-}
-"""What is absent from events where the kernel has no such member."""
 
 
 def kernel() -> Finding:
@@ -59,14 +45,16 @@ def fields() -> Finding:
     try:
         types = Btf()
     except BtfError:
-        return Finding("fields", NOTE, "not known without BTF: what headers lack is absent")
-    missing = {name: m for name, m in OPTIONAL_MEMBERS.items() if not types.has_member(*m)}
-    if not missing:
-        return Finding("fields", GOOD, "events have every field")
+        absent = "; ".join(f"no {needing}" for needing in OPTIONAL_MEMBERS)
+        return Finding("fields", NOTE, f"{absent}: the kernel's headers do not have what it takes")
+    missing = {needing: lacking(types, group) for needing, group in OPTIONAL_MEMBERS.items()}
     absent = "; ".join(
-        f"no {FIELDS[name]}, because it has no {struct}.{member}"
-        for name, (struct, member) in missing.items()
+        f"no {needing}, because the kernel has no {' and no '.join(members)}"
+        for needing, members in missing.items()
+        if members
     )
+    if not absent:
+        return Finding("fields", GOOD, "events have every field")
     return Finding("fields", NOTE, absent)
 
 

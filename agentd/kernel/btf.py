@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes as ct
 import functools
+import sys
 from collections.abc import Iterator
 
 _KIND_STRUCT = 4
@@ -71,8 +72,30 @@ class Btf:
         """Offset in bytes of ``path`` (members joined by dots) in ``struct``.
 
         Anonymous structs and unions on the way are looked into. Raises BtfError if there is no
-        such member.
+        such member, or it does not begin with a byte.
         """
+        bits = self._bit_offset(struct, path)
+        if bits % 8:
+            raise BtfError(f"the kernel's {struct}.{path} is a bit field")
+        return bits // 8
+
+    def bit(self, struct: str, path: str) -> tuple[int, int]:
+        """A bit field of one bit: the offset of its byte, and its mask in that byte.
+
+        Raises BtfError if there is no such member.
+        """
+        byte, bit = divmod(self._bit_offset(struct, path), 8)
+        return byte, 1 << bit if sys.byteorder == "little" else 0x80 >> bit
+
+    def has_member(self, struct: str, path: str) -> bool:
+        """Whether this kernel's ``struct`` has that member."""
+        try:
+            self._bit_offset(struct, path)
+        except BtfError:
+            return False
+        return True
+
+    def _bit_offset(self, struct: str, path: str) -> int:
         type_id = self._find(struct, _KIND_STRUCT)
         total_bits = 0
         for name in path.split("."):
@@ -81,17 +104,7 @@ class Btf:
                 raise BtfError(f"the kernel's struct {struct} has no member {path}")
             bits, type_id = found
             total_bits += bits
-        if total_bits % 8:
-            raise BtfError(f"the kernel's {struct}.{path} is a bit field")
-        return total_bits // 8
-
-    def has_member(self, struct: str, path: str) -> bool:
-        """Whether this kernel's ``struct`` has that member."""
-        try:
-            self.offset(struct, path)
-        except BtfError:
-            return False
-        return True
+        return total_bits
 
     def tracepoint_args(self, name: str) -> int:
         """How many arguments a raw tracepoint passes to a program.

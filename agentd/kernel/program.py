@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,18 +81,40 @@ _MEMBERS = {
 }
 _FILTER_MEMBERS = {"CGROUP_LEVEL": ("cgroup", "level")}
 OPTIONAL_MEMBERS = {
-    "MOUNT_MNT": ("mount", "mnt"),
-    "MOUNT_MNT_PARENT": ("mount", "mnt_parent"),
-    "MOUNT_MNT_MOUNTPOINT": ("mount", "mnt_mountpoint"),
-    "MNT_NAMESPACE_INUM": ("mnt_namespace", "ns.inum"),
-    "TASK_LOGINUID": ("task_struct", "loginuid"),
-    "TASK_SESSIONID": ("task_struct", "sessionid"),
-    "TASK_IOAC": ("task_struct", "ioac"),
-    "SIGNAL_IOAC": ("signal_struct", "ioac"),
-    "IOAC_READ_BYTES": ("task_io_accounting", "read_bytes"),
-    "IOAC_WRITE_BYTES": ("task_io_accounting", "write_bytes"),
+    "process.executable as a full path, and process.working_directory": {
+        "MOUNT_MNT": ("mount", "mnt"),
+        "MOUNT_MNT_PARENT": ("mount", "mnt_parent"),
+        "MOUNT_MNT_MOUNTPOINT": ("mount", "mnt_mountpoint"),
+    },
+    "agentd.namespaces.mnt": {"MNT_NAMESPACE_INUM": ("mnt_namespace", "ns.inum")},
+    "agentd.login_uid and agentd.audit_session": {
+        "TASK_LOGINUID": ("task_struct", "loginuid"),
+        "TASK_SESSIONID": ("task_struct", "sessionid"),
+    },
+    "agentd.read_bytes and agentd.written_bytes": {
+        "TASK_IOAC": ("task_struct", "ioac"),
+        "SIGNAL_IOAC": ("signal_struct", "ioac"),
+        "IOAC_READ_BYTES": ("task_io_accounting", "read_bytes"),
+        "IOAC_WRITE_BYTES": ("task_io_accounting", "write_bytes"),
+    },
+    "process.tty.char_device": {
+        "TTY_DRIVER": ("tty_struct", "driver"),
+        "TTY_INDEX": ("tty_struct", "index"),
+        "TTY_DRIVER_MAJOR": ("tty_driver", "major"),
+        "TTY_DRIVER_MINOR_START": ("tty_driver", "minor_start"),
+    },
+    "the parent of an orphan, until its next event": {
+        "SIGNAL_IS_CHILD_SUBREAPER": ("signal_struct", "is_child_subreaper"),
+        "SIGNAL_HAS_CHILD_SUBREAPER": ("signal_struct", "has_child_subreaper"),
+        "SIGNAL_NR_THREADS": ("signal_struct", "nr_threads"),
+        "TASK_FLAGS": ("task_struct", "flags"),
+        "TASK_CHILDREN": ("task_struct", "children"),
+        "PID_NAMESPACE_CHILD_REAPER": ("pid_namespace", "child_reaper"),
+    },
 }
-"""Not in every kernel's build, or not in its headers; what needs them is then left out."""
+"""Not in every kernel's build, or not in its headers: what needs them all, and is then left out."""
+_BITS = ("SIGNAL_IS_CHILD_SUBREAPER", "SIGNAL_HAS_CHILD_SUBREAPER")
+"""Bit fields: of these a mask is given, too."""
 _ANCESTORS = ("cgroup", "ancestors")
 """Pointers, since kernel 6.1; before, ``ancestor_ids`` held the ids themselves."""
 _ANCESTOR_IDS = ("cgroup", "ancestor_ids")
@@ -192,9 +215,18 @@ def _btf_flags(btf: Btf, settings: Settings) -> list[str]:
         flags += [] if has_pointers else ["-DCGROUP_ANCESTOR_IDS"]
     if btf.tracepoint_args("sched_process_exit") > 1:
         flags.append("-DHAVE_GROUP_DEAD")
-    members |= {name: m for name, m in OPTIONAL_MEMBERS.items() if btf.has_member(*m)}
-    flags += [f"-DOFF_{name}={btf.offset(*member)}" for name, member in members.items()]
+    for group in OPTIONAL_MEMBERS.values():
+        members |= {} if lacking(btf, group) else group
+    for name, member in members.items():
+        offset, mask = btf.bit(*member) if name in _BITS else (btf.offset(*member), 0)
+        flags.append(f"-DOFF_{name}={offset}")
+        flags += [f"-DMASK_{name}={mask}"] if mask else []
     return flags
+
+
+def lacking(btf: Btf, group: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Those of the members that this kernel does not have, as ``struct.member``."""
+    return [".".join(member) for member in group.values() if not btf.has_member(*member)]
 
 
 def _header_variants(text: str, common: list[str], settings: Settings) -> list[Source]:

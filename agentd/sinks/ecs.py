@@ -12,7 +12,7 @@ from json.encoder import encode_basestring_ascii as _quote
 
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code, scale_cpu_times
-from agentd.core.event import NO_CPU, Exec, Exit, Lost, kind_names
+from agentd.core.event import NO_CPU, Exec, Exit, Fork, Lost, kind_names
 from agentd.core.process import Applied, Doubt, Image, entity_prefix
 from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
@@ -81,6 +81,8 @@ class EcsRenderer:
                 more, details = self._ending(event, when)
             elif isinstance(event, Exec):
                 more, details, raw, top = self._execs.render(event, leaders)
+            elif event.creator_tgid:
+                details = self._creator(event)
             own = (tgid, start_ns)
             process, start = known_process(own) or self._add_process(own, offset_ns)
             what, image_raw = known_image(image) or self._add_image(image)
@@ -101,6 +103,12 @@ class EcsRenderer:
             )
         return "".join(lines).encode("ascii")
 
+    def _creator(self, event: Fork) -> str:
+        """Who made it, where that is not its parent."""
+        tgid = event.creator_tgid
+        entity = f"{self._entity}-{tgid}-{event.creator_start_boottime_ns}"
+        return f',"creator":{{"pid":{tgid},"entity_id":"{entity}"}}'
+
     def _ending(self, event: Exit, when: str) -> tuple[str, str]:
         status, signal, core_dumped = read_exit_code(event.exit_code)
         user_ns, system_ns = scale_cpu_times(event.utime_ns, event.stime_ns, event.runtime_ns)
@@ -109,6 +117,7 @@ class EcsRenderer:
         return (
             f',"end":"{when}"{code}',
             f'{killed},"core_dumped":{"true" if core_dumped else "false"}'
+            f',"wall_seconds":{(event.boottime_ns - event.start_boottime_ns) / 1e9:.9f}'
             f',"cpu_user_seconds":{user_ns / 1e9:.9f},"cpu_system_seconds":{system_ns / 1e9:.9f}'
             f',"max_rss_bytes":{event.max_rss_pages * self._page_bytes}{_io(event)}',
         )

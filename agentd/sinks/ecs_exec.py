@@ -36,7 +36,8 @@ class ExecRenderer:
         self._places = PlaceReader(wire)
         self._script = wire.constant("AGENTD_SCRIPT")
         self._unlinked = wire.constant("AGENTD_UNLINKED")
-        self._flags = self._script | self._unlinked
+        self._memfd = wire.constant("AGENTD_MEMFD")
+        self._flags = self._script | self._unlinked | self._memfd
         self._unset = wire.constant("AGENTD_UNSET")
         self._parts: dict[_Key, ExecParts] = {}
         self._leaders: dict[Leaders, str] = {}
@@ -91,21 +92,22 @@ class ExecRenderer:
         tty = tty_name(place.tty)
         login = {"login_uid": place.login_uid, "audit_session": place.audit_session}
         known = [f',"{name}":{value}' for name, value in login.items() if value != self._unset]
+        mnt = f',"mnt":{place.mnt_ns}' if place.mnt_ns else ""
         return (
             f',"capabilities":{{"effective":"{place.caps_effective:016x}",'
             f'"permitted":"{place.caps_permitted:016x}"}}'
             f'{"".join(known)}{f""","tty":{_quote(tty)}""" if tty else ""}'
             f',"cgroup":{{"id":{place.cgroup_id}{_cgroup(path, whose)}}}'
-            f',"namespaces":{{"pid":{place.pid_ns},"mnt":{place.mnt_ns}'
+            f',"namespaces":{{"pid":{place.pid_ns}{mnt}'
         )
 
     def _file(self, place: Place, filename: bytes, flags: int) -> str:
         """How the file was named and which one it is."""
         name = f'"filename":{_quote(as_text(filename))},' if filename else ""
-        device = f"{place.exe_device >> _MINOR_BITS}:{place.exe_device & _MINOR_MASK}"
-        script = ',"script":true' if flags & self._script else ""
-        unlinked = ',"unlinked":true' if flags & self._unlinked else ""
-        return f',"exec":{{{name}"inode":{place.exe_inode},"device":"{device}"{script}{unlinked}}}'
+        major, minor = _numbers(place.exe_device)
+        true = {"script": self._script, "unlinked": self._unlinked, "memfd": self._memfd}
+        said = "".join(f',"{what}":true' for what, flag in true.items() if flags & flag)
+        return f',"exec":{{{name}"inode":{place.exe_inode},"device":"{major}:{minor}"{said}}}'
 
 
 def _cgroup(path: str | None, whose: Identity) -> str:
@@ -126,8 +128,10 @@ def _container(whose: Identity) -> str:
 
 
 def _who(place: Place) -> str:
+    major, minor = _numbers(place.tty_device)
+    device = f',"tty":{{"char_device":{{"major":{major},"minor":{minor}}}}}' if major else ""
     return (
-        f',"interactive":{"true" if place.tty.strip(_NUL) else "false"}'
+        f',"interactive":{"true" if place.tty.strip(_NUL) else "false"}{device}'
         f',"real_user":{{"id":"{place.real_uid}"}},"real_group":{{"id":"{place.real_gid}"}}'
     )
 
@@ -135,6 +139,11 @@ def _who(place: Place) -> str:
 _NUL = b"\0"
 _MINOR_BITS = 20  # include/linux/kdev_t.h
 _MINOR_MASK = (1 << _MINOR_BITS) - 1
+
+
+def _numbers(device: int) -> tuple[int, int]:
+    """Major and minor number of a dev_t, as the kernel has it."""
+    return device >> _MINOR_BITS, device & _MINOR_MASK
 
 
 def tty_name(tty: bytes) -> str:

@@ -55,10 +55,13 @@ class MergingRenderer(EcsRenderer):
         more = details = raw = top = ""
         for entry in entries:
             if isinstance(entry.event, Exec):
-                more, details, raw, top = self._execs.render(entry.event, entry.leaders)
+                more, told, raw, top = self._execs.render(entry.event, entry.leaders)
+                details += told
             elif isinstance(entry.event, Exit):
                 end = self._ending(entry.event, self._time(entry.event.boottime_ns + offset_ns))
                 more, details = more + end[0], details + end[1]
+            elif entry.event.creator_tgid:
+                details = self._creator(entry.event)
         raws = ",".join(filter(None, (image_raw, raw)))
         details += f',"raw":{{{raws}}}' if raws else ""
         parts = self._parts_of(batch, group, entries)

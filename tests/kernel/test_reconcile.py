@@ -15,9 +15,9 @@ import pytest
 
 from agentd import host, procfs
 from agentd.core.pipeline import Entry
-from agentd.core.process import Key, Process
-from agentd.core.reconcile import Inferred, Observed, Scan
+from agentd.core.reconcile import Inferred, Scan
 from tests.cgroup import Cgroup, own_cgroup
+from tests.kernel.agreement import in_proc, in_tree
 from tests.kernel.available import need_tracing
 from tests.kernel.tracer import ENOUGH_SECONDS, Tracer, attached, lost
 from tests.records import EXIT
@@ -55,29 +55,6 @@ def _reconcile(tracer: Tracer, cgroup: Cgroup) -> list[Entry]:
     found = tuple(procfs.Look(cgroup=cgroup.path))
     tracer.pipeline.offer(Scan(begun_ns, host.boottime_ns(), found, complete=True))
     return tracer.collect()
-
-
-Facts = tuple[Key, Key, bytes]
-
-
-def _facts(process: Process) -> Facts:
-    """What tree and /proc must agree on: who, whose child, and running what."""
-    tick_ns = host.TICK_NS
-    (tgid, start_ns), (parent, parent_ns) = process.key, process.parent
-    key, above = (tgid, start_ns // tick_ns), (parent, parent_ns // tick_ns)
-    return key, above, process.image.executable
-
-
-def _known(tracer: Tracer) -> dict[int, Facts]:
-    return {p.key[0]: _facts(p) for p in tracer.pipeline.tree.living.values() if p.inside}
-
-
-def _there(cgroup: Cgroup) -> dict[int, Facts]:
-    def mine(observed: Observed) -> bool:
-        return observed.process.inside
-
-    found = filter(mine, procfs.Look(cgroup=cgroup.path))
-    return {observed.process.key[0]: _facts(observed.process) for observed in found}
 
 
 def _suspects(tracer: Tracer) -> int:
@@ -125,7 +102,7 @@ def test_tree_equals_proc_at_rest(storm_cgroup: Cgroup, tmp_path: Path, buffer_b
         after = _reconcile(tracer, storm_cgroup)
         missed = lost(before)
         assert bool(missed) == (buffer_bytes == 4096)
-        assert _known(tracer) == _there(storm_cgroup)
+        assert in_tree(tracer) == in_proc(storm_cgroup)
         assert _suspects(tracer) == 0
         inferred = [entry for entry in after if isinstance(entry, Inferred)]
         assert bool(inferred) == bool(missed) or any(tracer.capture.skipped_runs())
@@ -140,7 +117,7 @@ def test_exits_that_were_missed(storm_cgroup: Cgroup, tmp_path: Path) -> None:
         with _storm(storm_cgroup, tmp_path / "fifo"):
             tracer.collect()
             _reconcile(tracer, storm_cgroup)
-            alive = set(_known(tracer))
+            alive = set(in_tree(tracer))
         missed = lost(tracer.collect())
         assert missed
         after = _reconcile(tracer, storm_cgroup)
@@ -212,7 +189,7 @@ def test_tree_after_a_storm(
             time.sleep(0.01)
         tracer.collect()
         _reconcile(tracer, storm_cgroup)
-        assert _known(tracer) == _there(storm_cgroup) == {}
+        assert in_tree(tracer) == in_proc(storm_cgroup) == {}
         assert _suspects(tracer) == 0
         assert tracer.pipeline.imbalance == 0
         told, failed = tracer.pipeline.lost_total, tracer.counters().failures_total

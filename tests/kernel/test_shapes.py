@@ -77,7 +77,7 @@ def test_fork_without_exec(cgroup: Cgroup, tracer: Tracer) -> None:
 def test_ways_to_start_a_child(cgroup: Cgroup, tracer: Tracer, how: str) -> None:
     """vfork, posix_spawn and fork with exec are each one fork, one exec and one exit."""
     start = {
-        "vfork": "import subprocess\nchild = subprocess.Popen(['/bin/true']).pid",
+        "vfork": "import subprocess\nchild = (kept := subprocess.Popen(['/bin/true'])).pid",
         "posix_spawn": "child = os.posix_spawn('/bin/true', ['true'], {})",
         "fork": "child = os.fork()\nif not child: os.execv('/bin/true', ['true'])",
     }[how]

@@ -45,6 +45,38 @@ def test_first_exec_is_a_start_the_second_a_change() -> None:
     assert changed == [False, True]
 
 
+def test_a_child_made_for_somebody_else() -> None:
+    """With CLONE_PARENT creator and parent are two, and what the child runs it has from the one."""
+    tree = _tree()
+    tree.apply(fork(**A))
+    tree.apply(execed(b"/bin/a", b"a\0", comm=COMM, **A))
+    tree.apply(fork(comm=COMM, **B, **CHILD_OF_A))
+    tree.apply(execed(b"/bin/b", b"b\0", comm=COMM, session=77, process_group=78, **B))
+    made: dict[str, Any] = {"tgid": 12, "start_boottime_ns": 7 * TICK_NS}
+    creator = {"creator_tgid": B_KEY[0], "creator_start_boottime_ns": B_KEY[1]}
+    applied = tree.apply(fork(comm=COMM, **made, **CHILD_OF_A, **creator))
+    assert applied is not None
+    assert applied.parent_image is not None
+    assert (applied.image.executable, applied.parent_image.executable) == (b"/bin/b", b"/bin/a")
+    child = tree.living.at(12)
+    assert child is not None
+    assert child.parent == A_KEY
+    assert child.creator is tree.living.at(11)
+    assert (child.session, child.process_group) == (77, 78)
+
+
+def test_a_creator_that_is_not_known() -> None:
+    """The parent does not stand in for it, and why it is unknown is said."""
+    tree = _tree()
+    tree.doubts.begun_ns = BEGUN_NS
+    tree.apply(fork(**A))
+    creator = {"creator_tgid": 9, "creator_start_boottime_ns": BEGUN_NS - 1}
+    tree.apply(fork(**B, **CHILD_OF_A, **creator))
+    child = tree.living.at(11)
+    assert child is not None
+    assert (child.creator, child.gap) == (None, "before_start")
+
+
 def test_an_exited_process_is_remembered() -> None:
     """After its exit a process is no longer live, but still found."""
     tree = _tree()

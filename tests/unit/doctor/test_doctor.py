@@ -30,18 +30,28 @@ def test_a_note_is_no_hindrance() -> None:
     assert json.loads(as_json(bad))["can_run"] is False
 
 
-def test_every_optional_member_stands_for_fields() -> None:
-    """What a kernel may lack is told as what events then lack."""
-    assert set(kernel_checks.FIELDS) == set(OPTIONAL_MEMBERS)
-
-
 def test_fields_that_the_kernel_does_not_offer(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are named, with the member that is missing."""
     monkeypatch.setattr(Btf, "__init__", lambda self: None)
     monkeypatch.setattr(Btf, "has_member", lambda self, struct, path: path != "loginuid")
     found = kernel_checks.fields()
     assert found.level == NOTE
-    assert found.what == "no agentd.login_uid, because it has no task_struct.loginuid"
+    assert found.what == (
+        "no agentd.login_uid and agentd.audit_session,"
+        " because the kernel has no task_struct.loginuid"
+    )
+
+
+def test_fields_that_headers_do_not_offer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without BTF every optional field is absent, and named."""
+
+    def missing(self: Btf) -> None:
+        raise BtfError("the kernel offers no BTF")
+
+    monkeypatch.setattr(Btf, "__init__", missing)
+    found = kernel_checks.fields()
+    assert found.level == NOTE
+    assert all(f"no {needing}" in found.what for needing in OPTIONAL_MEMBERS)
 
 
 @pytest.mark.parametrize(("headers", "level"), [(True, NOTE), (False, BAD)])

@@ -57,7 +57,7 @@ def test_an_exec_says_all_there_is() -> None:
         place=place(
             real_uid=7, real_gid=8, exe_inode=99, exe_device=8 << 20 | 1,
             caps_permitted=(1 << 41) - 1, login_uid=1000, audit_session=3, cgroup_id=44,
-            tty=b"pts3".ljust(16, b"\0"), pid_ns=31, mnt_ns=30,
+            tty=b"pts3".ljust(16, b"\0"), tty_device=136 << 20 | 3, pid_ns=31, mnt_ns=30,
         ),
     )  # fmt: skip
     leaders = Leaders((12, 2), (11, 0), (10, 1), "ssh")
@@ -78,6 +78,7 @@ def test_an_exec_says_all_there_is() -> None:
                 "executable": "/bin/bash",
             },
             "working_directory": "/home/x", "interactive": True,
+            "tty": {"char_device": {"major": 136, "minor": 3}},
             "real_user": {"id": "7"}, "real_group": {"id": "8"},
             "group_leader": {"pid": 12, "entity_id": "0123456789abcdef-12-2"},
             "session_leader": {"pid": 11},
@@ -112,10 +113,12 @@ def test_an_exec_leaves_out_what_is_not_known() -> None:
 
 def test_a_file_that_is_no_ordinary_program() -> None:
     """Scripts and files without a name are marked."""
-    flags = WIRE.constant("AGENTD_SCRIPT") | WIRE.constant("AGENTD_UNLINKED")
-    (line,) = _render(Applied(execed(flags=flags), IMAGE, None, changed=False))
-    assert (line["agentd"]["exec"]["script"], line["agentd"]["exec"]["unlinked"]) == (True, True)
-    assert line["agentd"]["flags"] == []
+    for name in ("script", "unlinked", "memfd"):
+        flags = WIRE.constant(f"AGENTD_{name.upper()}")
+        (line,) = _render(Applied(execed(flags=flags), IMAGE, None, changed=False))
+        assert set(line["agentd"]["exec"]) == {"filename", "inode", "device", name}
+        assert line["agentd"]["exec"][name] is True
+        assert line["agentd"]["flags"] == []
 
 
 @given(texts, texts)
@@ -201,9 +204,28 @@ def test_an_exit_says_how_it_ended() -> None:
     assert first["process"]["end"] == first["@timestamp"]
     assert first["agentd"]["cpu_user_seconds"] == first["agentd"]["cpu_system_seconds"] == 0.0015
     assert first["agentd"]["max_rss_bytes"] == 8192
+    assert first["agentd"]["wall_seconds"] == 100 / 1e9
     assert "signal" not in first["agentd"]
     assert "exit_code" not in second["process"]
     assert (second["agentd"]["signal"], second["agentd"]["core_dumped"]) == (11, True)
+
+
+def test_a_creator_that_is_not_the_parent() -> None:
+    """A fork with CLONE_PARENT names both; the others have one that made them."""
+    other = fork(creator_tgid=7, creator_start_boottime_ns=8, seq=1)
+    first, second = _render(*(Applied(e, IMAGE, None, changed=False) for e in (fork(), other)))
+    assert "creator" not in first["agentd"]
+    assert second["agentd"]["creator"] == {"pid": 7, "entity_id": "0123456789abcdef-7-8"}
+    assert second["process"]["parent"]["pid"] == 1
+
+
+def test_what_the_kernel_does_not_tell_of_a_place() -> None:
+    """Without a mount namespace's number, or a terminal's, the fields are absent, not 0."""
+    without = execed(place=place(mnt_ns=0, tty=b"tty1".ljust(16, b"\0")))
+    (line,) = _render(Applied(without, IMAGE, None, changed=False))
+    assert set(line["agentd"]["namespaces"]) == {"pid", "pid_inside"}
+    assert line["process"]["interactive"]
+    assert "tty" not in line["process"]
 
 
 def test_a_second_image_is_a_change() -> None:

@@ -1,0 +1,48 @@
+"""Who got the children of processes that exited, so that everybody's parent is known at rest.
+
+An orphan does nothing when it is adopted, so no event of its own says so: its parent's exit names
+the adopter. That is noted here and looked up when somebody asks, as an exit is a hundred times
+more frequent than a question. When there are too many notes, all the living are told and the
+notes are needed no more.
+"""
+
+from __future__ import annotations
+
+from agentd.core.living import Living
+from agentd.core.process import Key, Process
+
+_NOTES_MAX = 4096
+
+
+class Adopters:
+    """What became of the children of processes that are no more."""
+
+    def __init__(self, living: Living) -> None:
+        self._living = living
+        self._notes: dict[Key, Key] = {}
+
+    def note(self, process: Process, adopter: Key) -> None:
+        """A process left its children to another as it exited."""
+        if len(self._notes) >= _NOTES_MAX:
+            self.settle()
+        self._living.find(adopter)  # one that is known to the tick gets its exact key
+        self._notes[process.key] = adopter
+        # children that /proc told of know their parent to the tick only
+        self._notes.setdefault(self._living.coarse(process.key), adopter)
+
+    def parent(self, process: Process) -> Key:
+        """Who is the parent of a process now; once it has exited, who was."""
+        key = process.parent
+        if process.exited_ns:
+            return key
+        met = set()
+        while key not in met and key in self._notes:
+            met.add(key)
+            key = self._notes[key]
+        return key
+
+    def settle(self) -> None:
+        """Tell all the living, and forget."""
+        for process in self._living.values():
+            process.parent = self.parent(process)
+        self._notes.clear()

@@ -1,0 +1,50 @@
+"""What tree and /proc must agree on at rest: who lives, since when, whose child, running what."""
+
+from __future__ import annotations
+
+import time
+
+from agentd import host, procfs
+from agentd.core.process import Key, Process
+from tests.cgroup import Cgroup
+from tests.kernel.tracer import Tracer
+
+SETTLED_SECONDS = 60.0
+"""A safety net for what should be over at once."""
+
+Facts = tuple[Key, Key, bytes]
+"""Key and parent's key, to a tick, and the executable."""
+
+
+def _facts(process: Process, parent: Key) -> Facts:
+    (tgid, start_ns), (parent_tgid, parent_ns) = process.key, parent
+    tick_ns = host.TICK_NS
+    return (
+        (tgid, start_ns // tick_ns),
+        (parent_tgid, parent_ns // tick_ns),
+        process.image.executable,
+    )
+
+
+def in_tree(tracer: Tracer) -> dict[int, Facts]:
+    """The live processes of the cgroup as the tree has them, by pid."""
+    tree = tracer.pipeline.tree
+    inside = [process for process in tree.living.values() if process.inside]
+    return {p.key[0]: _facts(p, tree.adopters.parent(p)) for p in inside}
+
+
+def in_proc(cgroup: Cgroup) -> dict[int, Facts]:
+    """The same as /proc has them."""
+    found = procfs.scan(cgroup=cgroup.path)
+    return {p.key[0]: _facts(p, p.parent) for p in found if p.inside}
+
+
+def at_rest(cgroup: Cgroup, count: int) -> dict[int, Facts]:
+    """What /proc has once so many live and nothing has changed for a while."""
+    deadline = time.monotonic() + SETTLED_SECONDS
+    before: dict[int, Facts] = {}
+    while (now := in_proc(cgroup)) != before or len(now) != count:
+        assert time.monotonic() < deadline, f"{len(now)} processes instead of {count}"
+        before = now
+        time.sleep(0.05)
+    return now
