@@ -78,7 +78,7 @@ def journald(root: Path = Path("/")) -> Finding:
     if re.fullmatch(r"0\w*", interval) or burst == "0":
         return Finding("journald", GOOD, "no rate limit")
     what = f"drops what one service writes beyond {burst} lines in {interval}"
-    return Finding("journald", NOTE, what, "LogRateLimitIntervalSec=0 in the unit lifts it")
+    return Finding("journald", NOTE, what, "LogRateLimitIntervalSec=1us in the unit lifts it")
 
 
 def _journald_files(root: Path) -> list[Path]:

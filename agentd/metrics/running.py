@@ -116,6 +116,11 @@ def sinks(now: Snapshot) -> Iterator[Metric]:
         "Entries of this service that journald says its rate limit has thrown away.",
         value=now.journal_suppressed,
     )
+    yield GaugeMetricFamily(
+        "agentd_journal_rate_limited",
+        "1 where a rate limit of journald's holds for what this service writes there.",
+        value=float(now.journal_limited),
+    )
     yield CounterMetricFamily(
         "agentd_log_dropped_lines",
         "Lines of agentd's own log that nobody took.",

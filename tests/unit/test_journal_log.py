@@ -25,6 +25,18 @@ def test_an_entry_has_fields_to_query_by() -> None:
     assert entry({"event": "hello", "level": "info"})["MESSAGE"] == "hello"
 
 
+def test_an_entry_may_bring_its_sentence() -> None:
+    """Then that is the message, and no field."""
+    event = {"event": "events lost", "level": "warning", "message": "3 events lost", "count": 3}
+    assert entry(event) == {
+        "MESSAGE": "3 events lost",
+        "PRIORITY": "4",
+        "SYSLOG_IDENTIFIER": "agentd",
+        "MESSAGE_ID": MESSAGE_IDS["events lost"],
+        "AGENTD_COUNT": "3",
+    }
+
+
 def test_the_catalog_explains_each_id() -> None:
     """Every id has its entry, and no other is there; the fields that it shows exist."""
     text = CATALOG.read_text()

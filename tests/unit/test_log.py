@@ -39,6 +39,17 @@ def test_the_log_for_people_has_no_escapes_in_a_file(capfd: pytest.CaptureFixtur
     assert "\x1b" not in err
 
 
+def test_a_sentence_stands_for_the_lines_name(capfd: pytest.CaptureFixture[str]) -> None:
+    """People read it; programs find both."""
+    configure_log("info", "console")[0].info("events lost", message="3 events lost on cpu 1")
+    assert "3 events lost on cpu 1" in (shown := capfd.readouterr().err)
+    assert "message=" not in shown
+    structlog.reset_defaults()
+    configure_log("info", "json")[0].info("events lost", message="3 events lost on cpu 1")
+    said = json.loads(capfd.readouterr().err)
+    assert (said["event"], said["message"]) == ("events lost", "3 events lost on cpu 1")
+
+
 def test_what_is_below_the_level_is_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
     """Of four severities only those at and above the level come out."""
     log, _ = configure_log("warning", "json")
