@@ -47,7 +47,7 @@ def bcc() -> Finding:
 def configuration(path: Path | None) -> Finding:
     """Whether a file is good."""
     if path is None:
-        return Finding("config", GOOD, "none given, every key at its default")
+        return Finding("config", GOOD, "none given or installed, every key at its default")
     return look_for("config", lambda: _load(path), f"{path}: good")
 
 
@@ -82,12 +82,12 @@ def journald(root: Path = Path("/")) -> Finding:
 
 
 def _journald_files(root: Path) -> list[Path]:
-    """The configuration, in the order in which later files win."""
-    folders = [root / f"{top}/systemd/journald.conf.d" for top in ("usr/lib", "run", "etc")]
-    dropins = sorted((f for folder in folders for f in folder.glob("*.conf")), key=_name)
-    main = root / "etc/systemd/journald.conf"
-    return [main, *dropins] if main.is_file() else dropins
+    """The configuration, in the order in which later files win (journald.conf(5)).
 
-
-def _name(path: Path) -> str:
-    return path.name
+    One main file and one drop-in of a name hold: those in /etc, or else in /run, or else below
+    /usr. So a drop-in can be masked, by another or by a link to /dev/null.
+    """
+    folders = [root / top / "systemd" for top in ("usr/lib", "usr/local/lib", "run", "etc")]
+    dropins = {file.name: file for f in folders for file in f.glob("journald.conf.d/*.conf")}
+    mains = [folder / "journald.conf" for folder in folders if (folder / "journald.conf").exists()]
+    return [*mains[-1:], *(dropins[name] for name in sorted(dropins))]
