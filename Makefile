@@ -55,7 +55,10 @@ bench: .venv/dev.stamp $(COMPILED)/stamp
 	$(WITH_COMPILED) $(BIN)/python bench/compare.py --plot bench/build/compare.svg $(ARGS)
 
 docs: .venv/dev.stamp
-	$(BIN)/python packaging/man.py docs
+	@mkdir -p build/man
+	$(BIN)/python packaging/man.py build/man
+	cp build/man/config.md docs
+	$(BIN)/python packaging/pages.py
 	$(BIN)/python -m tests.shown
 
 fixtures: .venv/dev.stamp
