@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from agentd.log import configure_log
+from agentd.log import configure_log, set_level
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +57,16 @@ def test_what_is_below_the_level_is_not_logged(capfd: pytest.CaptureFixture[str]
         getattr(log, severity)(severity)
     lines = capfd.readouterr().err.splitlines()
     assert [json.loads(line)["level"] for line in lines] == ["warning", "error"]
+
+
+def test_another_level(capfd: pytest.CaptureFixture[str]) -> None:
+    """It holds for loggers that are there already."""
+    logger, _ = configure_log("info", "json")
+    set_level("error")
+    logger.warning("unseen")
+    logger.error("seen")
+    set_level("debug")
+    logger.debug("seen, too")
+    told = capfd.readouterr().err
+    assert "unseen" not in told
+    assert told.count("seen") == 2
