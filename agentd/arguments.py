@@ -112,17 +112,11 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
         epilog="example: agentd bench transport --json transports.json --plot transports.svg",
     )
     transport.add_argument(
-        "--commands", type=_count, default=10_000, metavar="N", help="a run (default: 10000)"
+        "--commands", type=asking.count, default=10_000, metavar="N", help="a run (default: 10000)"
     )
     transport.add_argument("--json", type=Path, metavar="FILE", help="write the figures, too")
     transport.add_argument("--plot", type=Path, metavar="FILE", help="a picture, .svg or .png")
     transport.set_defaults(command="bench transport")
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number, more than 0")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

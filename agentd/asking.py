@@ -121,7 +121,15 @@ def _add_top(commands: Any) -> None:
     top.add_argument(
         "--seconds", type=float, default=1.0, metavar="N", help="an interval; default: %(default)s"
     )
-    top.add_argument("--count", type=int, default=0, metavar="N", help="stop after so many")
+    top.add_argument("--count", type=count, metavar="N", help="stop after so many")
+    top.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
+
+
+def count(text: str) -> int:
+    """A whole number, more than 0."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number, more than 0")
+    return int(text)
 
 
 def _columns(text: str) -> tuple[str, ...]:

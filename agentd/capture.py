@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 
 from agentd import host, procfs
 from agentd.core.accounting import causes
 from agentd.core.pipeline import Limits, Pipeline
+from agentd.core.stages import STAGE_DECODE, STAGE_RESTART, STAGE_SKIPPED
 from agentd.core.tree import TreeLimits
 from agentd.core.untold import untold_by
 from agentd.core.wire import Wire, parse_wire
@@ -103,10 +105,21 @@ class Capture:
 
     def lost(self) -> int:
         """Events that were missed, for any cause."""
+        return sum(self.lost_by_stage().values())
+
+    def lost_by_stage(self) -> dict[str, int]:
+        """The same by the stage that lost them (``core.stages``); those that lost none not."""
         pipeline = self.pipeline
-        failures = self.counters.read().failures_total
-        seen = pipeline.decoder.errors + pipeline.lost_at_restart + sum(pipeline.skipped)
-        return failures + seen
+        lost = Counter(
+            {
+                STAGE_SKIPPED: sum(pipeline.skipped),
+                STAGE_DECODE: pipeline.decoder.errors,
+                STAGE_RESTART: pipeline.lost_at_restart,
+            }
+        )
+        for cause, failures in zip(pipeline.causes, self.counters.read().failures, strict=True):
+            lost[cause.stage] += sum(failures)
+        return dict(+lost)
 
     def forks_seen(self) -> int:
         """Forks that the programs saw, of processes and threads."""

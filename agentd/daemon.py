@@ -271,6 +271,7 @@ class Daemon:
         self._reconciler.after_round()
         self._loss_warnings.after_round()
         self._skipping.after_round()
+        self._reporting.after_round()
         self._canary.after_round()
 
     def _readyz(self) -> web_server.Health:

@@ -14,6 +14,7 @@ from agentd.canary import Canary
 from agentd.capture import Capture
 from agentd.control.workload import Rankings
 from agentd.core.event import kind_names
+from agentd.core.histogram import Lately
 from agentd.core.process import entity_prefix
 from agentd.kernel.attach import Attached
 from agentd.log_queue import LogQueue
@@ -25,6 +26,9 @@ from agentd.suppression import Suppression
 from agentd.web.server import Health
 
 STALLED_AFTER_NS = 5_000_000_000
+_LATELY_NS = 60_000_000_000
+_LOSING_NS = 600_000_000_000
+"""How long it shows that something was lost."""
 
 
 def log_attached(log: Any, attached: Attached, capture: Capture, cgroup: str) -> None:
@@ -71,6 +75,11 @@ class Reporting:
         self._rankings = rankings
         self._audit = None if filtered else ForkAudit(capture.forks_seen, procfs.forks_total)
         self._kind_names = kind_names(capture.wire)
+        self._latency = Lately(rounds.latency, _LATELY_NS)
+
+    def after_round(self) -> None:
+        """Let what was long ago be forgotten."""
+        self._latency.look(self._rounds.last_ns)
 
     def snapshot(self) -> Snapshot:
         """All that is exported."""
@@ -120,7 +129,7 @@ class Reporting:
         pipeline, transport = self._capture.pipeline, self._capture.transport
         health = self.health()
         living, departed = pipeline.tree.living, pipeline.tree.departed
-        latency = self._rounds.latency
+        self._latency.look(host.boottime_ns())
         return {
             "version": __version__,
             "kernel": os.uname().release,
@@ -135,12 +144,12 @@ class Reporting:
             },
             "events": dict(zip(self._kind_names, pipeline.emitted, strict=True)),
             "inferred": sum(pipeline.inferred),
-            "lost": self._capture.lost(),
+            **self._losses(),
             "imbalance": pipeline.imbalance,
             "late": pipeline.reorderer.late_total,
             "latency_seconds": {
-                "p50": latency.quantile_seconds(0.5),
-                "p99": latency.quantile_seconds(0.99),
+                "p50": self._latency.quantile_seconds(0.5),
+                "p99": self._latency.quantile_seconds(0.99),
             },
             "tree": {
                 "live": len(living),
@@ -152,6 +161,20 @@ class Reporting:
             "canary_latency_seconds": self._canary.latency_seconds or None,
             "cpu_seconds": round(time.process_time(), 3),
             "resident_bytes": procfs.resident_bytes(),
+        }
+
+    def _losses(self) -> dict[str, Any]:
+        """What was lost, where, and how long ago; ``losing``: lately."""
+        now_ns, by_stage = host.boottime_ns(), self._capture.lost_by_stage()
+        last = self._capture.pipeline.tree.doubts.gaps.last
+        lost_ns = last.boottime_ns if last is not None else 0
+        dropped_ns = max((sink.last_dropped_ns for sink in self._sinks.sinks), default=0)
+        last_ns = max(lost_ns, dropped_ns)
+        return {
+            "lost": sum(by_stage.values()),
+            "lost_by_stage": by_stage,
+            "seconds_since_lost": round((now_ns - lost_ns) / 1e9, 3) if lost_ns else None,
+            "losing": bool(last_ns) and now_ns - last_ns < _LOSING_NS,
         }
 
     def _sink_counts(self) -> tuple[SinkCounts, ...]:

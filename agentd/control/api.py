@@ -14,14 +14,14 @@ from urllib.parse import parse_qs
 from agentd import asgi
 from agentd.asgi import Asgi, Receive, Scope, Send
 from agentd.control.describe import Describer
-from agentd.control.facts import FactFinder
+from agentd.control.facts import EntryFilter, FactFinder
 from agentd.control.followers import Follower, Followers
 from agentd.control.workload import Interval, Workload
 from agentd.core.lineage import latest
-from agentd.core.process import Process
+from agentd.core.process import Applied, Process
 from agentd.core.tree import Tree
 from agentd.errors import AgentdError
-from agentd.filtering.fields import Facts
+from agentd.filtering.fields import Facts, Filter
 from agentd.sinks.renderer import Renderer
 
 _NAMES_MAX = 4096
@@ -67,6 +67,8 @@ class _Asked:
     """A question."""
 
     query: dict[str, str]
+    filters: list[str]
+    """Each of which has to hold."""
     receive: Receive
     send: Send
 
@@ -84,7 +86,8 @@ def make_app(subject: Subject, on_bug: Callable[[Exception], None]) -> Asgi:
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         answer = answers.get(scope["path"])
         query = parse_qs(scope["query_string"].decode("ascii", "replace"))
-        asked = _Asked({name: values[-1] for name, values in query.items()}, receive, send)
+        last = {name: values[-1] for name, values in query.items()}
+        asked = _Asked(last, query.get("filter", []), receive, send)
         try:
             if answer is None:
                 raise _RefusedError(
@@ -162,10 +165,11 @@ async def _follow(subject: Subject, asked: _Asked) -> None:
 async def _work(subject: Subject, asked: _Asked) -> None:
     """What was done in each interval, until the peer has gone."""
     seconds = _seconds(asked.query.get("seconds", "1"))
+    wanted = _entry_filter(subject, asked)
     interval = Interval(_NAMES_MAX)
     gone = asyncio.ensure_future(asked.receive())
     try:
-        with subject.workload.told(interval):
+        with subject.workload.told(interval, wanted):
             await _start(asked.send, "application/x-ndjson")
             began, before = time.monotonic(), subject.status()
             while True:
@@ -215,13 +219,21 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _filter(asked: _Asked) -> Callable[[Any], bool]:
+def _filter(asked: _Asked) -> Filter:
     from agentd.filtering.language import parse_filter  # noqa: PLC0415 (memory)
 
     try:
-        return parse_filter(asked.query.get("filter", ""))
+        tests = [parse_filter(text) for text in asked.filters]
     except AgentdError as error:
         raise _RefusedError(400, str(error)) from None
+    return tests[0] if len(tests) == 1 else lambda facts: all(test(facts) for test in tests)
+
+
+def _entry_filter(subject: Subject, asked: _Asked) -> EntryFilter | None:
+    if not asked.filters:
+        return None
+    wanted, facts_of = _filter(asked), subject.facts.of_event
+    return lambda entry: isinstance(entry, Applied) and wanted(facts_of(entry))
 
 
 def _find(subject: Subject, asked: str) -> Process | None:

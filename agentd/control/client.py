@@ -27,8 +27,11 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def stream(path: str, question: str, **query: str) -> Iterator[bytes]:
-    """The lines of ``/v1/question?query`` as they come, until it ends. Raises as ``ask``."""
+def stream(path: str, question: str, **query: str | list[str]) -> Iterator[bytes]:
+    """The lines of ``/v1/question?query`` as they come, for as long as somebody wants them.
+
+    Raises as ``ask``, and UnavailableError when the daemon has gone.
+    """
     connection = _Connection(path, seconds=None)
     try:
         response = _responded(connection, path, question, query)
@@ -37,12 +40,15 @@ def stream(path: str, question: str, **query: str) -> Iterator[bytes]:
         while line := response.readline():
             yield line
     except (ConnectionError, http.client.HTTPException):
-        return  # it was stopped
+        pass  # it was killed, or cut us off as it stopped
     finally:
         connection.close()
+    raise UnavailableError(
+        f"the agentd that answered at {path} has ended", "systemctl status agentd"
+    )
 
 
-def ask_lines(path: str, question: str, **query: str) -> list[Any]:
+def ask_lines(path: str, question: str, **query: str | list[str]) -> list[Any]:
     """The values of an answer that has one on each line. Raises as ``ask``."""
     connection = _Connection(path)
     try:
@@ -58,7 +64,7 @@ def ask_lines(path: str, question: str, **query: str) -> list[Any]:
     return values
 
 
-def ask(path: str, question: str, **query: str) -> Any:
+def ask(path: str, question: str, **query: str | list[str]) -> Any:
     """The answer to ``/v1/question?query``.
 
     Raises UnavailableError if no daemon answers at that socket, PermissionMissingError if we may
@@ -68,10 +74,10 @@ def ask(path: str, question: str, **query: str) -> Any:
 
 
 def _responded(
-    connection: _Connection, path: str, question: str, query: dict[str, str]
+    connection: _Connection, path: str, question: str, query: dict[str, str | list[str]]
 ) -> http.client.HTTPResponse:
     try:
-        connection.request("GET", f"/v1/{question}?{urlencode(query)}")
+        connection.request("GET", f"/v1/{question}?{urlencode(query, doseq=True)}")
         return connection.getresponse()
     except PermissionError:
         raise PermissionMissingError(

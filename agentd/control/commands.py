@@ -6,6 +6,8 @@ import argparse
 import itertools
 import json
 import os
+import pwd
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -15,6 +17,7 @@ from agentd import output
 from agentd.asking import COLUMNS
 from agentd.control import client, explain, forest, status, table, top, widths
 from agentd.errors import AnswerError
+from agentd.printable import printable
 from agentd.sinks.text import HEADING
 
 _RATE_SECONDS = 0.5
@@ -51,29 +54,31 @@ def show_tree(arguments: argparse.Namespace) -> int:
     rows = _processes(arguments, exited=not arguments.live)
     if arguments.since:
         rows = forest.since(rows, arguments.since)
-    if arguments.json:
-        output.write_lines(map(json.dumps, rows))
-        return os.EX_OK
     drawn = forest.Forest(rows)
-    roots = drawn.roots
-    if arguments.pid is not None:
-        roots = drawn.of(arguments.pid)
-        if not roots:
-            raise AnswerError(
-                f"nothing is known of {arguments.pid}: it exited too long ago, if ever"
-            )
+    roots = drawn.roots if arguments.pid is None else drawn.of(arguments.pid)
+    if arguments.json:
+        output.write_lines(map(json.dumps, drawn.below(roots)))
+        return os.EX_OK
+    if not roots:
+        raise AnswerError(_nobody(arguments))
     style = forest.Style(output.columns(), colour=output.is_coloured(), collapse=not arguments.all)
     output.write_lines(drawn.lines(roots, style))
     return os.EX_OK
 
 
+def _nobody(arguments: argparse.Namespace) -> str:
+    if arguments.pid is None:
+        return "no process that is known is one of these"
+    return f"nothing is known of {arguments.pid}: it exited too long ago, if ever"
+
+
 def show_processes(arguments: argparse.Namespace) -> int:
     """``agentd ps``."""
     rows = _processes(arguments, exited=arguments.exited)
+    rows = table.ordered(rows, arguments.sort, reverse=arguments.reverse)
     if arguments.json:
         output.write_lines(map(json.dumps, rows))
         return os.EX_OK
-    rows = table.ordered(rows, arguments.sort, reverse=arguments.reverse)
     names, chosen = arguments.columns or COLUMNS, arguments.columns is not None
     style = table.Style(names, chosen, output.columns(), colour=output.is_coloured())
     output.write_lines(table.lines(rows, style))
@@ -83,7 +88,7 @@ def show_processes(arguments: argparse.Namespace) -> int:
 def follow(arguments: argparse.Namespace) -> int:
     """``agentd follow``, until it or the daemon is stopped, or nobody reads it."""
     form = "json" if arguments.json else "colour" if output.is_coloured() else "text"
-    lines = client.stream(arguments.socket, "follow", filter=arguments.filter, format=form)
+    lines = client.stream(arguments.socket, "follow", filter=_filters(arguments), format=form)
     for line in lines:
         columns = None if arguments.json else output.columns()
         output.write_bytes(line if columns is None else _fitted(line, columns))
@@ -102,7 +107,8 @@ def _fitted(line: bytes, columns: int) -> bytes:
 
 def show_top(arguments: argparse.Namespace) -> int:
     """``agentd top``: on a terminal until q, else a table for each interval."""
-    lines = client.stream(arguments.socket, "work", seconds=str(arguments.seconds))
+    seconds, filters = str(arguments.seconds), _filters(arguments)
+    lines = client.stream(arguments.socket, "work", seconds=seconds, filter=filters)
     if arguments.count:
         lines = itertools.islice(lines, arguments.count)
     if arguments.json:
@@ -131,22 +137,36 @@ def _tables(lines: Iterable[bytes]) -> Iterator[str]:
 
 
 def _processes(arguments: argparse.Namespace, *, exited: bool) -> list[dict[str, Any]]:
-    parts = []
-    if getattr(arguments, "user", None):
-        field = "uid" if arguments.user.isdigit() else "user"
-        parts.append(f"{field} = {arguments.user if field == 'uid' else _quoted(arguments.user)}")
+    filters = _filters(arguments)
+    user = getattr(arguments, "user", None)
+    if user:
+        filters.append(f"uid = {user}" if user.isdecimal() else f"user ~ {_only(user, '$')}")
     if getattr(arguments, "container", None):
-        parts.append(f"container ~ {_quoted('^' + arguments.container)}")
-    if arguments.filter:
-        parts.append(f"({arguments.filter})" if parts else arguments.filter)
-    wanted = " and ".join(parts)
-    return client.ask_lines(
-        arguments.socket, "processes", filter=wanted, exited="1" if exited else "0"
+        filters.append(f"container ~ {_only(arguments.container)}")
+    rows = client.ask_lines(
+        arguments.socket, "processes", filter=filters, exited="1" if exited else "0"
     )
+    if user and not rows and not _is_user(user):
+        raise AnswerError(f"there is no user {printable(user)}")
+    return rows
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '\\"') + '"'
+def _filters(arguments: argparse.Namespace) -> list[str]:
+    return [arguments.filter] if arguments.filter else []
+
+
+def _only(text: str, end: str = "") -> str:
+    """For a filter: a regular expression that finds what begins with a text, whatever is in it."""
+    pattern = f"^{re.escape(text)}{end}".replace('"', '\\"')
+    return f'"{pattern}"'
+
+
+def _is_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return name.isdecimal()
+    return True
 
 
 def _code(answer: dict[str, Any]) -> int:

@@ -5,7 +5,7 @@ Text is as in events: what is not UTF-8 has U+FFFD in its place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +35,7 @@ class Describer:
     wall_offset_ns: int
     facts: FactFinder
     to_all: bool = False
+    _depths: dict[Key, int] = field(default_factory=dict)
 
     def explained(self, process: Process) -> dict[str, Any]:
         """All that is known of one process."""
@@ -69,7 +70,7 @@ class Describer:
             "start_exact": not process.coarse,
             **self._image(process.image),
             "live": not process.exited_ns,
-            "depth": depth(self.tree, process),
+            "depth": depth(self.tree, process, self._depths),
             "parent": self._key(self.tree.adopters.parent(process)),
             "creator": None if creator is None else self._key(creator.key),
             "creator_unknown": process.gap or None,

@@ -41,10 +41,33 @@ class Forest:
         """The processes that have, or had, that pid."""
         return [process for process in self._by_id.values() if process["pid"] == pid]
 
+    def below(self, roots: list[Node]) -> Iterator[Node]:
+        """These, and all that stands below them."""
+        waiting, met = roots[::-1], set[str]()
+        while waiting:
+            node = waiting.pop()
+            if node["entity_id"] not in met:  # damaged records may claim a circle
+                met.add(node["entity_id"])
+                yield node
+                waiting += self._children[node["entity_id"]][::-1]
+
     def lines(self, roots: list[Node], style: Style) -> Iterator[str]:
         """The trees below these."""
-        for root in roots:
-            yield from self._lines(root, "", "", 1, style)
+        waiting, met = [(root, "", "", 1) for root in reversed(roots)], set[str]()
+        while waiting:
+            node, first, rest, times = waiting.pop()
+            yield _line(node, first, times, style)
+            if node["entity_id"] in met:
+                continue
+            met.add(node["entity_id"])
+            below = [
+                (child, f"{rest}├─ ", f"{rest}│  ", count)
+                for child, count in self._groups(node, style)
+            ]
+            if below:
+                child, _, _, count = below[-1]
+                below[-1] = child, f"{rest}└─ ", f"{rest}   ", count
+            waiting += reversed(below)
 
     def _above(self, process: Node) -> str | None:
         """The nearest who is there: its creator, or who has adopted it."""
@@ -54,19 +77,6 @@ class Forest:
                 entity_id = str(other["entity_id"])
                 return entity_id if entity_id != process["entity_id"] else None
         return None
-
-    def _lines(self, node: Node, first: str, rest: str, times: int, style: Style) -> Iterator[str]:
-        yield _line(node, first, times, style)
-        groups = self._groups(node, style)
-        for number, (child, count) in enumerate(groups, 1):
-            last = number == len(groups)
-            yield from self._lines(
-                child,
-                f"{rest}{'└─ ' if last else '├─ '}",
-                f"{rest}{'   ' if last else '│  '}",
-                count,
-                style,
-            )
 
     def _groups(self, node: Node, style: Style) -> list[tuple[Node, int]]:
         """Its children; those that are alike and have none of their own, once."""

@@ -39,8 +39,7 @@ def _lines(
 ) -> Iterator[tuple[str, str]]:
     """Labels, and what stands behind them."""
     word, code = ("good", GREEN) if is_well(now) else ("NOT WELL", RED)
-    missing = now["lost"] or any(sink["dropped"] for sink in now["sinks"])
-    if is_well(now) and missing:
+    if is_well(now) and now["losing"]:
         word, code = "good, with losses", YELLOW
     yield (
         "",
@@ -61,8 +60,8 @@ def _lines(
     yield "lost", f"{_lost(now, colour=colour)}"
     transport = now["transport"]
     filled = 100 * transport["used_bytes"] / transport["buffer_bytes"]
-    size = transport["buffer_bytes"] / _MIB
-    yield "transport", f"{transport['kind']}, {size:g} MiB, {filled:.1f} % full"
+    size = _size(transport["buffer_bytes"])
+    yield "transport", f"{transport['kind']}, {size}, {filled:.1f} % full"
     yield "latency", f"{_latency(now['latency_seconds'])}"
     tree = now["tree"]
     yield (
@@ -79,12 +78,28 @@ def _lines(
 
 
 def _lost(now: dict[str, Any], *, colour: bool) -> str:
-    parts = [f"{now['lost']:,} events"]
+    parts = [f"{now['lost']:,} events{_where_lost(now)}"]
     parts += [f"{now['inferred']:,} inferred"] if now["inferred"] else []
     parts += [f"{now['late']:,} late"] if now["late"] else []
     parts.append(f"imbalance {now['imbalance']}")
     text = ", ".join(parts)
-    return paint(RED, text, colour=colour) if now["lost"] or now["imbalance"] else text
+    return paint(RED, text, colour=colour) if now["losing"] or now["imbalance"] else text
+
+
+def _where_lost(now: dict[str, Any]) -> str:
+    if not now["lost"]:
+        return ""
+    stages = ", ".join(f"{count:,} {stage}" for stage, count in now["lost_by_stage"].items())
+    seconds = now["seconds_since_lost"]
+    last = "before it began" if seconds is None else f"the last {_span(seconds)} ago"
+    return f" ({stages}; {last})"
+
+
+def _size(count: int) -> str:
+    for bits, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count >= 1 << bits:
+            return f"{count / (1 << bits):.4g} {unit}"
+    return f"{count} bytes"
 
 
 def _sink(sink: dict[str, Any]) -> str:
@@ -97,7 +112,7 @@ def _sink(sink: dict[str, Any]) -> str:
 def _latency(latency: dict[str, float | None]) -> str:
     p50, p99 = latency["p50"], latency["p99"]
     if p50 is None:
-        return "no events yet"
+        return "no events lately"
     return f"half within {p50 * 1e3:g} ms, 99 % " + (
         f"within {p99 * 1e3:g} ms" if p99 is not None else "not within the buckets"
     )

@@ -123,9 +123,9 @@ class Top:
         return "" if self._now is None else f"No process {where}has executed or exited yet."
 
     def is_lossy(self) -> bool:
-        """Whether something is missing, or wrong."""
+        """Whether something was lost lately, or is wrong."""
         now = self._now
-        return now is not None and bool(now["lost"] or not status.is_well(now))
+        return now is not None and bool(now["losing"] or not status.is_well(now))
 
 
 def _add(row: Row, work: dict[str, Any], seconds: float) -> None:

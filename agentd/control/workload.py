@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeAlias
 
-from agentd.control.facts import FactFinder, Where
+from agentd.control.facts import EntryFilter, FactFinder, Where
 from agentd.core.batch import Batch
 from agentd.core.event import Exec, Exit
+from agentd.core.pipeline import Entry
 from agentd.core.process import Applied
 from agentd.core.work import OTHER, Ranking, Sums, Work
 from agentd.printable import printable
@@ -87,24 +88,36 @@ class Workload:
     def __init__(self, facts: FactFinder, rankings: Rankings) -> None:
         self.rankings = rankings
         self._facts = facts
-        self._tallies: list[Tally] = [rankings]
+        self._asking: list[tuple[Tally, EntryFilter | None]] = []
         self._reviewed_ns = 0
 
     @contextmanager
-    def told(self, tally: Tally) -> Iterator[None]:
-        """While the block runs, one more."""
-        self._tallies.append(tally)
+    def told(self, tally: Tally, wanted: EntryFilter | None = None) -> Iterator[None]:
+        """While the block runs, one more; of those that a filter wants, if there is one."""
+        asking = tally, wanted
+        self._asking.append(asking)
         try:
             yield
         finally:
-            self._tallies.remove(tally)
+            self._asking.remove(asking)
 
     def offer(self, batch: Batch) -> None:
         """The entries of a round."""
+        every = [self.rankings, *(tally for tally, wanted in self._asking if wanted is None)]
+        last_ns = self._sum_up(batch.entries, every)
+        for tally, wanted in self._asking:
+            if wanted is not None:
+                self._sum_up(list(filter(wanted, batch.entries)), [tally])
+        if last_ns - self._reviewed_ns >= _REVIEW_NS:
+            self._reviewed_ns = last_ns
+            self.rankings.review()
+
+    def _sum_up(self, entries: Sequence[Entry], tallies: Sequence[Tally]) -> int:
+        """Tell these; when the last of them happened."""
         sums: dict[tuple[bytes, bytes], Work] = {}
         placeless: list[Applied] = []
         last_ns = 0
-        for entry in batch.entries:
+        for entry in entries:
             if not isinstance(entry, Applied):
                 continue
             event, image = entry.event, entry.image
@@ -121,24 +134,23 @@ class Workload:
                 work = sums[key] = Work()
             _count(work, event)
         for (executable, place), work in sums.items():
-            self._tell(executable, self._facts.place(place), work)
+            _tell(tallies, executable, self._facts.place(place), work)
         for entry in placeless:
-            self._tell_of_one(entry)
-        if last_ns - self._reviewed_ns >= _REVIEW_NS:
-            self._reviewed_ns = last_ns
-            self.rankings.review()
+            self._tell_of_one(entry, tallies)
+        return last_ns
 
-    def _tell(self, executable: bytes, where: Where, work: Work) -> None:
-        for tally in self._tallies:
-            tally.add(executable.decode("utf-8", "replace"), where, work)
-
-    def _tell_of_one(self, entry: Applied) -> None:
+    def _tell_of_one(self, entry: Applied, tallies: Sequence[Tally]) -> None:
         """Of a process that ran no program since we began: where it is, its line says."""
         work = Work()
         assert not isinstance(entry.event, Exec)
         _count(work, entry.event)
         executable = entry.image.executable or entry.image.name
-        self._tell(executable, self._facts.of_applied(entry), work)
+        _tell(tallies, executable, self._facts.of_applied(entry), work)
+
+
+def _tell(tallies: Sequence[Tally], executable: bytes, where: Where, work: Work) -> None:
+    for tally in tallies:
+        tally.add(executable.decode("utf-8", "replace"), where, work)
 
 
 def _count(work: Work, event: object) -> None:

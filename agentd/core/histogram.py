@@ -43,7 +43,40 @@ class Histogram:
 
     def quantile_seconds(self, part: float) -> float | None:
         """The bound below which that part of the durations lies; None without any, or above all."""
-        for bound_ns, count in zip(self.bounds_ns, self.counts, strict=True):
-            if self.count and count >= part * self.count:
-                return bound_ns / 1e9
-        return None
+        return _quantile_seconds(self.bounds_ns, self.counts, self.count, part)
+
+
+class Lately:
+    """What a histogram has counted in the last one to two periods."""
+
+    def __init__(self, histogram: Histogram, period_ns: int) -> None:
+        self._histogram = histogram
+        self._period_ns = period_ns
+        self._began_ns = 0
+        self._before = self._middle = _counted(histogram)
+
+    def look(self, now_ns: int) -> None:
+        """To be called whenever it may have counted, and before somebody asks."""
+        if now_ns - self._began_ns >= self._period_ns:
+            self._before, self._middle = self._middle, _counted(self._histogram)
+            self._began_ns = now_ns
+
+    def quantile_seconds(self, part: float) -> float | None:
+        """As that of the histogram."""
+        counts, count = _counted(self._histogram)
+        before, count_before = self._before
+        since = [now - then for now, then in zip(counts, before, strict=True)]
+        return _quantile_seconds(self._histogram.bounds_ns, since, count - count_before, part)
+
+
+def _counted(histogram: Histogram) -> tuple[list[int], int]:
+    return list(histogram.counts), histogram.count
+
+
+def _quantile_seconds(
+    bounds_ns: Sequence[int], counts: Sequence[int], total: int, part: float
+) -> float | None:
+    for bound_ns, count in zip(bounds_ns, counts, strict=True):
+        if total and count >= part * total:
+            return bound_ns / 1e9
+    return None

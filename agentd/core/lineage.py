@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agentd.core.process import Process
+from agentd.core.process import Key, Process
 from agentd.core.tree import Tree
 
 
@@ -30,9 +30,18 @@ def ancestors(tree: Tree, process: Process) -> list[Ancestor]:
         process = above
 
 
-def depth(tree: Tree, process: Process) -> int:
-    """How many ancestors are known."""
-    return len(ancestors(tree, process))
+def depth(tree: Tree, process: Process, known: dict[Key, int]) -> int:
+    """How many ancestors are known. ``known``: those of others, which it adds to."""
+    chain: list[Key] = []
+    above: Process | None = process
+    while above is not None and above.key not in known:
+        known[above.key] = 0  # should it be met again, the chain ends there
+        chain.append(above.key)
+        above = above.creator or tree.find(tree.adopters.parent(above))
+    base = 0 if above is None else known[above.key] + 1
+    for number, key in enumerate(reversed(chain), base):
+        known[key] = number
+    return known[process.key]
 
 
 def children(tree: Tree, process: Process) -> list[Process]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import operator
 import re
+import textwrap
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -43,10 +44,16 @@ _ORDER = {
 }  # fmt: skip
 
 
+_HINT_COLUMNS = 78
+
+
 class FilterError(AgentdError):
     """A filter that is none. The message shows the place."""
 
     exit_code = 64  # EX_USAGE
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{textwrap.fill(self.hint, _HINT_COLUMNS)}"
 
 
 @lru_cache(maxsize=64)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agentd import host
 from agentd.core.batch import Batch, wanted_of
 from agentd.core.pipeline import Entry
 from agentd.core.untold import Untold
@@ -87,6 +88,8 @@ class Sink:
         """Why nothing leaves; None while it does, or only its reader is slow."""
         self.dropped_total = 0
         """Events that did not fit into the queue."""
+        self.last_dropped_ns = 0
+        """When that was last so; 0 if it never was (CLOCK_BOOTTIME)."""
         self.accepted_total = 0
         """Events that were to be written."""
         self.unwanted_total = 0
@@ -162,6 +165,7 @@ class Sink:
                 self.dropped_total += self._events_of(chunk)
             drop = chunk if drop is None else _joined(drop, chunk)
         if drop is not None:
+            self.last_dropped_ns = host.boottime_ns()
             batch = Batch(list(drop.untold.losses()), drop.first, wall_offset_ns)
             payloads = deque(memoryview(data) for data in self._encode(batch))
             self._add_first(_Chunk(drop.first, drop.end, payloads, drop.untold, own=True))

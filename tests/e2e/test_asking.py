@@ -20,6 +20,7 @@ import pyte
 import pytest
 
 from agentd.asking import COLUMNS
+from agentd.filtering.fields import FIELDS
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, running
 
@@ -90,6 +91,50 @@ def test_tree_of_one(agent: Agent, cgroup: Cgroup) -> None:
     done = _ask(agent, "tree", "4194305")
     assert (done.returncode, done.stdout) == (65, "")
     assert "nothing is known of 4194305" in done.stderr
+    (row,) = _rows(agent, "tree", str(pid))
+    assert row["pid"] == pid
+    above = row["creator"]["pid"]
+    below = {row["pid"] for row in _rows(agent, "tree", str(above))}
+    assert below >= {above, *cgroup.processes()}
+    assert _ask(agent, "tree", "--json", "4194305").stdout == ""
+
+
+def test_tree_of_a_user_and_of_a_container(agent: Agent, cgroup: Cgroup) -> None:
+    """By name, by uid, by the first digits; what is none of them is said to be."""
+    container = Cgroup(f"{cgroup.path}/docker-{'ab' * 32}.scope".lstrip("/"))
+    container.folder.mkdir()
+    command = ["/usr/bin/setpriv", "--reuid=65534", "--clear-groups", "/bin/sleep", "1002"]
+    inside = container.popen(command)
+    ours = ("--filter", f'cgroup ~ "^{cgroup.path}/"')
+    try:
+        agent.wait_until(lambda: "/sleep 1002\n" in _ask(agent, "tree", *ours).stdout)
+        for wanted in (("--container", "abab"), ("--user", "nobody"), ("--user", "65534")):
+            shown = _ask(agent, "tree", *wanted, *ours).stdout
+            assert shown == f"{inside.pid} /usr/bin/sleep 1002\n"
+            assert [row["pid"] for row in _rows(agent, "tree", *wanted, *ours)] == [inside.pid]
+        for unlike in ("nobod", "obody", ".*"):
+            assert "sleep 1002" not in _ask(agent, "tree", "--user", unlike, *ours).stdout
+        for unlike in ("a(", "b", "a.", 'a"', "a\\"):
+            done = _ask(agent, "tree", "--container", unlike)
+            assert (done.returncode, done.stdout) == (65, "")
+            assert done.stderr == "agentd: no process that is known is one of these\n"
+    finally:
+        inside.kill()
+        inside.wait()
+        container.end()
+    for form in ([], ["--json"]):
+        done = _ask(agent, "tree", "--user", "bogususer", *form)
+        assert (done.returncode, done.stdout) == (65, "")
+        assert done.stderr == "agentd: there is no user bogususer\n"
+
+
+def test_json_ends_its_lines(agent: Agent, cgroup: Cgroup) -> None:
+    """Each command that answers with JSON."""
+    pid = str(cgroup.processes()[0])
+    for command in (["status"], ["explain", pid], ["ps"], ["tree", pid], ["top", "--count", "1"]):
+        done = _ask(agent, *command, "--json")
+        assert done.stdout.endswith("}\n"), command
+        assert all(json.loads(line) for line in done.stdout.splitlines())
 
 
 def test_ps(agent: Agent, cgroup: Cgroup) -> None:
@@ -128,12 +173,17 @@ def test_depth_is_that_of_the_whole_tree(agent: Agent, cgroup: Cgroup) -> None:
 
 def test_a_filter_that_is_none(agent: Agent) -> None:
     """The error shows the place, and what there is."""
-    for command in ("tree", "ps", "follow"):
-        done = _ask(agent, command, "--filter", "uid = 0 and exee")
+    for command in ("tree", "ps", "follow", "top"):
+        user = ["--user", "0"] if command == "tree" else []
+        done = _ask(agent, command, "--filter", "uid = 0 and exee", *user)
         assert (done.returncode, done.stdout) == (65, "")
-        first, text, caret, *_ = done.stderr.splitlines()
+        first, text, caret, *fields = done.stderr.splitlines()
         assert first == "agentd: filter, column 13: there is no field exee; did you mean exe?"
+        assert text.strip() == "uid = 0 and exee"
+        assert caret.strip() == "^"
         assert caret.index("^") == text.index("exee")
+        assert " ".join(fields) == f"the fields are {', '.join(FIELDS)}"
+        assert max(map(len, fields)) < 80
 
 
 @contextlib.contextmanager
@@ -162,7 +212,7 @@ def _until_heard(cgroup: Cgroup, process: subprocess.Popen[bytes]) -> bytes:
 
 
 def test_follow(agent: Agent, cgroup: Cgroup) -> None:
-    """Events that a filter wants, as they leave; it ends with the daemon."""
+    """Events that a filter wants, as they leave."""
     wanted = 'action = exec and args ~ "heard" and uid = 0'
     with (
         _following(agent, "--filter", wanted) as text,
@@ -174,8 +224,27 @@ def test_follow(agent: Agent, cgroup: Cgroup) -> None:
         assert {event["process"]["args"][1] for event in events} == {"heard"}
         told = {json.loads(line)["event"]["sequence"] for line in agent.text().splitlines()}
         assert {event["event"]["sequence"] for event in events} <= told
-        assert agent.stop() == 0
-        assert text.wait(ENOUGH_SECONDS) == lines.wait(ENOUGH_SECONDS) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_streams_end_with_the_daemon(agent: Agent, cgroup: Cgroup, number: signal.Signals) -> None:
+    """Stopped or killed: whoever follows is told, and the exit code says it."""
+    top = [AGENTD, "top", "--socket", agent.socket, "--seconds", "0.1"]
+    with (
+        _following(agent) as events,
+        subprocess.Popen(top, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sums,
+    ):
+        _until_heard(cgroup, events)
+        assert sums.stdout is not None
+        sums.stdout.readline()
+        agent.stop(number)
+        for process in (events, sums):
+            _, said = process.communicate(timeout=ENOUGH_SECONDS)
+            assert process.returncode == 69
+            assert said.decode() == (
+                f"agentd: the agentd that answered at {agent.socket} has ended"
+                " (systemctl status agentd)\n"
+            )
 
 
 def test_ctrl_c_ends_following_quietly(agent: Agent, cgroup: Cgroup) -> None:
@@ -305,9 +374,32 @@ def test_top_in_a_pipe(agent: Agent, cgroup: Cgroup) -> None:
         text = table.stdout.read().decode()
         assert text.count("EXECUTABLE\n") == 6
         assert table.wait(ENOUGH_SECONDS) == 0
+    done = _ask(agent, "top", "--count", "-1")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "more than 0" in done.stderr
     done = _ask(agent, "top", "--seconds", "0")
     assert (done.returncode, done.stdout) == (65, "")
     assert "seconds=0.0: not from 0.1 to 3600" in done.stderr
+
+
+def test_top_of_some(agent: Agent, cgroup: Cgroup) -> None:
+    """With a filter only what it wants is summed up."""
+    command = [AGENTD, "top", "--json", "--socket", agent.socket, "--seconds", "0.1"]
+    command += ["--filter", 'exe = /usr/bin/true and args ~ "wanted"']
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as lines:
+        assert lines.stdout is not None
+        lines.stdout.readline()  # from here on it counts
+        for wanted in ("wanted", "other", "wanted"):
+            cgroup.run(["/bin/true", wanted])
+            cgroup.run(["/bin/echo", wanted])
+        seen = {"execs": 0, "exits": 0}
+        while min(seen.values()) < 2:
+            sums = json.loads(lines.stdout.readline())["executables"]
+            assert set(sums) <= {"/usr/bin/true"}
+            for name in seen:
+                seen[name] += sums.get("/usr/bin/true", {name: 0})[name]
+        assert seen == {"execs": 2, "exits": 2}
+        lines.kill()
 
 
 def test_top_on_a_terminal(agent: Agent, cgroup: Cgroup) -> None:

@@ -78,6 +78,15 @@ def test_a_gap_near_a_process(cgroup: Cgroup, tmp_path: Path) -> None:
         shown = _explain(agent, pid).stdout
         assert re.search(r"^gap +\S+ \S+ to \S+: [\d,]+ .*events lost on CPU \d", shown, re.M)
         shell.stdin.close()
+        status = [AGENTD, "status", "--socket", agent.socket]
+        done = subprocess.run(status, capture_output=True, text=True, check=False)
+        assert done.returncode == 0
+        assert done.stdout.startswith("● good, with losses  agentd ")
+        lost = (
+            f"lost       {agent.lost_total():,} events ({agent.lost_total():,} reserve; the last "
+        )
+        assert lost in done.stdout
+        assert "ringbuf, 4 KiB, " in done.stdout
 
 
 def _missing(agent: Agent, pid: str) -> int:

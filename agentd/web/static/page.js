@@ -23,7 +23,7 @@ let before = null;
 const rates = [];
 
 function showStatus(now) {
-  const missing = now.lost || now.sinks.some((sink) => sink.dropped);
+  const missing = now.losing;
   const well = now.healthy && !now.imbalance;
   const [level, word] = !well ? ["bad", now.healthy ? "its account does not add up" : now.reason]
     : missing ? ["warn", "well, with losses"] : ["good", "well"];

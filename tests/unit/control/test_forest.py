@@ -47,17 +47,17 @@ def _deep(depth: int) -> list[dict[str, Any]]:
     rows = [row(100)]
     for pid in range(101, 101 + depth):
         rows.append(row(pid, args=["sh", "世" * 50], **_below(rows[-1])))
-    rows.append(row(999, signal=11, core_dumped=True, **_below(rows[-1])))
+    rows.append(row(9999, signal=11, core_dumped=True, **_below(rows[-1])))
     return rows
 
 
-@pytest.mark.parametrize("columns", [120, 80, 44, 40, 20])
+@pytest.mark.parametrize("columns", [120, 80, 44, 40, 30])
 def test_lines_fit_a_terminal(columns: int) -> None:
     """However deep, wide or badly ended a process is; and its pid is there."""
     lines = _drawn(_deep(40), Style(columns, colour=False, collapse=True))
     assert len(lines) == 42
     assert all(width(line) <= columns for line in lines)
-    assert "999" in lines[-1]
+    assert "9999" in lines[-1]
     assert any(width(line) == columns for line in lines)
     coloured = _drawn(_deep(40), Style(columns, colour=True, collapse=True))
     assert [width(line) for line in coloured] == [width(line) for line in lines]
@@ -70,3 +70,21 @@ def test_the_exited_are_dimmed() -> None:
     assert "\x1b" not in live
     assert ended == "\x1b[2m2 /bin/sh\x1b[0m\x1b[2m  [with status 0]\x1b[0m"
     assert failed == "\x1b[2m3 /bin/sh\x1b[0m\x1b[31m  [with status 4]\x1b[0m"
+
+
+def test_a_chain_of_thousands() -> None:
+    """Is drawn, and listed: nothing of it recurses."""
+    rows = _deep(3000)
+    assert len(_drawn(rows, Style(80, colour=False, collapse=True))) == len(rows)
+    forest = Forest(rows)
+    assert list(forest.below(forest.roots)) == rows
+    assert [row["pid"] for row in forest.below(forest.of(3099))] == [3099, 3100, 9999]
+
+
+def test_a_circle_ends() -> None:
+    """Two that claim each other, as damaged records may say."""
+    one, two = row(1), row(2, **_below(row(1)))
+    one |= _below(two)
+    forest = Forest([one, two])
+    assert [node["pid"] for node in forest.below(forest.of(1))] == [1, 2]
+    assert len(list(forest.lines(forest.of(1), PLAIN))) == 3

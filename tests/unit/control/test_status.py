@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from agentd.control.status import render
+from agentd.control.status import is_well, render
 from agentd.control.widths import width
 
 GREEN, YELLOW, RED = "\x1b[32m", "\x1b[33m", "\x1b[31m"
+
+LOST: dict[str, Any] = {"lost": 7, "lost_by_stage": {"reserve": 4, "decode": 3}}
 
 
 def _answer(**fields: Any) -> dict[str, Any]:
@@ -18,7 +20,8 @@ def _answer(**fields: Any) -> dict[str, Any]:
         "healthy": True, "reason": "ok",
         "transport": {"kind": "ringbuf", "buffer_bytes": 4 << 20, "used_bytes": 1 << 20},
         "events": {"fork": 14, "exec": 15, "exit": 13},
-        "inferred": 0, "lost": 0, "imbalance": 0, "late": 0,
+        "inferred": 0, "imbalance": 0, "late": 0,
+        "lost": 0, "lost_by_stage": {}, "seconds_since_lost": None, "losing": False,
         "latency_seconds": {"p50": 0.025, "p99": 0.05},
         "tree": {"live": 82, "live_capacity": 131072, "exited": 13, "ancestors": 0},
         "sinks": [{"name": "stdout", "written": 42, "dropped": 0, "queued": 0, "failure": ""}],
@@ -34,8 +37,58 @@ def _shown(colour: bool = True, columns: int | None = None, **fields: Any) -> st
 @pytest.mark.parametrize("columns", [100, 80, 44, 40])
 def test_it_fits_a_terminal(columns: int) -> None:
     """Words stay whole, and what is below a label stands behind it."""
-    lines = _shown(False, columns, lost=3, late=4).splitlines()
+    lines = _shown(False, columns, late=4, **LOST).splitlines()
     assert all(width(line) <= columns for line in lines)
     words = " ".join(line.strip() for line in lines).split()
-    assert words == _shown(False, lost=3, late=4).split()
+    assert words == _shown(False, late=4, **LOST).split()
     assert all(line[:10].strip() == "" or line[10] == " " for line in lines[3:])
+
+
+RECENT = {**LOST, "losing": True, "seconds_since_lost": 9.0}
+PAST = {**LOST, "seconds_since_lost": 601.0}
+STALLED = {"healthy": False, "reason": "stalled: no round for 9 s"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "colour", "word", "why"),
+    [
+        ({}, GREEN, "good", ""),
+        (RECENT, YELLOW, "good, with losses", ""),
+        (PAST, GREEN, "good", ""),
+        (STALLED, RED, "NOT WELL", "stalled: no round for 9 s"),
+        ({"imbalance": -3}, RED, "NOT WELL", "imbalance -3"),
+    ],
+)
+def test_at_a_glance(fields: dict[str, Any], colour: str, word: str, why: str) -> None:
+    """Green, yellow for some time after a loss, red if it is not well; and then it says why."""
+    assert is_well(_answer(**fields)) == (colour != RED)
+    assert _shown(**fields).startswith(f"{colour}● {word}\x1b[0m  ")
+    plain = _shown(False, **fields)
+    assert "\x1b" not in plain
+    assert plain.splitlines()[1].strip() == why
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(75.0, "the last 1 min 15 s ago"), (None, "before it began")],
+)
+def test_losses_by_stage(seconds: float | None, words: str) -> None:
+    """Where they were lost, and how long ago."""
+    shown = _shown(False, **LOST, seconds_since_lost=seconds)
+    assert f"lost       7 events (4 reserve, 3 decode; {words}), imbalance 0\n" in shown
+    assert "lost       0 events, imbalance 0\n" in _shown(False)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(4096, "4 KiB"), (1 << 19, "512 KiB"), (4 << 20, "4 MiB"), (3 << 29, "1.5 GiB")],
+)
+def test_sizes(size: int, words: str) -> None:
+    """In the unit that they are spoken of in."""
+    transport = {"kind": "ringbuf", "buffer_bytes": size, "used_bytes": 0}
+    assert f"transport  ringbuf, {words}, 0.0 % full\n" in _shown(False, transport=transport)
+
+
+def test_no_latency() -> None:
+    """Nothing happened of late."""
+    assert "no events lately" in _shown(False, latency_seconds={"p50": None, "p99": None})

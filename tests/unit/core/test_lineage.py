@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentd.core.lineage import ancestors, children, latest
-from agentd.core.process import Image, Process, Unknown
+from agentd.core.lineage import ancestors, children, depth, latest
+from agentd.core.process import Image, Key, Process, Unknown
 from agentd.core.tree import Tree
 from tests.records import TICK_NS, execed, exited, fork, tree_limits
 
@@ -87,3 +87,18 @@ def test_the_latest_owner_of_a_pid() -> None:
     assert living is not None
     assert (last.key, living.key) == ((7, 80), (3, 3 * TICK_NS))
     assert latest(tree, 99) is None
+
+
+def test_depth_is_the_number_of_ancestors() -> None:
+    """In whatever order one asks; a circle of claims ends."""
+    tree = _tree()
+    circle: dict[str, Any] = {"tgid": 20, "start_boottime_ns": 200, "parent_tgid": 21}
+    tree.apply(execed(boottime_ns=300, **circle, parent_start_boottime_ns=201))
+    circle = {"tgid": 21, "start_boottime_ns": 201, "parent_tgid": 20}
+    tree.apply(execed(boottime_ns=301, **circle, parent_start_boottime_ns=200))
+    processes = list(tree.living.values())
+    for some in (processes, processes[::-1]):
+        known: dict[Key, int] = {}
+        depths = {process.key[0]: depth(tree, process, known) for process in some}
+        assert (depths[1], depths[2], depths[3]) == (0, 1, 2)
+        assert max(depths[20], depths[21]) <= 2
