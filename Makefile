@@ -16,14 +16,14 @@ RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachet
 	python3-structlog python3-prometheus-client python3-hypercorn python3-h11 python3-tqdm \
 	python3-msgpack python3-systemd python3-bcrypt python3-yaml python3-lark python3-urwid \
 	python3-wcwidth
-TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev python3-hatchling curl prometheus python3-matplotlib stress-ng groff-base \
+TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev curl prometheus python3-matplotlib stress-ng groff-base \
 	openssl jq procps iproute2 chromium chromium-driver python3-selenium
 VM_PACKAGES := qemu-system-x86 busybox-static systemd-journal-remote
 BENCH_PACKAGES := forkstat bpftrace libbpf-tools
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
 	python3-uvloop python3-cachetools
 
-# the package with core/ compiled, as the .deb has it; the rest are links to the source
+# the package as the .deb has it, core/ and the making of JSON compiled; the rest are links to the source
 COMPILED := build/compiled
 WITH_COMPILED := PYTHONPATH=$(CURDIR)/$(COMPILED)
 
@@ -55,10 +55,7 @@ bench: .venv/dev.stamp $(COMPILED)/stamp
 	$(WITH_COMPILED) $(BIN)/python bench/compare.py --plot bench/build/compare.svg $(ARGS)
 
 docs: .venv/dev.stamp
-	@mkdir -p build/man
-	$(BIN)/python packaging/man.py build/man
-	cp build/man/config.md docs
-	$(BIN)/python packaging/pages.py
+	$(BIN)/python packaging/man.py docs
 	$(BIN)/python -m tests.shown
 
 fixtures: .venv/dev.stamp
@@ -83,12 +80,12 @@ deb: .venv/dev.stamp
 clean:
 	rm -rf .venv .vm build bench/build dist
 
-$(COMPILED)/stamp: .venv/dev.stamp packaging/compile agentd $(wildcard agentd/core/*.py)
+$(COMPILED)/stamp: .venv/dev.stamp packaging/compile agentd $(wildcard agentd/core/*.py agentd/sinks/*.py)
 	@rm -rf $(COMPILED)
 	@mkdir -p $(COMPILED)/agentd
 	@ln -s $(CURDIR)/agentd/* $(COMPILED)/agentd
-	@rm $(COMPILED)/agentd/core
-	@cp -r agentd/core $(COMPILED)/agentd
+	@rm $(COMPILED)/agentd/core $(COMPILED)/agentd/sinks
+	@cp -r agentd/core agentd/sinks $(COMPILED)/agentd
 	@$(BIN)/python packaging/compile $(COMPILED)
 	@touch $@
 

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from copy import copy
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -29,6 +28,7 @@ from agentd.core.batch import Batch  # noqa: E402
 from agentd.core.journal import Round, Seed  # noqa: E402
 from agentd.core.pipeline import Pipeline  # noqa: E402
 from agentd.core.redact import Redactor  # noqa: E402
+from agentd.observations import plain_process, read_process  # noqa: E402
 from agentd.recording import Head, Recording  # noqa: E402
 from agentd.settings import Config  # noqa: E402
 from agentd.sinks.ecs import EcsRenderer  # noqa: E402
@@ -79,7 +79,8 @@ class Player:
             read_wire(), self.head.cpus, limits_of(Config()), self.head.tick_ns,
             redact=Redactor(Config().redact.patterns).redact, hold_until_seeded=True,
         )  # fmt: skip
-        pipeline.seed(map(copy, self.seed.processes), self.seed.begun_ns)
+        fresh = [read_process(plain_process(process)) for process in self.seed.processes]
+        pipeline.seed(fresh, self.seed.begun_ns)
         return pipeline
 
     def decode(self, pipeline: Pipeline) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from json.encoder import encode_basestring_ascii as _quote
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from agentd.core.containers import Identity, identify
 from agentd.core.event import Exec
@@ -17,7 +17,7 @@ from agentd.core.wire import Wire
 from agentd.sinks.renderer import NameOf
 from agentd.sinks.text_values import as_text, raw_parts
 
-_PARTS_KEPT = 512
+_PARTS_KEPT: Final = 512
 
 
 _Key: TypeAlias = tuple[bytes, bytes, bytes, int]

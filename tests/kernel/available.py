@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 
+import pytest
+
 from agentd.cgroups import cgroup2_mount
 from agentd.errors import PermissionMissingError
 from agentd.kernel.attach import check_capabilities
-from tests.requirements import do_without, need_bpf
+from tests.requirements import need_bpf
 
 
 def need_tracing() -> None:
@@ -19,8 +21,10 @@ def need_tracing() -> None:
     """
     need_bpf()
     reason = _what_is_missing()
+    if reason and os.environ.get("AGENTD_REQUIRE_BPF") == "1":
+        pytest.fail(f"AGENTD_REQUIRE_BPF=1, but the test {reason}")
     if reason:
-        do_without(reason)
+        pytest.skip(reason)
 
 
 def _what_is_missing() -> str:

@@ -74,7 +74,9 @@ def test_a_parent_that_proc_gave_to_the_tick() -> None:
     tree = Tree(tree_limits(), TICK_NS)
     image = Image(b"seeded", b"/bin/seeded", b"", 0)
     found = [
-        Process((tgid, tgid * TICK_NS), (parent, parent * TICK_NS), image, True, coarse=True)
+        Process(
+            (tgid, tgid * TICK_NS), (parent, parent * TICK_NS), image, executed=True, coarse=True
+        )
         for tgid, parent in ((1, 0), (2, 1), (3, 2))
     ]
     tree.seed(found, 10**12)
