@@ -12,6 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.cgroup import Cgroup, own_cgroup
 from tests.e2e.agent import ENOUGH_SECONDS, Agent, free_port, running
 from tests.kernel.available import need_tracing
 from tests.requirements import need_program
-from tests.shown.pages import all_blocks
+from tests.shown.pages import PAGES, all_blocks
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 RULES = CONFIG / "prometheus/agentd.rules.yml"
@@ -190,10 +191,14 @@ def test_every_query_of_the_dashboard_has_an_answer(prometheus: Prometheus) -> N
         assert samples or conditional, expression
 
 
-@pytest.mark.parametrize(
-    "expression",
-    [line for block in all_blocks() if block.kind == "promql" for line in block.text.splitlines()],
-)
+def _of_pages() -> list[str]:
+    """Queries of the pages: in blocks, and between words those that select or compute."""
+    lines = [block.text.splitlines() for block in all_blocks() if block.kind == "promql"]
+    inline = r"`((?:\w+\()?agentd_\w+\{\w+=[^`]*)`"
+    return [*chain(*lines), *(q for page in PAGES for q in re.findall(inline, page.read_text()))]
+
+
+@pytest.mark.parametrize("expression", _of_pages())
 def test_queries_of_the_pages(prometheus: Prometheus, expression: str) -> None:
     """Each has an answer, unless it is of what is quiet."""
     quiet = [name for name in QUIET if name in expression]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,6 +93,19 @@ def test_web_configurations(tmp_path: Path) -> None:
         assert load_web_config(path).users
         command = [promtool, "check", "web-config", str(path)]
         assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_jq() -> None:
+    """Its programs take real events."""
+    jq = need_program("jq")
+    (examples,) = (block.text for block in _of(SHOWN) if block.name == "events")
+    programs = [line.split("| jq ")[1] for line in command_lines() if "| jq " in line]
+    assert programs
+    for program in programs:
+        done = subprocess.run(
+            [jq, *shlex.split(program)], input=examples, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_python() -> None:
