@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -49,11 +50,7 @@ class Recorder:
     """Writes a recording. Raises ConfigError if the file cannot be had."""
 
     def __init__(self, path: Path, head: Head) -> None:
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise ConfigError(f"--record {path}: cannot be written: {error.strerror}") from None
-        self._file: BinaryIO = os.fdopen(fd, "wb")
+        self._file: BinaryIO = os.fdopen(_open_own(path), "wb")
         self._pack(_FORMAT)
         self._pack(asdict(head))
 
@@ -67,6 +64,24 @@ class Recorder:
 
     def _pack(self, value: Any) -> None:
         self._file.write(msgpack.packb(value))
+
+
+def _open_own(path: Path) -> int:
+    """A file that is ours alone, emptied. What somebody has put there before us is not written."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise ConfigError(f"--record {path}: cannot be written: {error.strerror}") from None
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
+        os.close(fd)
+        raise ConfigError(
+            f"--record {path}: is no file of our own, and secrets would go there",
+            "a path where there is nothing yet",
+        )
+    os.fchmod(fd, 0o600)
+    os.ftruncate(fd, 0)
+    return fd
 
 
 class Recording:
