@@ -33,7 +33,7 @@ from agentd.options import Options
 from agentd.outlets import Outlets, make_recorder
 from agentd.privileges import CAP_SYS_PTRACE
 from agentd.reconciler import Reconciler
-from agentd.reloading import Changeable, Reloading, reload_on_signal
+from agentd.reloading import Changeable, NothingToReload, Reloading, reload_on_signal
 from agentd.reporting import Reporting, log_attached
 from agentd.rounds import Rounds
 from agentd.scanning import Scanner
@@ -146,11 +146,11 @@ class Daemon:
         stop = self._stopping.wait
         async with asyncio.TaskGroup() as group:
             rounds = group.create_task(self._rounds.run())
-            if web is not None:
-                group.create_task(web_server.run(partial(self._http_app, web), web, stop))
             if asking is not None:
                 group.create_task(control_server.run(self._control_app(), asking, stop, self._fail))
             await self._seed()
+            if web is not None:  # passwords are checked in threads: privileges belong to threads
+                group.create_task(web_server.run(partial(self._http_app, web), web, stop))
             if self._took_over:
                 await self._rounds.caught_up()
             self._keeper.keep(self._capture.ledger)
@@ -201,10 +201,12 @@ class Daemon:
 
     def _reload_on_signal(self, web: web_server.Door | None) -> None:
         """SIGHUP reads the configuration again, where there is a file."""
+        reloading: Reloading | NothingToReload = NothingToReload(self._log)
         if self._load is not None:
             parts = Changeable(self._rounds, self._pipeline, self._outlets, web)
             reloading = Reloading(self._config, self._load, parts, self._log)
-            reload_on_signal(reloading, self._service, self._reporting.status)
+        status = self._reporting.status
+        reload_on_signal(reloading, self._service, status, self._stopping.set)
 
     async def _wait(self) -> None:
         """Until it is time to stop."""

@@ -25,6 +25,12 @@ class ConfigError(AgentdError):
     exit_code = os.EX_CONFIG
 
 
+class TakenError(ConfigError):
+    """Somebody else has what the configuration asks for; perhaps not for long."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
 class PermissionMissingError(AgentdError):
     """A privilege is missing."""
 

@@ -29,6 +29,7 @@ MESSAGE_IDS = {
     "/proc could not be read": "5d1a6f0e3c7b4d39a2f81c0b6e94d70d",
     "a sink fails": "5d1a6f0e3c7b4d39a2f81c0b6e94d70e",
     "a sink works again": "5d1a6f0e3c7b4d39a2f81c0b6e94d70f",
+    "the metrics port is taken": "5d1a6f0e3c7b4d39a2f81c0b6e94d710",
 }
 """They never change; the catalog (packaging/agentd.catalog) has one entry for each."""
 

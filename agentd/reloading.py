@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -92,15 +93,43 @@ class Reloading:
         set_level(config.log.level)
 
 
-def reload_on_signal(reloading: Reloading, service: Service, status: Callable[[], str]) -> None:
-    """SIGHUP reads the configuration again; the service manager hears when that is done."""
+class NothingToReload:
+    """Stands where no file was given, or where a recording shall hold all that happens."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+
+    def reload(self) -> None:
+        """Say so."""
+        self._log.warning("nothing to reload", reason="started without --config, or with --record")
+
+
+def reload_on_signal(
+    reloading: Reloading | NothingToReload,
+    service: Service,
+    status: Callable[[], str],
+    hang_up: Callable[[], None],
+) -> None:
+    """SIGHUP reads the configuration again; the service manager hears when that is done.
+
+    ``hang_up`` is for a SIGHUP that comes because the terminal has gone away.
+    """
+    before = _terminals()
 
     def reload() -> None:
+        if _terminals() != before:
+            hang_up()
+            return
         service.reloading()
         reloading.reload()
         service.ready(status())
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+
+def _terminals() -> list[int]:
+    """The standard file descriptors that lead to one."""
+    return [fd for fd in (0, 1, 2) if os.isatty(fd)]
 
 
 WEB_CONFIG = "metrics.web_config"

@@ -21,9 +21,9 @@ async def run(
 ) -> None:
     """Run until a signal, the duration's end, or the end of standard output's reader."""
     with contextlib.ExitStack() as sockets:
-        web, asking = web_server.door(config.metrics), None
+        web, asking = web_server.door(config.metrics, log, waits=service.keeps), None
         if web is not None:
-            sockets.enter_context(web.sock)
+            sockets.callback(web.close)
         if config.control.socket:
             asking = sockets.enter_context(listening(config.control.socket))
         stopping = stop_on_signals()

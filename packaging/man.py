@@ -28,6 +28,7 @@ _EXITS = {
     65: "a running daemon has no answer",
     69: "this kernel or host does not offer what is needed, or no daemon answers",
     74: "standard output cannot be written",
+    75: "somebody else has the port or the socket",
     77: "a privilege is missing",
     78: "the configuration is wrong",
     141: "the reader of standard output has left",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agentd.errors import ConfigError
+from agentd.errors import ConfigError, TakenError
 
 _SOCKET_MODE = 0o660
 _FOLDER_MODE = 0o750
@@ -40,7 +40,7 @@ def _bind(sock: socket.socket, path: str) -> None:
     Path(path).parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
     if _is_socket(path):
         if _answers(path):
-            raise ConfigError(
+            raise TakenError(
                 f'control.socket = "{path}": another agentd listens there',
                 "stop it, or --set control.socket= to do without",
             )

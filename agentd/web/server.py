@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import logging
 import os
 import socket
@@ -18,7 +20,7 @@ from hypercorn.config import Config as HypercornConfig
 
 from agentd import asgi, settings
 from agentd.asgi import Asgi, Receive, Scope, Send
-from agentd.errors import ConfigError
+from agentd.errors import ConfigError, TakenError
 from agentd.rules import split_address
 from agentd.web import page
 from agentd.web.basic_auth import guarded
@@ -26,6 +28,8 @@ from agentd.web.bounded import CONNECTIONS_MAX, bounded
 from agentd.web.web_config import WebConfig, web_config_of
 
 GRACEFUL_SECONDS = 0.2
+_AGAIN_SECONDS = 5.0
+"""Until a port that somebody else had is tried again."""
 _HANDSHAKE_SECONDS = 5
 """As long as hypercorn lets a connection be idle."""
 
@@ -71,10 +75,39 @@ def make_app(
 class Door:
     """A listening socket, and who may come in through it how, which may change."""
 
-    def __init__(self, sock: socket.socket, metrics: settings.Metrics, web: WebConfig) -> None:
-        self.sock = sock
+    def __init__(self, metrics: settings.Metrics, web: WebConfig) -> None:
+        self._listen = metrics.listen
+        self.sock = socket.socket()
+        self.is_open = False
+        """Whether it listens."""
         self.changed = asyncio.Event()
         self.change(metrics, web)
+
+    def open(self) -> None:
+        """Listen. Raises TakenError if somebody else does, and ConfigError."""
+        address = split_address(self._listen)
+        assert address is not None  # it has been checked
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.sock.close()
+        try:
+            self.sock = socket.create_server(address, family=family)
+        except OSError as error:
+            raise (TakenError if error.errno == errno.EADDRINUSE else ConfigError)(
+                f'metrics.listen = "{self._listen}": cannot listen there: {error.strerror}',
+                "another port, or --set metrics.listen= to do without",
+            ) from None
+        self.is_open = True
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self.sock.close()
+
+    async def opened(self, stopping: asyncio.Future[Any]) -> None:
+        """Try until it listens, or it is time to stop."""
+        while not self.is_open and not stopping.done():
+            await asyncio.wait((stopping,), timeout=_AGAIN_SECONDS)
+            with contextlib.suppress(TakenError):
+                self.open()
 
     def change(self, metrics: settings.Metrics, web_config: WebConfig) -> None:
         """Let others in, or in another way, from now on."""
@@ -95,30 +128,26 @@ class Door:
         return page.make_page(answers, _anything if secure else page.is_own_name)
 
 
-def door(metrics: settings.Metrics) -> Door | None:
-    """What the configuration asks for. Raises ConfigError if it cannot be had."""
+def door(metrics: settings.Metrics, log: Any, *, waits: bool = False) -> Door | None:
+    """What the configuration asks for. Raises ConfigError if it cannot be had.
+
+    One that ``waits`` for a port that somebody else has opens later: who takes it while agentd
+    restarts must not keep a service from everything else.
+    """
     if not metrics.listen:
         return None
-    web_config = web_config_of(metrics)
-    return Door(_bind(metrics.listen), metrics, web_config)
+    door = Door(metrics, web_config_of(metrics))
+    try:
+        door.open()
+    except ConfigError as error:
+        if not waits or not isinstance(error, TakenError):
+            raise
+        log.error("the metrics port is taken", listen=metrics.listen)
+    return door
 
 
 def _anything(host: str) -> bool:
     return True
-
-
-def _bind(listen: str) -> socket.socket:
-    """A listening socket at a checked ``address:port``."""
-    address = split_address(listen)
-    assert address is not None
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    try:
-        return socket.create_server(address, family=family)
-    except OSError as error:
-        raise ConfigError(
-            f'metrics.listen = "{listen}": cannot listen there: {error.strerror}',
-            "another port, or --set metrics.listen= to do without",
-        ) from None
 
 
 async def run(make: Callable[[], Asgi], door: Door, stop: Callable[[], Awaitable[Any]]) -> None:
@@ -128,6 +157,7 @@ async def run(make: Callable[[], Asgi], door: Door, stop: Callable[[], Awaitable
     """
     stopping = asyncio.ensure_future(stop())
     try:
+        await door.opened(stopping)
         while not stopping.done():
             door.changed.clear()
             changed = asyncio.ensure_future(door.changed.wait())

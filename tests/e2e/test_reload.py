@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import subprocess
 from pathlib import Path
@@ -10,7 +12,7 @@ import bcrypt
 
 from tests.certificate import make_certificate
 from tests.cgroup import Cgroup
-from tests.e2e.agent import Agent, free_port, listening, running
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, free_port, listening, running
 from tests.requirements import need_program
 
 SECRETS = '[redact]\npatterns = ["^hush-(?P<secret>.*)"]\n'
@@ -139,3 +141,27 @@ def test_passwords_and_certificates(cgroup: Cgroup, tmp_path: Path) -> None:
         _reload(agent, 1, '"not reloaded"')
         assert "basic_auth_users.alice: must be a bcrypt hash" in agent.log()
         assert ask("sesame") == "200"
+
+
+def test_without_a_file_there_is_nothing_to_reload(cgroup: Cgroup, tmp_path: Path) -> None:
+    """It says so, and goes on."""
+    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+        _reload(agent, 1, '"nothing to reload"')
+        cgroup.run(["/bin/true"])
+        agent.wait_for_events(2)
+        assert agent.stop() == 0
+
+
+def test_a_terminal_that_goes_away_ends_it(cgroup: Cgroup) -> None:
+    """Then SIGHUP means what it says."""
+    leader, follower = pty.openpty()
+    command = [AGENTD, "run", "--set", f"filter.cgroup={cgroup.path}", "--set", "metrics.listen="]
+    with subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *command], stdin=follower, stdout=follower, stderr=follower
+    ) as process:
+        os.close(follower)
+        seen = b""
+        while b"ready" not in seen:
+            seen += os.read(leader, 65536)
+        os.close(leader)
+        process.wait(ENOUGH_SECONDS)

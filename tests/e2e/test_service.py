@@ -13,6 +13,7 @@ import pytest
 
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, free_port, running
+from tests.e2e.manager import managing
 from tests.kernel.loadgen import loadgen_command
 from tests.requirements import need_bpf, need_program
 
@@ -256,8 +257,31 @@ def test_port_in_use(cgroup: Cgroup) -> None:
         done = _agentd(
             "run", "--set", f"metrics.listen={listen}", "--set", f"filter.cgroup={cgroup.path}"
         )
-    assert done.returncode == os.EX_CONFIG
+    assert done.returncode == os.EX_TEMPFAIL
     assert listen in done.stderr
+
+
+def test_a_service_waits_for_its_port(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Who takes the port in a restart keeps agentd from nothing else, and not for good."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    settings = (
+        f"metrics.listen=127.0.0.1:{port}",
+        f"filter.cgroup={cgroup.path}",
+        "control.socket=",
+    )
+    options = [word for setting in settings for word in ("--set", setting)]
+    with managing(tmp_path, "--output", "json", *options) as manager:
+        manager.start()
+        assert manager.process is not None
+        assert (
+            f'"listen": "127.0.0.1:{port}", "event": "the metrics port is taken"' in manager.log()
+        )
+        taken.close()
+        agent = Agent(manager.process, port, tmp_path)
+        agent.wait_until_ready()
+        assert agent.metrics()["agentd_accounting_imbalance", ()] == 0
+        assert manager.end(signal.SIGTERM) == 0
 
 
 def test_without_privilege() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import bcrypt
@@ -55,6 +59,36 @@ def test_tls_and_a_password(cgroup: Cgroup, tmp_path: Path) -> None:
             process.terminate()
             assert process.stderr is not None
             process.stderr.read()
+
+
+def test_a_password_that_comes_early(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Who asks while agentd is still starting waits for the answer, and does no harm."""
+    web_config = tmp_path / "web-config.yml"
+    hashed = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
+    web_config.write_text(f"basic_auth_users: {{alice: {hashed!r}}}\n")
+    port = free_port()
+    command = [AGENTD, "run", "--output", "none", "--set", "control.socket="]
+    for setting in (
+        f"filter.cgroup={cgroup.path}", f"metrics.listen=127.0.0.1:{port}",
+        f"metrics.web_config={web_config}",
+    ):  # fmt: skip
+        command += ["--set", setting]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + ENOUGH_SECONDS
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                asking = socket.create_connection(("127.0.0.1", port), ENOUGH_SECONDS)
+                break
+            assert time.monotonic() < deadline
+        with asking:
+            credentials = base64.b64encode(b"alice:open sesame").decode()
+            head = f"GET /readyz HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\n\r\n"
+            asking.sendall(head.encode())
+            assert asking.recv(1000).startswith(b"HTTP/1.1 200")
+        process.terminate()
+        assert process.stderr is not None
+        process.stderr.read()
+        assert process.wait(ENOUGH_SECONDS) == 0
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:

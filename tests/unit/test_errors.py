@@ -6,7 +6,13 @@ import os
 
 import pytest
 
-from agentd.errors import AgentdError, ConfigError, PermissionMissingError, UnavailableError
+from agentd.errors import (
+    AgentdError,
+    ConfigError,
+    PermissionMissingError,
+    TakenError,
+    UnavailableError,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +29,7 @@ def test_an_error_says_the_way_out(error: AgentdError, text: str) -> None:
     [
         (AgentdError, os.EX_SOFTWARE),
         (ConfigError, os.EX_CONFIG),
+        (TakenError, os.EX_TEMPFAIL),
         (PermissionMissingError, os.EX_NOPERM),
         (UnavailableError, os.EX_UNAVAILABLE),
     ],

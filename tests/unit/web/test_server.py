@@ -11,13 +11,17 @@ import urllib.request
 from typing import Any
 
 import pytest
+import structlog
 
 from agentd import asgi
-from agentd.errors import ConfigError
+from agentd.errors import ConfigError, TakenError
 from agentd.settings import Metrics
 from agentd.web import server
 from agentd.web.server import Health
 from agentd.web.web_config import WebConfig
+
+_NO_LOG = None
+"""Where nothing is to be logged."""
 
 
 async def _metrics(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
@@ -80,13 +84,80 @@ def test_a_taken_port_is_named() -> None:
     """A port in use is an error with its address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"127.0.0.1:{port}"):
-            server.door(Metrics(listen=f"127.0.0.1:{port}"))
+        with pytest.raises(TakenError, match=f"127.0.0.1:{port}"):
+            server.door(Metrics(listen=f"127.0.0.1:{port}"), _NO_LOG)
+
+
+def test_an_address_that_is_not_ours_is_named() -> None:
+    """That is a mistake in the configuration, and trying again would not help."""
+    with pytest.raises(ConfigError, match=r"192\.0\.2\.1") as raised:
+        server.door(Metrics(listen="192.0.2.1:9847"), _NO_LOG, waits=True)
+    assert raised.value.exit_code == 78
+
+
+def test_a_door_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has the port keeps nobody from starting; when it is free again, there is an answer."""
+    monkeypatch.setattr(server, "_AGAIN_SECONDS", 0.01)
+    told: list[str] = []
+
+    class Log:
+        """Remembers what it was told."""
+
+        def error(self, event: str, **fields: str) -> None:
+            """A line."""
+            told.append(event)
+
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+
+    def ask() -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            body: bytes = answer.read()
+            return body
+
+    async def main() -> bytes:
+        door = server.door(Metrics(listen=f"127.0.0.1:{port}"), Log(), waits=True)
+        assert door is not None
+        assert not door.is_open
+        stop = asyncio.Event()
+        serving = asyncio.create_task(server.run(_app, door, stop.wait))
+        await asyncio.sleep(0.1)
+        taken.close()
+        body = b""
+        while not body:
+            with contextlib.suppress(urllib.error.URLError):
+                body = await asyncio.to_thread(ask)
+        stop.set()
+        await serving
+        door.close()
+        return body
+
+    assert asyncio.run(main()) == b"some 1\n"
+    assert told == ["the metrics port is taken"]
+
+
+def test_a_door_that_waits_in_vain() -> None:
+    """It does not hold up the end."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            listen = f"127.0.0.1:{taken.getsockname()[1]}"
+            door = server.door(Metrics(listen=listen), structlog.get_logger(), waits=True)
+            assert door is not None
+            stop = asyncio.Event()
+            serving = asyncio.create_task(server.run(_app, door, stop.wait))
+            await asyncio.sleep(0.01)
+            stop.set()
+            async with asyncio.timeout(30):
+                await serving
+            door.close()
+
+    asyncio.run(main())
 
 
 def test_it_serves_and_stops_with_a_connection_open() -> None:
     """A real server answers, and an idle connection does not keep it from stopping."""
-    door = server.door(Metrics(listen="127.0.0.1:0"))
+    door = server.door(Metrics(listen="127.0.0.1:0"), _NO_LOG)
     assert door is not None
     port = door.sock.getsockname()[1]
 
@@ -110,7 +181,7 @@ def test_it_serves_and_stops_with_a_connection_open() -> None:
         return body
 
     start = time.monotonic()
-    with door.sock:
+    with contextlib.closing(door):
         assert asyncio.run(main()) == b"some 1\n"
     assert time.monotonic() - start < 30
 
@@ -118,7 +189,7 @@ def test_it_serves_and_stops_with_a_connection_open() -> None:
 def test_a_door_that_changes() -> None:
     """Who comes next is let in as it says now; nobody is refused a connection meanwhile."""
     metrics = Metrics(listen="127.0.0.1:0")
-    door = server.door(metrics)
+    door = server.door(metrics, _NO_LOG)
     assert door is not None
     url = f"http://127.0.0.1:{door.sock.getsockname()[1]}/metrics"
 
@@ -145,5 +216,5 @@ def test_a_door_that_changes() -> None:
         stop.set()
         await serving
 
-    with door.sock:
+    with contextlib.closing(door):
         asyncio.run(main())
