@@ -39,12 +39,12 @@ def in_proc(cgroup: Cgroup) -> dict[int, Facts]:
     return {p.key[0]: _facts(p, p.parent) for p in found if p.inside}
 
 
-def at_rest(cgroup: Cgroup, count: int) -> dict[int, Facts]:
-    """What /proc has once so many live and nothing has changed for a while."""
+def at_rest(cgroup: Cgroup, count: int | None = None) -> dict[int, Facts]:
+    """What /proc has once nothing has changed for a while, and so many live, if that is known."""
     deadline = time.monotonic() + SETTLED_SECONDS
     before: dict[int, Facts] = {}
-    while (now := in_proc(cgroup)) != before or len(now) != count:
-        assert time.monotonic() < deadline, f"{len(now)} processes instead of {count}"
+    while (now := in_proc(cgroup)) != before or len(now) != (len(now) if count is None else count):
+        assert time.monotonic() < deadline, f"{len(now)} processes, {count} expected"
         before = now
         time.sleep(0.05)
     return now

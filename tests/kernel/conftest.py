@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cgroup import Cgroup, own_cgroup
+from tests.kernel.agreement import at_rest, in_tree
 from tests.kernel.altered import LoaderSwap
 from tests.kernel.available import need_tracing
 from tests.kernel.tracer import Current, Tracer, attached
@@ -36,10 +37,16 @@ def session_tracer(cgroup: Cgroup, transport: str) -> Iterator[Tracer]:
 
 
 @pytest.fixture
-def tracer(session_tracer: Tracer) -> Tracer:
-    """The shared tracer, with nothing left over from the test before."""
+def tracer(session_tracer: Tracer, cgroup: Cgroup) -> Iterator[Tracer]:
+    """The shared tracer, with nothing left over from the test before.
+
+    Whatever the test let happen, its tree is what /proc shows in the end.
+    """
     session_tracer.collect()
-    return session_tracer
+    yield session_tracer
+    there = at_rest(cgroup)
+    session_tracer.collect()
+    assert in_tree(session_tracer) == there or any(session_tracer.capture.skipped_runs())
 
 
 @pytest.fixture(scope="session")

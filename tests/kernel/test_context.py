@@ -23,6 +23,7 @@ from tests.records import WIRE
 PATH_TRUNCATED = WIRE.constant("AGENTD_PATH_TRUNCATED")
 CWD_TRUNCATED = WIRE.constant("AGENTD_CWD_TRUNCATED")
 SCRIPT = WIRE.constant("AGENTD_SCRIPT")
+MEMFD = WIRE.constant("AGENTD_MEMFD")
 UNLINKED = WIRE.constant("AGENTD_UNLINKED")
 TRUE = os.path.realpath("/bin/true")
 
@@ -158,7 +159,7 @@ def test_file_without_a_name(cgroup: Cgroup, tracer: Tracer, tmp_path: Path, kin
     argument = "memfd" if kind == "memfd" else gone
     cgroup.run(["/usr/bin/python3", "-c", EXEC_UNLINKED, argument])
     last = _execs(tracer)[-1]
-    assert last.flags & UNLINKED
+    assert last.flags == UNLINKED | (MEMFD if kind == "memfd" else 0)
     assert last.path == (b"/memfd:hidden" if kind == "memfd" else os.fsencode(gone))
     assert _place(last).exe_inode > 0
 
@@ -226,9 +227,10 @@ def test_process_group_and_session(cgroup: Cgroup, tracer: Tracer) -> None:
 
 
 def test_terminal(cgroup: Cgroup, tracer: Tracer) -> None:
-    """The controlling terminal has its name; without one there is none."""
+    """The controlling terminal has its name and its numbers; without one there is none."""
     leader, follower = pty.openpty()
     name = os.ttyname(follower).removeprefix("/dev/")
+    numbers = os.fstat(follower).st_rdev
 
     def control() -> None:
         os.setsid()
@@ -238,8 +240,9 @@ def test_terminal(cgroup: Cgroup, tracer: Tracer) -> None:
     subprocess.run(["/bin/true"], preexec_fn=control, check=True)
     (event,) = _execs(tracer)
     assert _place(event).tty.rstrip(b"\0").decode() == name.replace("/", "")
+    assert _place(event).tty_device == os.major(numbers) << 20 | os.minor(numbers)
     event = _only_exec(cgroup, tracer, "/bin/true", start_new_session=True)
-    assert _place(event).tty == bytes(16)
+    assert (_place(event).tty, _place(event).tty_device) == (bytes(16), 0)
     os.close(leader)
     os.close(follower)
 

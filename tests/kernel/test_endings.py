@@ -51,14 +51,28 @@ def test_exit_status(cgroup: Cgroup, tracer: Tracer, status: int) -> None:
     assert read_exit_code(waited.exit.exit_code) == (status, None, False)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1, signal.SIGRTMIN, signal.SIGRTMAX]
-)
-def test_death_by_signal(cgroup: Cgroup, tracer: Tracer, number: int) -> None:
+DIES = """
+import os, resource, signal, sys
+number = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+if number != signal.SIGKILL:
+    signal.signal(number, signal.SIG_DFL)
+os.kill(os.getpid(), number)
+"""
+SIGNALS = (
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+    "ALRM", "TERM", "XCPU", "SYS", "RTMIN", "RTMAX",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_death_by_signal(cgroup: Cgroup, tracer: Tracer, name: str) -> None:
     """The exit code says which signal ended a process."""
-    waited = Waited(cgroup, tracer, "/bin/bash", "-c", f"kill -{int(number)} $$")
+    number = signal.Signals[f"SIG{name}"]
+    waited = Waited(cgroup, tracer, sys.executable, "-S", "-c", DIES, str(int(number)))
     assert waited.exit.exit_code == waited.status
-    assert read_exit_code(waited.exit.exit_code) == (None, number, False)
+    dumped = os.WCOREDUMP(waited.status)  # where a program takes them, whatever the limit
+    assert read_exit_code(waited.exit.exit_code) == (None, number, dumped)
 
 
 def test_core_dump(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None:
@@ -91,6 +105,17 @@ def test_another_thread_ends_the_process(cgroup: Cgroup, tracer: Tracer, compile
     waited = Waited(cgroup, tracer, program)
     assert shape(waited.events) == ["fork", "exec", "exit"]
     assert waited.exit.exit_code == waited.status == 5 << 8
+
+
+def test_a_thread_ends_the_process(cgroup: Cgroup, tracer: Tracer) -> None:
+    """exit_group(2) from a thread, while the leader lives: one exit, with that status."""
+    code = (
+        "import os, threading\n"
+        "thread = threading.Thread(target=os._exit, args=(6,)); thread.start(); thread.join()"
+    )
+    waited = Waited(cgroup, tracer, sys.executable, "-S", "-c", code)
+    assert shape(waited.events) == ["fork", "exec", "exit"]
+    assert waited.exit.exit_code == waited.status == 6 << 8
 
 
 def test_threads_that_end_together(cgroup: Cgroup, tracer: Tracer, compiled: Path) -> None:
