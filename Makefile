@@ -16,7 +16,7 @@ RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachet
 	python3-structlog python3-prometheus-client python3-hypercorn python3-h11 python3-tqdm \
 	python3-msgpack python3-systemd python3-bcrypt python3-yaml python3-lark python3-urwid \
 	python3-wcwidth
-TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev curl prometheus python3-matplotlib stress-ng groff-base \
+TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev python3-hatchling curl prometheus python3-matplotlib stress-ng groff-base \
 	openssl jq procps iproute2 chromium chromium-driver python3-selenium
 VM_PACKAGES := qemu-system-x86 busybox-static systemd-journal-remote
 BENCH_PACKAGES := forkstat bpftrace libbpf-tools
@@ -55,7 +55,10 @@ bench: .venv/dev.stamp $(COMPILED)/stamp
 	$(WITH_COMPILED) $(BIN)/python bench/compare.py --plot bench/build/compare.svg $(ARGS)
 
 docs: .venv/dev.stamp
-	$(BIN)/python packaging/man.py docs
+	@mkdir -p build/man
+	$(BIN)/python packaging/man.py build/man
+	cp build/man/config.md docs
+	$(BIN)/python packaging/pages.py
 	$(BIN)/python -m tests.shown
 
 fixtures: .venv/dev.stamp

@@ -75,7 +75,12 @@ def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
         " Exit code 0: it can run here; 69: it cannot.",
         epilog="example: agentd doctor --config /etc/agentd/agentd.toml",
     )
-    doctor.add_argument("--config", type=Path, metavar="FILE", help="the file to look at, too")
+    doctor.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the file to look at, too; without it the installed one",
+    )
     doctor.add_argument("--json", action="store_true", help="the findings for programs")
     doctor.set_defaults(command="doctor")
 

@@ -13,6 +13,9 @@ from typing import Any
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """syslog(3)"""
 
+SENTENCE = "message"
+"""The field of a line that has a sentence of its own for people; the others get one made up."""
+
 MESSAGE_IDS = {
     "attached": "5d1a6f0e3c7b4d39a2f81c0b6e94d701",
     "ready": "5d1a6f0e3c7b4d39a2f81c0b6e94d702",
@@ -48,9 +51,10 @@ def entry(event: dict[str, Any]) -> dict[str, str]:
     """A log line's fields as those of a journal entry."""
     event = dict(event)
     name, level = event.pop("event"), event.pop("level")
-    words = " ".join(f"{key}={_text(value)}" for key, value in event.items())
+    words = " ".join(f"{key}={_text(value)}" for key, value in event.items() if key != SENTENCE)
+    sentence = event.pop(SENTENCE, f"{name}: {words}" if words else name)
     fields = {
-        "MESSAGE": f"{name}: {words}" if words else name,
+        "MESSAGE": sentence,
         "PRIORITY": str(PRIORITIES[level]),
         "SYSLOG_IDENTIFIER": "agentd",
     }

@@ -9,7 +9,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from agentd.journal_log import datagram, entry, is_journal
+from agentd.journal_log import SENTENCE, datagram, entry, is_journal
 from agentd.log_queue import LogQueue
 from agentd.sinks.journal_channel import JournalChannel
 from agentd.sinks.stdout import Stdout
@@ -37,6 +37,7 @@ def configure_log(level: str, log_format: str) -> tuple[Any, LogQueue]:
             structlog.processors.add_log_level,
             *([] if journal else [structlog.processors.TimeStamper(fmt="iso", utc=not console)]),
             structlog.processors.format_exc_info,
+            *([_speak] if console else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
@@ -44,6 +45,13 @@ def configure_log(level: str, log_format: str) -> tuple[Any, LogQueue]:
         cache_logger_on_first_use=True,
     )
     return structlog.get_logger("agentd"), queue
+
+
+def _speak(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """For people: the sentence of a line that has one stands for its name."""
+    if SENTENCE in event:
+        event["event"] = event.pop(SENTENCE)
+    return event
 
 
 def set_level(level: str) -> None:

@@ -17,6 +17,14 @@ def _name(cpu: int) -> str:
     return "unknown" if cpu == NO_CPU else str(cpu)
 
 
+def _sentence(new: Counter[int], within_seconds: float) -> str:
+    """As "2,394 events lost on cpu 1 in 1.2 s"."""
+    count, (first, *rest) = new.total(), sorted(new)
+    events = f"{count:,} events" if count > 1 else "1 event"
+    where = f"{len(new)} cpus" if rest else "an unknown cpu" if first == NO_CPU else f"cpu {first}"
+    return f"{events} lost on {where} in {within_seconds} s"
+
+
 class LossWarnings:
     """Looks after each round."""
 
@@ -37,11 +45,13 @@ class LossWarnings:
         new = lost - self._told
         seconds = (now_ns - self._since_ns) / 1e9
         if new:
+            within_seconds = round(min(seconds, EVERY_SECONDS), 1)
             self._log.warning(
                 "events lost",
+                message=_sentence(new, within_seconds),
                 count=new.total(),
                 cpus={_name(cpu): count for cpu, count in sorted(new.items())},
-                within_seconds=round(min(seconds, EVERY_SECONDS), 1),
+                within_seconds=within_seconds,
             )
         self._told, self._since_ns = lost, now_ns
         self._resting = asyncio.get_running_loop().call_later(EVERY_SECONDS, self._rested)

@@ -108,6 +108,7 @@ class Reporting:
             canary_latency_seconds=self._canary.latency_seconds,
             sinks=self._sink_counts(),
             journal_suppressed=self._suppression.total,
+            journal_limited=self._suppression.is_limited,
             log_lines_dropped=self._log_lines.dropped_total,
             forks_unaccounted=0 if self._audit is None else self._audit.unaccounted(),
         )

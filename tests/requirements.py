@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 
 def need_bpf() -> None:
-    """Skip, with the reason, where BPF programs cannot be loaded; fail if AGENTD_REQUIRE_BPF=1."""
+    """Where BPF programs cannot be loaded it does not run."""
     reason = ""
     if os.geteuid() != 0:
         reason = "needs root"
@@ -20,21 +21,23 @@ def need_bpf() -> None:
         line.split()[2] == "cgroup2" for line in Path("/proc/mounts").read_text().splitlines()
     ):
         reason = "needs a mounted cgroup v2 hierarchy"
-    if reason and os.environ.get("AGENTD_REQUIRE_BPF") == "1":
-        pytest.fail(f"AGENTD_REQUIRE_BPF=1, but the test {reason}")
     if reason:
-        pytest.skip(reason)
+        do_without(reason)
 
 
 def need_root() -> None:
     """Skip where the test may not become other users."""
     if os.geteuid() != 0:
-        pytest.skip("needs root")
+        do_without("needs root")
 
 
 def need_program(name: str) -> str:
-    """The path of a program; skip where it is not installed."""
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"needs {name}")
-    return path
+    """The path of a program; where it is not installed the test does not run."""
+    return shutil.which(name) or do_without(f"needs {name}")
+
+
+def do_without(reason: str) -> NoReturn:
+    """Skip the test; fail it if AGENTD_REQUIRE_BPF=1: then everything must be there."""
+    if os.environ.get("AGENTD_REQUIRE_BPF") == "1":
+        pytest.fail(f"AGENTD_REQUIRE_BPF=1, but the test {reason}")
+    pytest.skip(reason)

@@ -12,9 +12,17 @@ from agentd.errors import AgentdError
 from agentd.kernel.program import Settings
 from agentd.settings import Config
 
+INSTALLED = Path("/etc/agentd/agentd.toml")
+"""What the unit runs with."""
+
 
 def examine(path: Path | None, settings_of: Callable[[Config], Settings]) -> list[Finding]:
-    """All findings. ``path``: a configuration, which the programs are then loaded with."""
+    """All findings. The programs are loaded as a configuration asks.
+
+    ``path``: its file; or else the service's, if there is one.
+    """
+    if path is None and INSTALLED.exists():
+        path = INSTALLED
     configuration = host_checks.configuration(path)
     config = load_config(path) if configuration.level == GOOD else Config()
     return [
@@ -24,6 +32,7 @@ def examine(path: Path | None, settings_of: Callable[[Config], Settings]) -> lis
         host_checks.bcc(),
         kernel_checks.btf(),
         kernel_checks.fields(),
+        kernel_checks.functions(),
         kernel_checks.lockdown(),
         kernel_checks.ring_buffer(),
         kernel_checks.perf_events(),

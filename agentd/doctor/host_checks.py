@@ -47,7 +47,7 @@ def bcc() -> Finding:
 def configuration(path: Path | None) -> Finding:
     """Whether a file is good."""
     if path is None:
-        return Finding("config", GOOD, "none given, every key at its default")
+        return Finding("config", GOOD, "none given or installed, every key at its default")
     return look_for("config", lambda: _load(path), f"{path}: good")
 
 
@@ -78,16 +78,16 @@ def journald(root: Path = Path("/")) -> Finding:
     if re.fullmatch(r"0\w*", interval) or burst == "0":
         return Finding("journald", GOOD, "no rate limit")
     what = f"drops what one service writes beyond {burst} lines in {interval}"
-    return Finding("journald", NOTE, what, "LogRateLimitIntervalSec=0 in the unit lifts it")
+    return Finding("journald", NOTE, what, "LogRateLimitIntervalSec=1us in the unit lifts it")
 
 
 def _journald_files(root: Path) -> list[Path]:
-    """The configuration, in the order in which later files win."""
-    folders = [root / f"{top}/systemd/journald.conf.d" for top in ("usr/lib", "run", "etc")]
-    dropins = sorted((f for folder in folders for f in folder.glob("*.conf")), key=_name)
-    main = root / "etc/systemd/journald.conf"
-    return [main, *dropins] if main.is_file() else dropins
+    """The configuration, in the order in which later files win (journald.conf(5)).
 
-
-def _name(path: Path) -> str:
-    return path.name
+    One main file and one drop-in of a name hold: those in /etc, or else in /run, or else below
+    /usr. So a drop-in can be masked, by another or by a link to /dev/null.
+    """
+    folders = [root / top / "systemd" for top in ("usr/lib", "usr/local/lib", "run", "etc")]
+    dropins = {file.name: file for f in folders for file in f.glob("journald.conf.d/*.conf")}
+    mains = [folder / "journald.conf" for folder in folders if (folder / "journald.conf").exists()]
+    return [*mains[-1:], *(dropins[name] for name in sorted(dropins))]

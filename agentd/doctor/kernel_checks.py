@@ -7,16 +7,20 @@ import errno
 import os
 import re
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 from agentd import host
 from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
-from agentd.kernel.attach import Loader
+from agentd.kernel import helpers
+from agentd.kernel.attach import Loader, check_capabilities
 from agentd.kernel.btf import Btf, BtfError
 from agentd.kernel.handover import Handover
 from agentd.kernel.program import OPTIONAL_MEMBERS, Settings, kernel_headers, lacking
 from agentd.kernel.syscalls import ringbuf_map
+
+_EVERY_HELPER = helpers.NEEDED | helpers.OF_THE_RING | helpers.OF_PERF_BUFFERS
 
 
 def kernel() -> Finding:
@@ -56,6 +60,26 @@ def fields() -> Finding:
     if not absent:
         return Finding("fields", GOOD, "events have every field")
     return Finding("fields", NOTE, absent)
+
+
+def functions(offers: Callable[[int], bool] = helpers.offers) -> Finding:
+    """Whether the kernel has the helpers that the programs call."""
+    try:
+        check_capabilities()
+        there = {name for name, number in _EVERY_HELPER.items() if offers(number)}
+    except (AgentdError, BtfError, OSError) as error:
+        return Finding("helpers", NOTE, f"could not be tried: {error}")
+    missing = [name for name in _EVERY_HELPER if name not in there]
+    if not missing:
+        return Finding("helpers", GOOD, f"all there: {', '.join(_EVERY_HELPER)}")
+    what = f"not there: {', '.join(missing)}"
+    transports = (helpers.OF_THE_RING, helpers.OF_PERF_BUFFERS)
+    if helpers.NEEDED.keys() <= there and any(each.keys() <= there for each in transports):
+        only = "perf buffers" if "ringbuf_reserve" in missing else "the ring buffer"
+        return Finding("helpers", NOTE, f"{what}; {only} can be used")
+    return Finding(
+        "helpers", BAD, what, "Linux 5.5 or later, and raw tracepoints that may call them"
+    )
 
 
 def ring_buffer() -> Finding:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 
+_COLUMNS = 120
+_WRAPPED: Any = {
+    "subsequent_indent": " " * 16, "break_long_words": False, "break_on_hyphens": False,
+}  # fmt: skip
 _MARKS = {GOOD: "ok", NOTE: "--", BAD: "BAD"}
 
 
@@ -20,7 +26,8 @@ def as_text(findings: Sequence[Finding]) -> str:
     """A line a finding, the way out below, and the sum."""
     lines = []
     for finding in findings:
-        lines.append(f"{_MARKS[finding.level]:<4} {finding.subject:<10} {finding.what}")
+        head = f"{_MARKS[finding.level]:<4} {finding.subject:<10} "
+        lines += textwrap.wrap(finding.what, _COLUMNS, initial_indent=head, **_WRAPPED)
         if finding.way_out:
             lines.append(f"{'':<15} → {finding.way_out}")
     lines.append("agentd can run here" if can_run(findings) else "agentd cannot run here")

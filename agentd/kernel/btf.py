@@ -45,7 +45,8 @@ class _Member(ct.Structure):
 
 
 @functools.cache
-def _libbpf() -> ct.CDLL:
+def libbpf() -> ct.CDLL:
+    """The library. Raises BtfError if it is not there."""
     try:
         lib = ct.CDLL("libbpf.so.1", use_errno=True)
     except OSError as error:
@@ -63,7 +64,7 @@ class Btf:
     """The BTF of the running kernel. Raises BtfError when there is none."""
 
     def __init__(self) -> None:
-        self._lib = _libbpf()
+        self._lib = libbpf()
         self._btf = self._lib.btf__load_vmlinux_btf()
         if not self._btf:
             raise BtfError("the kernel offers no BTF (/sys/kernel/btf/vmlinux)")

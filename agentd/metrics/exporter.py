@@ -13,7 +13,7 @@ import prometheus_client
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from agentd.metrics import pipeline, running, work
+from agentd.metrics import pipeline, running, sinks, work
 from agentd.metrics.snapshot import Snapshot
 
 
@@ -34,9 +34,9 @@ class AgentdCollector(Collector):
         yield from running.rounds(now)
         yield from running.transport(now)
         yield from running.programs(now)
-        yield from running.sinks(now)
+        yield from sinks.sinks(now)
         yield from running.audit(now)
-        yield from running.canary(now)
+        yield from sinks.canary(now)
         yield running.build_info()
         yield from work.units(now)
         yield from work.executables(now)

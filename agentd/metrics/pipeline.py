@@ -4,146 +4,190 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
 from agentd.core.stages import STAGE_DECODE, STAGE_RESTART, STAGE_SKIPPED
-from agentd.metrics.family import labelled
+from agentd.metrics.family import COUNTER, GAUGE, Family, Metric
 from agentd.metrics.snapshot import Snapshot
 
 UNKNOWN_KIND = "unknown"
+
+EVENTS = Family(
+    COUNTER, "agentd_events", "Events that went out, lost events not among them.", ("kind",)
+)
+ATTEMPTS = Family(
+    COUNTER, "agentd_kernel_attempts", "Events that the kernel tried to report.", ("kind",)
+)
+FILTERED = Family(
+    COUNTER,
+    "agentd_kernel_filtered",
+    "Events that the filter left out in the kernel.",
+    ("kind",),
+    more="`filter.cgroup` says which",
+)
+THREADS = Family(
+    COUNTER,
+    "agentd_kernel_threads",
+    "Threads that were made; they are counted, not reported.",
+)
+LOST = Family(
+    COUNTER,
+    "agentd_lost_events",
+    "Events that were missed, by the stage that lost them.",
+    ("stage", "kind"),
+    more="`reserve`: the ring was full. `lost_samples`: a CPU's perf buffer was full. `output`: the"
+    " kernel refused, as on a CPU that came online after agentd had started with perf buffers."
+    " `skipped`: the kernel did not run the program, because another run of it had been preempted"
+    " on that CPU: at most so many events ([events.md](events.md#losses)). `decode`: a record was"
+    " not believed. `restart`: what a former agentd had left unread could not be read: perf"
+    " buffers, or records of another format ([service.md](service.md#restarts-lose-nothing))",
+    todo="`reserve`, `lost_samples`: raise `transport.ring_bytes` or"
+    " `transport.perf_bytes_per_cpu`, or find out what keeps agentd from the CPU or its reader from"
+    " reading. `output`: restart agentd. `decode`: a bug, please report it. `skipped`, `restart`:"
+    " nothing",
+)
+DECODE_ERRORS = Family(
+    COUNTER, "agentd_decode_errors", "Records that were not believed.", todo="as above"
+)
+DUPLICATE_EXITS = Family(
+    COUNTER,
+    "agentd_duplicate_exits",
+    "Second exits of one process, dropped; only kernels that do not tell the last thread.",
+    todo="nothing",
+)
+IMBALANCE = Family(
+    GAUGE,
+    "agentd_accounting_imbalance",
+    "Attempts that are neither emitted, filtered, lost nor in flight; 0 unless there is a bug.",
+    todo="not 0: a bug, please report it",
+)
+INVERSIONS = Family(
+    COUNTER,
+    "agentd_reorder_inversions",
+    "Events older than the one before them, before (in) and after (out) reordering.",
+    ("side",),
+    todo="`out` grows only with late or forced events",
+)
+LATE = Family(
+    COUNTER,
+    "agentd_reorder_late",
+    "Events that came behind the watermark.",
+    more="They carry the flag `late`",
+    todo="raise `reorder.slack_us`",
+)
+FORCED = Family(
+    COUNTER,
+    "agentd_reorder_forced",
+    "Events let go early because the queue was full.",
+    more="They carry the flag `forced`",
+    todo="raise `reorder.capacity`",
+)
+HELD = Family(GAUGE, "agentd_reorder_held", "Events held back for order.")
+HELD_CAPACITY = Family(GAUGE, "agentd_reorder_capacity", "Events that may be held back at most.")
+PROCESSES = Family(
+    GAUGE,
+    "agentd_tree_processes",
+    "Processes in the tree.",
+    ("state",),
+    more="`live`; `exited` and remembered; `ancestor`, exited long ago and kept for those that it"
+    " created",
+)
+TREE_CAPACITY = Family(
+    GAUGE, "agentd_tree_capacity", "Processes that the tree holds at most.", ("state",)
+)
+RECONCILIATIONS = Family(
+    COUNTER,
+    "agentd_reconciliations",
+    "Scans of /proc to put the tree right.",
+    more="After losses, and whatever else may have made it wrong",
+)
+INFERRED = Family(
+    COUNTER,
+    "agentd_inferred_events",
+    "Events that were concluded from such a scan, not seen.",
+    ("kind",),
+    more="They are flagged `inferred`, and not in `agentd_events_total`",
+)
+EVICTIONS = Family(
+    COUNTER,
+    "agentd_tree_evictions",
+    "Processes dropped from the tree.",
+    ("reason",),
+    more="`exited_capacity`, `exited_age` and `ancestor_needless` (nobody whom it created is left)"
+    " are how the memory of exited ones works; `live_capacity` drops processes that still run,"
+    " `ancestor_capacity` such as others need for their line of ancestors",
+    todo="`live_capacity`: raise `tree.live_capacity`; `ancestor_capacity`: raise"
+    " `tree.ancestor_capacity`",
+)
+MISSES = Family(
+    COUNTER,
+    "agentd_tree_misses",
+    "Events that did not fit the tree.",
+    ("reason",),
+    more="`fork_parent_unknown`, `fork_after_exit`, `exec_unknown`, `exit_unknown`, `exit_missed`"
+    " (a pid came back whose owner was not seen to leave)",
+    todo="with a filter, processes that move into the cgroup are unknown at first; without one,"
+    " they follow losses",
+)
+
+ACCOUNT = (
+    EVENTS, ATTEMPTS, FILTERED, THREADS, LOST, DECODE_ERRORS, DUPLICATE_EXITS, IMBALANCE,
+)  # fmt: skip
+ORDER = (INVERSIONS, LATE, FORCED, HELD, HELD_CAPACITY)
+TREE = (PROCESSES, TREE_CAPACITY, RECONCILIATIONS, INFERRED, EVICTIONS, MISSES)
 
 
 def events(now: Snapshot) -> Iterator[Metric]:
     """Events, and what the kernel attempted."""
     names, pipeline = now.kind_names, now.pipeline
-    yield labelled(
-        CounterMetricFamily(
-            "agentd_events", "Events that went out, lost events not among them.", labels=["kind"]
-        ),
-        zip(names, pipeline.emitted, strict=True),
-    )
-    yield labelled(
-        CounterMetricFamily(
-            "agentd_kernel_attempts",
-            "Events that the kernel tried to report.",
-            labels=["kind"],
-        ),
-        zip(names, map(sum, now.kernel.attempts), strict=True),
-    )
-    yield labelled(
-        CounterMetricFamily(
-            "agentd_kernel_filtered",
-            "Events that the filter left out in the kernel.",
-            labels=["kind"],
-        ),
-        zip(names, map(sum, now.kernel.filtered), strict=True),
-    )
-    yield CounterMetricFamily(
-        "agentd_kernel_threads",
-        "Threads that were made; they are counted, not reported.",
-        value=sum(now.kernel.threads),
-    )
-    yield CounterMetricFamily(
-        "agentd_decode_errors", "Records that were not believed.", value=pipeline.decoder.errors
-    )
-    yield CounterMetricFamily(
-        "agentd_duplicate_exits",
-        "Second exits of one process, dropped; only kernels that do not tell the last thread.",
-        value=pipeline.tree.duplicate_exits_total,
-    )
+    yield EVENTS.by(zip(names, pipeline.emitted, strict=True))
+    yield ATTEMPTS.by(zip(names, map(sum, now.kernel.attempts), strict=True))
+    yield FILTERED.by(zip(names, map(sum, now.kernel.filtered), strict=True))
+    yield THREADS.value(sum(now.kernel.threads))
+    yield DECODE_ERRORS.value(pipeline.decoder.errors)
+    yield DUPLICATE_EXITS.value(pipeline.tree.duplicate_exits_total)
 
 
 def losses(now: Snapshot) -> Iterator[Metric]:
     """What was missed, and whether the account adds up."""
-    family = CounterMetricFamily(
-        "agentd_lost_events",
-        "Events that were missed, by the stage that lost them.",
-        labels=["stage", "kind"],
+    names, pipeline = now.kind_names, now.pipeline
+    failed = zip(pipeline.causes, now.kernel.failures, strict=True)
+    yield LOST.series(
+        [
+            *(((cause.stage, names[cause.kind]), sum(failures)) for cause, failures in failed),
+            *(
+                ((STAGE_SKIPPED, name), skipped)
+                for name, skipped in zip(names, pipeline.skipped, strict=True)
+            ),
+            ((STAGE_DECODE, UNKNOWN_KIND), pipeline.decoder.errors),
+            ((STAGE_RESTART, UNKNOWN_KIND), pipeline.lost_at_restart),
+        ]
     )
-    for cause, failures in zip(now.pipeline.causes, now.kernel.failures, strict=True):
-        family.add_metric([cause.stage, now.kind_names[cause.kind]], sum(failures))
-    for name, skipped in zip(now.kind_names, now.pipeline.skipped, strict=True):
-        family.add_metric([STAGE_SKIPPED, name], skipped)
-    family.add_metric([STAGE_DECODE, UNKNOWN_KIND], now.pipeline.decoder.errors)
-    family.add_metric([STAGE_RESTART, UNKNOWN_KIND], now.pipeline.lost_at_restart)
-    yield family
-    yield GaugeMetricFamily(
-        "agentd_accounting_imbalance",
-        "Attempts that are neither emitted, filtered, lost nor in flight; 0 unless there is a bug.",
-        value=now.pipeline.imbalance,
-    )
+    yield IMBALANCE.value(pipeline.imbalance)
 
 
 def reorder(now: Snapshot) -> Iterator[Metric]:
     """The queue that keeps the order."""
     queue = now.pipeline.reorderer
-    yield GaugeMetricFamily("agentd_reorder_held", "Events held back for order.", value=queue.held)
-    yield GaugeMetricFamily(
-        "agentd_reorder_capacity", "Events that may be held back at most.", value=queue.capacity
-    )
-    yield CounterMetricFamily(
-        "agentd_reorder_late", "Events that came behind the watermark.", value=queue.late_total
-    )
-    yield CounterMetricFamily(
-        "agentd_reorder_forced",
-        "Events let go early because the queue was full.",
-        value=queue.forced_total,
-    )
-    yield labelled(
-        CounterMetricFamily(
-            "agentd_reorder_inversions",
-            "Events older than the one before them, before (in) and after (out) reordering.",
-            labels=["side"],
-        ),
-        (("in", queue.inversions_in_total), ("out", queue.inversions_out_total)),
-    )
+    yield HELD.value(queue.held)
+    yield HELD_CAPACITY.value(queue.capacity)
+    yield LATE.value(queue.late_total)
+    yield FORCED.value(queue.forced_total)
+    yield INVERSIONS.by((("in", queue.inversions_in_total), ("out", queue.inversions_out_total)))
 
 
 def tree(now: Snapshot) -> Iterator[Metric]:
     """The process tree."""
     tree = now.pipeline.tree
-    yield labelled(
-        GaugeMetricFamily("agentd_tree_processes", "Processes in the tree.", labels=["state"]),
-        (
-            ("live", len(tree.living)),
-            ("exited", tree.departed.recent),
-            ("ancestor", tree.departed.ancestors),
-        ),
-    )
-    yield labelled(
-        GaugeMetricFamily(
-            "agentd_tree_capacity", "Processes that the tree holds at most.", labels=["state"]
-        ),
-        (
-            ("live", tree.limits.live_capacity),
-            ("exited", tree.limits.exited_capacity),
-            ("ancestor", tree.limits.ancestor_capacity),
-        ),
-    )
-    yield labelled(
-        CounterMetricFamily(
-            "agentd_tree_evictions", "Processes dropped from the tree.", labels=["reason"]
-        ),
-        tree.departed.evictions.items(),
-    )
-    yield labelled(
-        CounterMetricFamily(
-            "agentd_tree_misses", "Events that did not fit the tree.", labels=["reason"]
-        ),
-        tree.misses.items(),
-    )
+    states = ("live", "exited", "ancestor")
+    held = (len(tree.living), tree.departed.recent, tree.departed.ancestors)
+    yield PROCESSES.by(zip(states, held, strict=True))
+    limits = tree.limits
+    bounds = (limits.live_capacity, limits.exited_capacity, limits.ancestor_capacity)
+    yield TREE_CAPACITY.by(zip(states, bounds, strict=True))
+    yield EVICTIONS.by(tree.departed.evictions.items())
+    yield MISSES.by(tree.misses.items())
 
 
 def reconciling(now: Snapshot) -> Iterator[Metric]:
     """Comparisons with /proc after losses."""
-    yield CounterMetricFamily(
-        "agentd_reconciliations", "Scans of /proc after losses.", value=now.reconciliations
-    )
-    yield labelled(
-        CounterMetricFamily(
-            "agentd_inferred_events",
-            "Events that were concluded from such a scan, not seen.",
-            labels=["kind"],
-        ),
-        zip(now.kind_names, now.pipeline.inferred, strict=True),
-    )
+    yield RECONCILIATIONS.value(now.reconciliations)
+    yield INFERRED.by(zip(now.kind_names, now.pipeline.inferred, strict=True))

@@ -68,4 +68,5 @@ class Snapshot:
     forks_unaccounted: int
     sinks: tuple[SinkCounts, ...]
     journal_suppressed: int
+    journal_limited: bool
     log_lines_dropped: int

@@ -2,64 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from collections.abc import Iterator, Sequence
 
 from agentd.core.work import Work
-from agentd.metrics.family import labelled
+from agentd.metrics.family import COUNTER, GAUGE, Family, Metric
 from agentd.metrics.snapshot import Snapshot
 
-_Series = Sequence[tuple[Sequence[str], Work]]
+_UNIT = ("unit", "slice")
+_EXECUTABLE = ("executable",)
+
+UNITS = (
+    Family(
+        COUNTER,
+        "agentd_exec",
+        "Execs by unit.",
+        _UNIT,
+        more="Of systemd; elsewhere the container, or the slice. The slice stands beside it, for"
+        " users' units are often called like the system's",
+    ),
+    Family(COUNTER, "agentd_exited_processes", "Processes that exited, by unit.", _UNIT),
+    Family(
+        COUNTER,
+        "agentd_exited_cpu_seconds",
+        "CPU time of processes that exited, by unit; sampled, true in the sum.",
+        _UNIT,
+        more="User and system, as the clock's ticks sampled it: luck for one, the truth for many."
+        " What still runs is not in it",
+    ),
+    Family(
+        GAUGE,
+        "agentd_exited_peak_rss_bytes",
+        "Highest resident memory of any process that exited, by unit.",
+        _UNIT,
+    ),
+)
+EXECUTABLES = (
+    Family(COUNTER, "agentd_executable_exec", "Execs by the path of what ran.", _EXECUTABLE),
+    Family(
+        COUNTER,
+        "agentd_executable_exited_processes",
+        "Processes that exited, by executable.",
+        _EXECUTABLE,
+    ),
+    Family(
+        COUNTER,
+        "agentd_executable_exited_cpu_seconds",
+        "CPU time of processes that exited, by executable; sampled, true in the sum.",
+        _EXECUTABLE,
+    ),
+    Family(
+        GAUGE,
+        "agentd_executable_exited_peak_rss_bytes",
+        "Highest resident memory of any process that exited, by executable.",
+        _EXECUTABLE,
+    ),
+)
+CAPACITY = Family(
+    GAUGE,
+    "agentd_work_capacity",
+    "How many have series of their own at most.",
+    ("by",),
+    more="`unit`: `metrics.units`; `executable`: `metrics.executables`; 0: there are none at all",
+)
 
 
 def units(now: Snapshot) -> Iterator[Metric]:
     """By systemd unit, and the slice that it is in."""
-    return _families("", ("unit", "slice"), now.units.series(), now.page_bytes)
+    return _filled(UNITS, now.units.series(), now.page_bytes)
 
 
 def executables(now: Snapshot) -> Iterator[Metric]:
     """By the file that they ran."""
-    return _families("executable_", ("executable",), now.executables.series(), now.page_bytes)
+    return _filled(EXECUTABLES, now.executables.series(), now.page_bytes)
 
 
 def capacity(now: Snapshot) -> Metric:
     """The bounds."""
-    family = GaugeMetricFamily(
-        "agentd_work_capacity", "How many have series of their own at most.", labels=["by"]
-    )
-    named = (("unit", now.units.capacity), ("executable", now.executables.capacity))
-    return labelled(family, named)
+    return CAPACITY.by((("unit", now.units.capacity), ("executable", now.executables.capacity)))
 
 
-def _families(
-    prefix: str, labels: Sequence[str], series: _Series, page_bytes: int
+def _filled(
+    families: tuple[Family, Family, Family, Family],
+    series: Sequence[tuple[Sequence[str], Work]],
+    page_bytes: int,
 ) -> Iterator[Metric]:
-    def fill(
-        family: CounterMetricFamily | GaugeMetricFamily, value: Callable[[Work], float]
-    ) -> Metric:
-        for name, work in series:
-            family.add_metric(name, value(work))
-        return family
-
-    def counter(what: str, text: str, value: Callable[[Work], float]) -> Metric:
-        return fill(CounterMetricFamily(f"agentd_{prefix}{what}", text, labels=labels), value)
-
     if not series:
         return
-    by = labels[0]
-    yield counter("exec", f"Execs by {by}.", lambda work: work.execs)
-    yield counter("exited_processes", f"Processes that exited, by {by}.", lambda work: work.exits)
-    yield counter(
-        "exited_cpu_seconds",
-        f"CPU time of processes that exited, by {by}; sampled, true in the sum.",
-        lambda work: work.cpu_ns / 1e9,
-    )
-    yield fill(
-        GaugeMetricFamily(
-            f"agentd_{prefix}exited_peak_rss_bytes",
-            f"Highest resident memory of any process that exited, by {by}.",
-            labels=labels,
-        ),
-        lambda work: work.max_rss_pages * page_bytes,
-    )
+    execs, exits, cpu, rss = families
+    yield execs.series((name, work.execs) for name, work in series)
+    yield exits.series((name, work.exits) for name, work in series)
+    yield cpu.series((name, work.cpu_ns / 1e9) for name, work in series)
+    yield rss.series((name, work.max_rss_pages * page_bytes) for name, work in series)

@@ -25,6 +25,8 @@ def test_agentd_can_run_here() -> None:
     found = {f["subject"]: f for f in json.loads(_doctor("--json").stdout)["findings"]}
     assert found["programs"]["level"] == "good"
     assert "over ringbuf" in found["programs"]["what"]
+    assert found["helpers"]["level"] == "good"
+    assert "probe_read_kernel" in found["helpers"]["what"]
 
 
 def test_without_privilege() -> None:
@@ -33,3 +35,4 @@ def test_without_privilege() -> None:
     assert done.returncode == 69
     assert "BAD  privilege" in done.stdout
     assert "sudo" in done.stdout
+    assert "--   helpers    could not be tried" in done.stdout

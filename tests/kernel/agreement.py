@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from agentd import host, procfs
 from agentd.core.process import Key, Process
@@ -48,3 +51,12 @@ def at_rest(cgroup: Cgroup, count: int | None = None) -> dict[int, Facts]:
         before = now
         time.sleep(0.05)
     return now
+
+
+@contextmanager
+def held(cgroup: Cgroup, command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """A command with its input as fd 3, too: shells take it from what they do not wait for."""
+    wrapped = ["/bin/sh", "-c", 'exec "$@" 3<&0', "sh", *command]
+    with cgroup.popen(wrapped, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        yield process
+        process.communicate("", timeout=60)

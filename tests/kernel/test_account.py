@@ -72,7 +72,7 @@ def _per_kind(entries: list[Entry]) -> list[int]:
 @pytest.mark.parametrize("shape", ["fork-exec", "fork-exit", "vfork-exec"])
 def test_two_cpus_flat_out(loadgen: Path, storm_cgroup: Cgroup, shape: str) -> None:
     """As fast as the machine can: everything arrives, in order, nothing late, account exact."""
-    with attached(storm_cgroup.path) as tracer:
+    with attached(storm_cgroup.path, buffer_bytes=1 << 24) as tracer:  # for a busy machine
         storm = _storm(loadgen, storm_cgroup, "--shape", shape, "--seconds", "1.5")
         entries: list[Entry] = []
         while storm.poll() is None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from agentd.core.process import Process
 from tests.cgroup import Cgroup
-from tests.kernel.agreement import Facts, at_rest, in_tree
+from tests.kernel.agreement import Facts, at_rest, held, in_tree
 from tests.kernel.tracer import Tracer, attached
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -126,15 +123,6 @@ SHAPES: dict[str, tuple[int, str]] = {
 """How many live at rest, and what the first of them does before it holds."""
 
 
-@contextmanager
-def _held(cgroup: Cgroup, command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """A command with its input as fd 3, too: shells take it from what they do not wait for."""
-    wrapped = ["/bin/sh", "-c", 'exec "$@" 3<&0', "sh", *command]
-    with cgroup.popen(wrapped, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
-        yield process
-        process.communicate("", timeout=60)
-
-
 def _skip_if_left_out(tracer: Tracer) -> None:
     """Where the kernel left out runs of the programs, events are missing."""
     if any(tracer.capture.skipped_runs()):
@@ -159,7 +147,7 @@ def _check(tracer: Tracer, cgroup: Cgroup, count: int) -> dict[int, Facts]:
 def test_tree_of_a_shape(cgroup: Cgroup, tracer: Tracer, name: str) -> None:
     """Who lives, since when, whose child it is now and what it runs."""
     count, code = SHAPES[name]
-    with _held(cgroup, _python(code)):
+    with held(cgroup, _python(code)):
         _check(tracer, cgroup, count)
     _check(tracer, cgroup, 0)
 
@@ -171,7 +159,7 @@ def test_tree_of_scripts(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None
     outer.write_text(f"#!{inner}\n")
     for script in (inner, outer):
         script.chmod(0o755)
-    with _held(cgroup, [str(outer)]):
+    with held(cgroup, [str(outer)]):
         facts = _check(tracer, cgroup, 1)
     assert [executable for _, _, executable in facts.values()] == [b"/usr/bin/cat"]
 
@@ -183,7 +171,7 @@ def test_orphans_that_were_there_before(cgroup: Cgroup) -> None:
         "if not middle:\n    os.fork() or hold()\n    os.read(3, 1)\n    os._exit(0)\n"
         "os.waitpid(middle, 0)"
     )
-    with _held(cgroup, _python(code)) as process:
+    with held(cgroup, _python(code)) as process:
         at_rest(cgroup, 3)
         with attached(cgroup.path) as tracer:
             assert process.stdin is not None
@@ -200,7 +188,7 @@ def test_creator_of_a_child_of_its_creators_parent(cgroup: Cgroup, tracer: Trace
         "    libc.prctl(15, b'creator', 0, 0, 0)\n"
         "    clone3(CLONE_PARENT) or hold()\n    hold()"
     )
-    with _held(cgroup, _python(code)) as process:
+    with held(cgroup, _python(code)) as process:
         _check(tracer, cgroup, 3)
         first, creator, child = sorted(
             (p for p in tracer.pipeline.tree.living.values() if p.inside), key=_by_start

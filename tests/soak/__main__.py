@@ -1,44 +1,53 @@
 """``python -m tests.soak MINUTES``, as root: what is left of an agentd after a long time.
 
-A generator makes processes at a steady rate inside a cgroup. agentd is ended every few minutes, by
-turns as a restart does it, as a kill, and as a change of settings does it; its metrics are scraped
-every second. In the end everything that it wrote is held against what the generator did.
+Five sixths of the time one process lives on, under a steady load with storms on top of it, while
+its metrics are scraped and its tree is asked for: neither its memory nor its file descriptors may
+grow. In the last sixth, under the same load, it is ended again and again, by turns as a restart
+does it, as a kill, and as a change of settings does it. In the end everything that was written is
+held against what was done.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.cgroup import Cgroup, own_cgroup
 from tests.e2e.agent import free_port
 from tests.e2e.manager import Manager, managing
-from tests.kernel.loadgen import built_loadgen, loadgen_command
-from tests.soak.account import Account, Samples
+from tests.soak import report
+from tests.soak.account import Account
+from tests.soak.growth import Growth
+from tests.soak.load import Load
 
-RATE_PER_SECOND = 300
-RUN_SECONDS = 300.0
-WARM_UP_SECONDS = 60.0
-"""Of each run, left out of the slope: tables fill up."""
+LONG_LIFE = 5 / 6
+STORM_EVERY_SECONDS = 20
+ASK_EVERY_SECONDS = 10
+LIFE_SECONDS = 30
+"""Of each process while it is ended again and again."""
 HOWS = ("restart", "kill", "settings")
+_RING_BYTES = (1 << 22, 1 << 21)
+_SETTLED_SECONDS = 3.0
 
 
 def main(minutes: float) -> int:
     """The exit code: 0 if nothing is missing, nothing grew and the account added up."""
-    account = Account()
     with tempfile.TemporaryDirectory(prefix="agentd-soak-") as name, own_cgroup("soak") as cgroup:
         port = free_port()
-        with managing(Path(name), *_options(cgroup, port, 1 << 22)) as manager:
+        with managing(Path(name), *_options(cgroup, port, _RING_BYTES[0])) as manager:
             manager.start()
-            _soak(manager, cgroup, account, port, minutes)
-    print(account.report(minutes, RATE_PER_SECOND))
-    return 0 if account.is_good() else 1
+            soak = Soak(manager, cgroup, port, minutes * 60)
+            soak.live_long(minutes * 60 * LONG_LIFE)
+            soak.live_short(minutes * 60 * (1 - LONG_LIFE))
+            soak.finish()
+    print(report.table(soak, minutes))
+    return 0 if soak.is_good() else 1
 
 
 def _options(cgroup: Cgroup, port: int, ring_bytes: int) -> list[str]:
@@ -51,57 +60,80 @@ def _options(cgroup: Cgroup, port: int, ring_bytes: int) -> list[str]:
     return ["--output", "json", *(word for setting in settings for word in ("--set", setting))]
 
 
-def _soak(manager: Manager, cgroup: Cgroup, account: Account, port: int, minutes: float) -> None:
-    load = ("--rate", str(RATE_PER_SECOND), "--seconds", str(minutes * 60))
-    storm = _storm(cgroup, load)
-    ring_bytes = 1 << 22
-    turn = 0
-    while storm.poll() is None:
-        samples = _watch(manager, storm, port)
-        account.samples.append(samples)
-        if storm.poll() is not None:
-            break
-        how = HOWS[turn % len(HOWS)]
-        turn += 1
+class Soak:
+    """One, from its start to what has become of everything."""
+
+    def __init__(self, manager: Manager, cgroup: Cgroup, port: int, seconds: float) -> None:
+        self._manager = manager
+        self._cgroup = cgroup
+        self._port = port
+        self.load = Load(cgroup, seconds)
+        self.account = Account()
+        self.growth = Growth()
+        self.made: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self.answers = 0
+        self._seconds = 0
+        """That the load has been going on."""
+
+    def live_long(self, seconds: float) -> None:
+        """One process, looked at every second."""
+        assert self._manager.process is not None
+        for passed in self._pass(seconds):
+            self.growth.look(passed, self._manager.process.pid)
+
+    def live_short(self, seconds: float) -> None:
+        """One process after another."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            how = HOWS[self.ended.total() % len(HOWS)]
+            self.ended[how] += 1
+            self._replace(how)
+            for _ in self._pass(min(LIFE_SECONDS, left)):
+                pass
+
+    def finish(self) -> None:
+        """End the last process, and hear what was done."""
+        self.made = self.load.made()
+        time.sleep(_SETTLED_SECONDS)
+        self._end(15)
+
+    def is_good(self) -> bool:
+        """Nothing missing, nothing grew, every account added up."""
+        return self.account.is_exact(self.made) and self.growth.is_flat()
+
+    def _pass(self, seconds: float) -> Iterator[float]:
+        """A second after the other, with all that goes on meanwhile."""
+        begun = time.monotonic()
+        while (passed := time.monotonic() - begun) < seconds:
+            if self._seconds % STORM_EVERY_SECONDS == 0:
+                self.load.storm()
+            if self._seconds % ASK_EVERY_SECONDS == 0:
+                self.answers += self._asked("/v1/processes")
+            self._seconds += 1
+            self.answers += self._asked("/metrics")
+            self.account.read(self._manager.outputs[-1])
+            yield passed
+            time.sleep(1)
+
+    def _replace(self, how: str) -> None:
         if how == "settings":
-            ring_bytes ^= (1 << 22) | (1 << 21)
-            manager.options = _options(cgroup, port, ring_bytes)
-        manager.end(9 if how == "kill" else 15)
-        account.ended[how] += 1
-        account.read(manager.outputs[-1], manager.log())
-        manager.start()
-    assert storm.stdout is not None
-    account.truth(json.loads(storm.stdout.read()))
-    time.sleep(2)
-    manager.end(15)
-    account.read(manager.outputs[-1], manager.log())
+            ring_bytes = _RING_BYTES[self.ended[how] % 2]
+            self._manager.options = _options(self._cgroup, self._port, ring_bytes)
+        self._end(9 if how == "kill" else 15)
+        self._manager.start()
 
+    def _end(self, number: int) -> None:
+        self._manager.end(number)
+        self.account.read(self._manager.outputs[-1])
+        self.account.ended(self._manager.log())
 
-def _storm(cgroup: Cgroup, load: tuple[str, ...]) -> subprocess.Popen[str]:
-    command = loadgen_command(built_loadgen(), cgroup.folder, *load)
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def _watch(manager: Manager, storm: subprocess.Popen[str], port: int) -> Samples:
-    """Scrape and look once a second, until it is time for an end."""
-    assert manager.process is not None
-    samples = Samples(WARM_UP_SECONDS)
-    begun = time.monotonic()
-    while (passed := time.monotonic() - begun) < RUN_SECONDS and storm.poll() is None:
-        process = Path("/proc") / str(manager.process.pid)
-        resident = (process / "statm").read_text().split()[1]
-        samples.add(passed, int(resident) * 4096, len(list((process / "fd").iterdir())))
-        samples.scrapes += _scrape(port)
-        time.sleep(1)
-    return samples
-
-
-def _scrape(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            return b"agentd_accounting_imbalance" in answer.read()
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
+    def _asked(self, path: str) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=10) as got:
+                return bool(got.read())
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
 
 
 if __name__ == "__main__":

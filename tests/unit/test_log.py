@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from agentd.log import configure_log
+from agentd.log import configure_log, set_level
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +39,17 @@ def test_the_log_for_people_has_no_escapes_in_a_file(capfd: pytest.CaptureFixtur
     assert "\x1b" not in err
 
 
+def test_a_sentence_stands_for_the_lines_name(capfd: pytest.CaptureFixture[str]) -> None:
+    """People read it; programs find both."""
+    configure_log("info", "console")[0].info("events lost", message="3 events lost on cpu 1")
+    assert "3 events lost on cpu 1" in (shown := capfd.readouterr().err)
+    assert "message=" not in shown
+    structlog.reset_defaults()
+    configure_log("info", "json")[0].info("events lost", message="3 events lost on cpu 1")
+    said = json.loads(capfd.readouterr().err)
+    assert (said["event"], said["message"]) == ("events lost", "3 events lost on cpu 1")
+
+
 def test_what_is_below_the_level_is_not_logged(capfd: pytest.CaptureFixture[str]) -> None:
     """Of four severities only those at and above the level come out."""
     log, _ = configure_log("warning", "json")
@@ -46,3 +57,16 @@ def test_what_is_below_the_level_is_not_logged(capfd: pytest.CaptureFixture[str]
         getattr(log, severity)(severity)
     lines = capfd.readouterr().err.splitlines()
     assert [json.loads(line)["level"] for line in lines] == ["warning", "error"]
+
+
+def test_another_level(capfd: pytest.CaptureFixture[str]) -> None:
+    """It holds for loggers that are there already."""
+    logger, _ = configure_log("info", "json")
+    set_level("error")
+    logger.warning("unseen")
+    logger.error("seen")
+    set_level("debug")
+    logger.debug("seen, too")
+    told = capfd.readouterr().err
+    assert "unseen" not in told
+    assert told.count("seen") == 2

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from agentd import loss_warnings
+from agentd.core.event import NO_CPU
 from agentd.core.pipeline import Pipeline
 from agentd.loss_warnings import LossWarnings
 from tests.records import CPUS, WIRE, limits
@@ -51,3 +53,19 @@ def test_losses_are_told_at_once_and_then_summed_up(monkeypatch: pytest.MonkeyPa
         (30, {"1": 10, "2": 20}),
     ]
     assert {line["event"] for line in log.told} == {"events lost"}
+    first, second = (line["message"] for line in log.told)
+    assert first.startswith("3 events lost on cpu 1 in ")
+    assert second.startswith("30 events lost on 2 cpus in ")
+
+
+@pytest.mark.parametrize(
+    ("new", "sentence"),
+    [
+        ({1: 2394}, "2,394 events lost on cpu 1 in 1.2 s"),
+        ({NO_CPU: 1}, "1 event lost on an unknown cpu in 1.2 s"),
+        ({0: 1, 3: 1}, "2 events lost on 2 cpus in 1.2 s"),
+    ],
+)
+def test_the_line_is_a_sentence(new: dict[int, int], sentence: str) -> None:
+    """How many, where, and in which time."""
+    assert loss_warnings._sentence(Counter(new), 1.2) == sentence

@@ -41,6 +41,7 @@ agentd_executable_exited_peak_rss_bytes{executable=other}
 agentd_inferred_events_total{kind=exec}
 agentd_inferred_events_total{kind=exit}
 agentd_inferred_events_total{kind=fork}
+agentd_journal_rate_limited
 agentd_journal_suppressed_entries_total
 agentd_kernel_attempts_total{kind=exec}
 agentd_kernel_attempts_total{kind=exit}
@@ -145,6 +146,7 @@ def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
         canary_latency_seconds=0.0,
         sinks=(SinkCounts("stdout", 0, 0, 0, 0, 0, 0, 0, 0, ""),),
         journal_suppressed=0,
+        journal_limited=False,
         log_lines_dropped=0,
         forks_unaccounted=0,
     )

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 from pathlib import Path
 
 import pytest
 
+from agentd.doctor import examine as examining
 from agentd.doctor import host_checks, kernel_checks
 from agentd.doctor.examine import examine
 from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.doctor.report import as_json, as_text, can_run
 from agentd.errors import ConfigError
+from agentd.kernel import helpers
 from agentd.kernel.btf import Btf, BtfError
 from agentd.kernel.program import OPTIONAL_MEMBERS, Settings
 from agentd.settings import Config
+
+BPF = Path(__file__).resolve().parents[3] / "bpf"
 
 
 def test_a_note_is_no_hindrance() -> None:
@@ -27,6 +32,7 @@ def test_a_note_is_no_hindrance() -> None:
     assert "BAD  c          broken\n                → mend it\n" in text
     assert text.endswith("agentd cannot run here\n")
     assert as_text(notes).endswith("agentd can run here\n")
+    assert max(map(len, as_text([Finding("d", GOOD, "word " * 100)]).splitlines())) <= 120
     assert json.loads(as_json(bad))["can_run"] is False
 
 
@@ -135,6 +141,88 @@ def test_journald_limits(tmp_path: Path) -> None:
     (run / "90-more.conf").write_text("RateLimitIntervalSec=0\n")
     (etc / "journald.conf.d/10-less.conf").write_text("RateLimitIntervalSec=5min\n")
     assert host_checks.journald(tmp_path).level == GOOD
+
+
+def test_a_drop_in_masks_its_namesakes(tmp_path: Path) -> None:
+    """One in /etc holds instead of one below /usr, whatever it says; so does /dev/null."""
+    usr, etc = (tmp_path / top / "systemd/journald.conf.d" for top in ("usr/lib", "etc"))
+    usr.mkdir(parents=True)
+    (usr / "50-limit.conf").write_text("RateLimitBurst=7\nRateLimitIntervalSec=1s\n")
+    assert "7 lines in 1s" in host_checks.journald(tmp_path).what
+    etc.mkdir(parents=True)
+    (etc / "50-limit.conf").write_text("RateLimitBurst=8\n")
+    assert "8 lines in 30s" in host_checks.journald(tmp_path).what
+    (etc / "50-limit.conf").unlink()
+    (etc / "50-limit.conf").symlink_to("/dev/null")
+    assert "10000 lines in 30s" in host_checks.journald(tmp_path).what
+
+
+def test_a_main_file_below_usr(tmp_path: Path) -> None:
+    """It holds where there is none in /etc (systemd 255 and later)."""
+    (tmp_path / "usr/lib/systemd").mkdir(parents=True)
+    (tmp_path / "usr/lib/systemd/journald.conf").write_text("RateLimitBurst=7\n")
+    assert "7 lines" in host_checks.journald(tmp_path).what
+    (tmp_path / "etc/systemd").mkdir(parents=True)
+    (tmp_path / "etc/systemd/journald.conf").write_text("")
+    assert "10000 lines" in host_checks.journald(tmp_path).what
+
+
+def test_the_helpers_that_are_tried_are_those_that_are_called() -> None:
+    """The lists have what stands in the source of the programs, and nothing else."""
+    sources = [*BPF.glob("agentd.*"), BPF / "context.h"]
+    text = "".join(path.read_text() for path in sources)
+    called = set(re.findall(r"\bbpf_((?:probe|get|ktime)_\w+)\(", text))
+    called |= {f"ringbuf_{name}" for name in re.findall(r"\.ringbuf_(\w+)\(", text)}
+    called |= {"map_lookup_elem"} if ".lookup(" in text else set()
+    called |= {"perf_event_output"} if ".perf_submit(" in text else set()
+    assert called == {*helpers.NEEDED, *helpers.OF_THE_RING, *helpers.OF_PERF_BUFFERS}
+
+
+@pytest.mark.parametrize(
+    ("missing", "level", "words"),
+    [
+        ((), GOOD, "ringbuf_reserve"),
+        (("ringbuf_reserve", "ktime_get_boot_ns"), NOTE, "perf buffers can be used"),
+        (("perf_event_output",), NOTE, "the ring buffer can be used"),
+        (("ringbuf_submit", "perf_event_output"), BAD, "ringbuf_submit, perf_event_output"),
+        (("probe_read_kernel",), BAD, "not there: probe_read_kernel"),
+    ],
+)
+def test_helpers(
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], level: str, words: str
+) -> None:
+    """Without those of one transport the other must do; without both it cannot run."""
+    monkeypatch.setattr(kernel_checks, "check_capabilities", lambda: None)
+    every = helpers.NEEDED | helpers.OF_THE_RING | helpers.OF_PERF_BUFFERS
+    numbers = {every[name] for name in missing}
+    found = kernel_checks.functions(lambda number: number not in numbers)
+    assert (found.level, words in found.what) == (level, True)
+
+
+def test_helpers_without_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is claimed of what could not be tried."""
+
+    def refuse() -> None:
+        raise ConfigError("no CAP_BPF")
+
+    monkeypatch.setattr(kernel_checks, "check_capabilities", refuse)
+    assert kernel_checks.functions().what == "could not be tried: no CAP_BPF"
+
+
+def test_the_installed_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without --config the service's is examined, where there is one."""
+    file = tmp_path / "agentd.toml"
+    monkeypatch.setattr(examining, "INSTALLED", file)
+
+    def refuse(config: Config) -> Settings:
+        raise ConfigError("not now")
+
+    def said() -> str:
+        return next(found.what for found in examine(None, refuse) if found.subject == "config")
+
+    assert said() == "none given or installed, every key at its default"
+    file.write_text("[tree]\nlive_capacity = 99\n")
+    assert said() == f"{file}: good"
 
 
 def test_what_the_configuration_asks_for_is_tried(tmp_path: Path) -> None:

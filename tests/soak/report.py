@@ -1,0 +1,50 @@
+"""What a soak has shown, as rows for docs/service.md."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tests.soak.growth import GROWTH_MAX_BYTES
+from tests.soak.load import STEADY_PER_SECOND, STORM_COMMANDS
+
+if TYPE_CHECKING:
+    from tests.soak.__main__ import Soak
+
+_MIB = 1 << 20
+
+
+def table(soak: Soak, minutes: float) -> str:
+    """All of it."""
+    first, second = soak.growth.halves()
+    fds = [fds for _, _, fds in (*first, *second)]
+    ends = ", ".join(f"{count} {how}" for how, count in soak.ended.items()) or "none"
+    rows = {
+        "minutes": f"{minutes:g}",
+        "load": f"{STEADY_PER_SECOND} commands a second, and {soak.load.storms} storms of"
+        f" {STORM_COMMANDS:,} as fast as they go",
+        "scrapes and questions answered": f"{soak.answers:,}",
+        "the one process lived": f"{soak.growth.points[-1][0] / 60:.1f} minutes",
+        "its resident memory, MiB": f"{_range(first)} in the first half, {_range(second)} in the"
+        f" second (behind a minute of warm-up): {soak.growth.bytes_more() / 1024:+.0f} KiB at the"
+        f" peak; more than {GROWTH_MAX_BYTES / 1024:+.0f} is growth",
+        "slope of the second half": f"{soak.growth.slope_bytes_per_minute() / 1024:+.1f} KiB a"
+        " minute, by least squares",
+        "its file descriptors": f"{min(fds)} to {max(fds)}",
+        "then ended": ends,
+        "events made": _counts(soak.made),
+        "events told, each once": _counts(soak.account.told),
+        "told again after a kill": f"{soak.account.repeated:,}",
+        "imbalance at each end": ", ".join(map(str, soak.account.imbalances)),
+        "result": "good" if soak.is_good() else "BAD",
+    }
+    return "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+
+
+def _range(points: list[tuple[float, int, int]]) -> str:
+    resident = [resident for _, resident, _ in points]
+    return f"{min(resident) / _MIB:.2f} to {max(resident) / _MIB:.2f}"
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {action}" for action, count in sorted(counts.items()))

@@ -1,0 +1,110 @@
+"""agentd.reloading"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from agentd import log
+from agentd.core.pace import Pace
+from agentd.errors import ConfigError
+from agentd.reloading import Changeable, Reloading
+from agentd.settings import Config, Journal, Metrics
+from agentd.web.server import Door
+from agentd.web.web_config import WebConfig
+
+
+class _Parts:
+    """All that can be changed, and what it was told."""
+
+    def __init__(self) -> None:
+        self.chosen: list[Config] = []
+        self.orders: list[tuple[int, int]] = []
+
+    def set_pace(self, pace: Pace, round_bytes: int) -> None:
+        """As Rounds has it."""
+
+    def set_order(self, capacity: int, slack_ns: int) -> None:
+        """As Pipeline has it."""
+        self.orders.append((capacity, slack_ns))
+
+    def choose(self, config: Config) -> None:
+        """As Outlets has it."""
+        self.chosen.append(config)
+
+
+class _Log:
+    """Remembers what is logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def info(self, event: str, **values: Any) -> None:
+        """As structlog has it."""
+        self.lines.append((event, values))
+
+    warning = error = info
+
+
+@pytest.fixture(autouse=True)
+def level_as_it_was() -> Iterator[None]:
+    """The log's level is the process's."""
+    yield
+    log.set_level("info")
+
+
+def _reload(before: Config, asked: Config | ConfigError, door: Door | None = None) -> _Reloaded:
+    def load() -> Config:
+        if isinstance(asked, ConfigError):
+            raise asked
+        return asked
+
+    parts, told = _Parts(), _Log()
+    every = cast(Any, parts)
+    Reloading(before, load, Changeable(every, every, every, door), told).reload()
+    return parts, told.lines
+
+
+_Reloaded = tuple[_Parts, list[tuple[str, dict[str, Any]]]]
+
+EXECS = Config(journal=Journal(actions=("exec",)))
+EXITS = Config(journal=Journal(actions=("exit",)))
+
+
+def test_other_actions_for_the_journal() -> None:
+    """Where events go to the journal others can; whether any do is decided at the start."""
+    parts, lines = _reload(EXECS, EXITS)
+    assert parts.chosen == [EXITS]
+    assert lines == [("reloaded", {"changed": ["journal.actions"]})]
+    for before, asked in ((Config(), EXECS), (EXECS, Config())):
+        parts, lines = _reload(before, asked)
+        assert not parts.chosen
+        assert lines[0][1]["keys"] == ["journal.actions"]
+        assert lines[1] == ("reloaded", {"changed": []})
+
+
+def test_what_is_not_good_changes_nothing(tmp_path: Path) -> None:
+    """Neither a bad file, nor a good one that names a bad web_config."""
+    bad = replace(EXITS, metrics=Metrics(web_config=str(tmp_path / "none.yml")))
+    for asked in (ConfigError("no"), bad):
+        parts, ((event, values),) = _reload(EXECS, asked)
+        assert event == "not reloaded"
+        assert values["problem"] in ("no", f"{tmp_path}/none.yml: No such file or directory")
+        assert not parts.chosen
+        assert not parts.orders
+
+
+def test_what_stands_in_web_config(tmp_path: Path) -> None:
+    """The same path with other contents is a change; with the same contents it is none."""
+    file = tmp_path / "web-config.yml"
+    file.write_text("http_server_config: {http2: false}")
+    config = Config(metrics=Metrics(web_config=str(file)))
+    door = Door(config.metrics, WebConfig())
+    assert _reload(config, config, door)[1][-1] == ("reloaded", {"changed": ["metrics.web_config"]})
+    assert door.web_config == WebConfig(http2=False)
+    assert _reload(config, config, door)[1][-1] == ("reloaded", {"changed": []})
+    door.close()
