@@ -17,7 +17,7 @@ RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachet
 	python3-msgpack python3-systemd python3-bcrypt python3-yaml python3-lark python3-urwid \
 	python3-wcwidth
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev python3-hatchling curl prometheus python3-matplotlib stress-ng groff-base \
-	openssl jq procps iproute2 chromium chromium-driver python3-selenium
+	openssl jq procps iproute2 chromium chromium-driver python3-selenium zsh fish
 VM_PACKAGES := qemu-system-x86 busybox-static systemd-journal-remote
 BENCH_PACKAGES := forkstat bpftrace libbpf-tools
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling \

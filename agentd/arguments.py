@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from agentd import __version__, asking, output
+from agentd.asking import Help, examples
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,15 +29,41 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser() -> _Parser:
     """All commands and what they take."""
-    parser = _Parser(prog="agentd", description="Every fork, exec and exit of this host, in order.")
+    parser = _Parser(
+        prog="agentd",
+        description="Every fork, exec and exit of this host, in order.",
+        epilog=examples(
+            "agentd doctor                    # can it run here?",
+            "agentd run                       # report processes until Ctrl-C",
+            "agentd status                    # ask the one that runs as a service",
+            "agentd ps --help                 # and likewise for each command",
+        ),
+        formatter_class=Help,
+    )
     parser.add_argument("--version", action="version", version=f"agentd {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
+    _add_run(commands)
+    _add_replay(commands)
+    asking.add_commands(commands)
+    _add_doctor(commands)
+    _add_bench(commands)
+    _add_scan(commands)
+    _add_check(commands)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[_Parser]) -> None:
     run = commands.add_parser(
         "run",
         help="report processes until stopped",
         description="Report processes on standard output until stopped.",
-        epilog="example: agentd run --output json --set transport.ring_bytes=8388608",
+        epilog=examples(
+            "agentd run",
+            "agentd run --output json --set transport.ring_bytes=8388608",
+            "agentd run --config /etc/agentd/agentd.toml --record storm --duration 60",
+        ),
+        formatter_class=Help,
     )
     run.add_argument("--config", type=Path, metavar="FILE", help="a TOML file; see agentd.toml")
     run.add_argument(
@@ -55,16 +82,17 @@ def make_parser() -> _Parser:
     )
     run.set_defaults(command="run")
 
-    _add_replay(commands)
-    asking.add_commands(commands)
-    _add_doctor(commands)
-    _add_bench(commands)
 
-    _add_scan(commands)
-    check = commands.add_parser("check-config", help="say whether a configuration file is good")
+def _add_check(commands: argparse._SubParsersAction[_Parser]) -> None:
+    check = commands.add_parser(
+        "check-config",
+        help="say whether a configuration file is good",
+        description="Say whether a configuration file is good. Exit code 0: it is; 78: it is not.",
+        epilog=examples("agentd check-config /etc/agentd/agentd.toml"),
+        formatter_class=Help,
+    )
     check.add_argument("file", type=Path, metavar="FILE")
     check.set_defaults(command="check-config")
-    return parser
 
 
 def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -73,7 +101,8 @@ def _add_doctor(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="say whether agentd can run here",
         description="Look at all that agentd needs, and load its programs for a moment."
         " Exit code 0: it can run here; 69: it cannot.",
-        epilog="example: agentd doctor --config /etc/agentd/agentd.toml",
+        epilog=examples("agentd doctor", "agentd doctor --config /etc/agentd/agentd.toml"),
+        formatter_class=Help,
     )
     doctor.add_argument(
         "--config",
@@ -91,25 +120,43 @@ def _add_scan(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="look at /proc for a daemon without privilege",
         description="Answer the one request on standard input; a service manager starts it for"
         " each connection to the socket that scan.socket names.",
+        epilog=examples("agentd scan <request >answer     # as agentd-scan@.service has it"),
+        formatter_class=Help,
     )
     scan.set_defaults(command="scan")
 
 
 def _add_replay(commands: argparse._SubParsersAction[_Parser]) -> None:
-    again = commands.add_parser("replay", help="do a recording of run --record again")
+    again = commands.add_parser(
+        "replay",
+        help="do a recording of run --record again",
+        description="Write what the run that made a recording wrote, or would have written.",
+        epilog=examples("agentd replay storm", "agentd replay storm --output json | jq ."),
+        formatter_class=Help,
+    )
     again.add_argument("file", type=Path, metavar="FILE")
     again.add_argument("--output", choices=("text", "json", "none"), default="text")
     again.set_defaults(command="replay")
 
 
 def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
-    bench = commands.add_parser("bench", help="measure on this host")
+    bench = commands.add_parser(
+        "bench",
+        help="measure on this host",
+        description="Measure on this host.",
+        epilog=examples("agentd bench transport"),
+        formatter_class=Help,
+    )
     subjects = bench.add_subparsers(required=True, metavar="SUBJECT")
     transport = subjects.add_parser(
         "transport",
         help="what perf buffers and the ring buffer reorder, drop and cost",
         description="Run short commands on every CPU, traced over each transport. About a minute.",
-        epilog="example: agentd bench transport --json transports.json --plot transports.svg",
+        epilog=examples(
+            "agentd bench transport",
+            "agentd bench transport --json transports.json --plot transports.svg",
+        ),
+        formatter_class=Help,
     )
     transport.add_argument(
         "--commands", type=asking.count, default=10_000, metavar="N", help="a run (default: 10000)"

@@ -29,10 +29,26 @@ def add_commands(commands: Any) -> None:
     _add_top(commands)
 
 
-def _add(commands: Any, name: str, summary: str, description: str, example: str) -> Any:
+class Help(argparse.HelpFormatter):
+    """Help that leaves the lines of examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
+
+
+def examples(*lines: str) -> str:
+    """Command lines, below the help."""
+    return "\n".join(["examples:", *(f"  {line}" for line in lines)])
+
+
+def _add(commands: Any, name: str, summary: str, description: str, *lines: str) -> Any:
     """A command with what they all take."""
     command: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=description, epilog=f"example: {example}"
+        name,
+        help=summary,
+        description=description,
+        epilog=examples(*lines),
+        formatter_class=Help,
     )
     command.add_argument("--json", action="store_true", help="docs/control.md has the fields")
     command.add_argument(
@@ -46,8 +62,10 @@ def _add_status(commands: Any) -> None:
     _add(
         commands, "status", "say how a running agentd does",
         "One screen: transport, rates, losses, latency, tree, sinks, cost."
-        " Exit code 0: well; 1: not; 69: nobody answers.",
+        " Exit code 0: well, though something may have been lost; 1: not well; 69: nobody answers.",
         "agentd status",
+        "agentd status --json | jq .lost_by_stage",
+        "agentd status >/dev/null || echo 'agentd is not well'",
     )  # fmt: skip
 
 
@@ -55,7 +73,9 @@ def _add_tree(commands: Any) -> None:
     tree = _add(
         commands, "tree", "show who started whom",
         "The process tree, with those that exited lately and how they ended.",
-        "agentd tree --user alice",
+        "agentd tree 4711",
+        "agentd tree --user alice --since 10m",
+        "agentd tree --filter 'unit = cron.service' --all",
     )  # fmt: skip
     tree.add_argument("pid", type=int, nargs="?", metavar="PID", help="only from this one down")
     tree.add_argument("--all", action="store_true", help="each of several that are alike")
@@ -76,7 +96,9 @@ def _add_ps(commands: Any) -> None:
         "A table of processes, with what ps(1) does not know: how deep they stand in the tree,"
         " the CPU seconds of those below that have finished,"
         " their unit or container, and, with --exited, how those ended that exited lately.",
-        "agentd ps --exited --filter 'status != 0' --sort start",
+        "agentd ps --exited --filter 'status != 0'",
+        "agentd ps --sort finished --reverse | head",
+        "agentd ps --columns pid,where,command --filter container",
     )  # fmt: skip
     ps.add_argument("--exited", action="store_true", help="those that exited lately, too")
     ps.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
@@ -86,7 +108,7 @@ def _add_ps(commands: Any) -> None:
         "--columns",
         type=_columns,
         metavar="A,B",
-        help="default: all that the terminal has room for",
+        help="names as for --sort; default: all that fit",
     )
 
 
@@ -94,8 +116,10 @@ def _add_explain(commands: Any) -> None:
     explain = _add(
         commands, "explain", "say everything about one process",
         "Everything that a running agentd knows about one process: its ancestors,"
-        " each image that it ran, its children, how it ended. Also of one that exited lately.",
+        " each image that it ran, its children, how it ended, which losses were near. Also of one"
+        " that exited lately.",
         "agentd explain 4711",
+        "agentd explain 630f40a223364ba3-4711-18085389795334   # an entity_id",
     )  # fmt: skip
     explain.add_argument("id", metavar="PID|ENTITY_ID")
 
@@ -106,6 +130,7 @@ def _add_follow(commands: Any) -> None:
         "Events of a running agentd, until Ctrl-C. Filtered by the daemon; who reads too slowly is"
         " told what it has missed.",
         "agentd follow --filter 'action = exec and container'",
+        "agentd follow --json --filter 'status != 0' | jq .process.args",
     )  # fmt: skip
     follow.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
 
@@ -114,9 +139,11 @@ def _add_top(commands: Any) -> None:
     top = _add(
         commands, "top", "show what works and exits, as it happens",
         "What processes that exited have done, by executable, unit or container: those that are"
-        " over before top(1) looks. On a terminal: Tab what, s order, p pause, q quit; in a pipe, a"
-        " table for each interval.",
+        " over before top(1) looks. On a terminal: Tab what, s order, p pause, ? help, q quit; in a"
+        " pipe, a table for each interval.",
         "agentd top --seconds 5",
+        "agentd top --filter 'slice = user.slice'",
+        "agentd top --count 1 --json | jq .units",
     )  # fmt: skip
     top.add_argument(
         "--seconds", type=float, default=1.0, metavar="N", help="an interval; default: %(default)s"

@@ -92,7 +92,8 @@ def agentd_8() -> list[str]:
         page += [f".SS {text(name)}", text(parser.description or "")]
         page += options(parser)
         if parser.epilog:
-            page += [".PP", text(parser.epilog)]
+            heading_line, *examples = parser.epilog.splitlines()
+            page += [".PP", text(heading_line), ".nf", *map(text, examples), ".fi"]
     page += [".SH FILES"]
     for path, what in _FILES.items():
         page += [".TP", f"\\fI{text(path)}\\fR", text(what)]

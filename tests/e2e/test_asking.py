@@ -8,7 +8,9 @@ import os
 import pty
 import signal
 import socket
+import stat
 import subprocess
+import tempfile
 import termios
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ import pyte
 import pytest
 
 from agentd.asking import COLUMNS
+from agentd.control.widths import width
 from agentd.filtering.fields import FIELDS
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, running
@@ -284,6 +287,56 @@ def test_a_slow_follower_is_told_what_it_missed(agent: Agent, cgroup: Cgroup) ->
     assert lines[-2]["process"]["args"] == ["/bin/true", "after"]
 
 
+@pytest.mark.parametrize("columns", [80, 44, 40])
+def test_everything_fits_a_terminal(agent: Agent, cgroup: Cgroup, columns: int) -> None:
+    """No line of what people see is wider than the terminal, whatever a process is called."""
+    wide = cgroup.popen(["/bin/sleep", "1003.0" + "0" * 200])
+    try:
+        agent.wait_until(lambda: "sleep 1003" in _ask(agent, "tree").stdout)
+        ours = ["--filter", f"cgroup = {cgroup.path}"]
+        once = ["--count", "1", "--seconds", "0.1"]
+        for command in (
+            ["status"], ["tree", *ours], ["ps", *ours], ["ps", "--exited", *ours],
+            ["explain", str(wide.pid)], ["top", *once],
+        ):  # fmt: skip
+            shown = _on_a_terminal(agent, columns, *command)
+            assert shown
+            assert all(width(line) <= columns for line in shown.splitlines()), command
+            if command[0] in ("tree", "ps", "explain"):
+                assert "sleep" in shown
+    finally:
+        wide.kill()
+        wide.wait()
+
+
+def test_no_colour(agent: Agent) -> None:
+    """NO_COLOR and a dumb terminal are heeded; on others there is some in each of these."""
+    pid = str(next(row for row in _rows(agent, "ps", "--exited") if row["signal"])["pid"])
+    for command in (["status"], ["tree", pid], ["ps", "--exited"], ["explain", pid]):
+        assert "\x1b[" in _on_a_terminal(agent, 80, *command)
+        assert "\x1b[" not in _on_a_terminal(agent, 80, *command, NO_COLOR="1")
+        assert "\x1b[" not in _on_a_terminal(agent, 80, *command, TERM="dumb")
+
+
+def _on_a_terminal(agent: Agent, columns: int, *command: str, **environment: str) -> str:
+    """What a command that ends by itself writes to one; its input is none."""
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, columns))
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
+    seen = b""
+    with subprocess.Popen(
+        [AGENTD, *command, "--socket", agent.socket],
+        stdin=subprocess.DEVNULL, stdout=follower, env=env | {"TERM": "xterm"} | environment,
+    ) as process:  # fmt: skip
+        os.close(follower)
+        with contextlib.suppress(OSError):
+            while some := os.read(leader, 65536):
+                seen += some
+        assert process.wait(ENOUGH_SECONDS) == 0
+    os.close(leader)
+    return seen.decode().replace("\r\n", "\n")
+
+
 def test_a_terminal_shows_and_never_obeys(agent: Agent, cgroup: Cgroup) -> None:
     """On a terminal lines are cut and coloured; escapes in names are shown."""
     cgroup.run(["/bin/bash", "-c", "exec -a $'evil\\e]0;x' /bin/sh -c 'exit 1' $'\\e[2J'"])
@@ -304,16 +357,44 @@ def test_a_terminal_shows_and_never_obeys(agent: Agent, cgroup: Cgroup) -> None:
     assert b"\x1b[31m" in seen
 
 
-def test_nobody_answers(tmp_path: Path) -> None:
+ASKING: list[list[str]] = [["status"], ["tree"], ["ps"], ["explain", "1"], ["follow"], ["top"]]
+
+
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_nobody_answers(tmp_path: Path, command: list[str], form: list[str]) -> None:
     """One sentence, and what to do."""
-    for command in ("status", "tree", "ps", "follow", "top"):
-        done = subprocess.run(
-            [AGENTD, command, "--socket", str(tmp_path / "none")],
-            capture_output=True, text=True, timeout=ENOUGH_SECONDS, check=False,
-        )  # fmt: skip
-        assert (done.returncode, done.stdout) == (69, "")
-        assert "no agentd answers" in done.stderr
-        assert "Traceback" not in done.stderr
+    path = str(tmp_path / "none")
+    done = subprocess.run(
+        [AGENTD, *command, *form, "--socket", path],
+        capture_output=True, text=True, timeout=ENOUGH_SECONDS, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (69, "")
+    assert done.stderr == (
+        f"agentd: no agentd answers at {path}: No such file or directory"
+        " (is it running? systemctl status agentd; --socket PATH asks another one)\n"
+    )
+
+
+def test_permission_missing(cgroup: Cgroup) -> None:
+    """To a user in none of its groups the socket is shut: a sentence, and what to do."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with running(folder, cgroup.path, "--output", "none") as agent:
+            assert stat.S_IMODE(os.stat(agent.socket).st_mode) == 0o660
+            for command in ASKING:
+                for form in ([], ["--json"]):
+                    done = subprocess.run(
+                        [AGENTD, *command, *form, "--socket", agent.socket],
+                        capture_output=True, text=True, timeout=ENOUGH_SECONDS, check=False,
+                        user=65534, group=65534, extra_groups=[],
+                    )  # fmt: skip
+                    assert (done.returncode, done.stdout) == (77, "")
+                    assert done.stderr == (
+                        f"agentd: {agent.socket}: permission denied"
+                        " (as root, or as a member of the socket's group)\n"
+                    )
 
 
 def test_tree_since(agent: Agent, cgroup: Cgroup) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +15,7 @@ import pytest
 import structlog
 
 from agentd import __version__, cli
+from agentd.arguments import make_parser
 from agentd.errors import PermissionMissingError, UnavailableError
 from agentd.kernel.attach import Attached
 from agentd.kernel.program import Settings
@@ -190,3 +194,29 @@ def test_exit_codes(
     assert err.endswith(word)
     assert ("Traceback" in err) == (code == 1)
     assert loader.made[0].closed == 1
+
+
+def _parsers() -> Iterator[argparse.ArgumentParser]:
+    waiting: list[argparse.ArgumentParser] = [make_parser()]
+    while waiting:
+        parser = waiting.pop()
+        yield parser
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                waiting += action.choices.values()
+
+
+@pytest.mark.parametrize("parser", list(_parsers()), ids=lambda parser: parser.prog)
+def test_help_has_examples(parser: argparse.ArgumentParser) -> None:
+    """Every command's --help ends with command lines, and each of them is one that it takes."""
+    first, *lines = (parser.epilog or "").splitlines()
+    assert first == "examples:"
+    assert lines
+    for line in lines:
+        words = shlex.split(re.split("[<>|]", line)[0], comments=True)
+        assert " ".join(words).startswith(parser.prog)
+        if "--help" in words:
+            continue
+        assert isinstance(make_parser().parse_args(words[1:]).command, str)
+    assert parser.format_help().endswith("\n".join([first, *lines]) + "\n")
+    assert all(len(line) <= 80 for line in lines)

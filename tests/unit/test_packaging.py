@@ -32,23 +32,6 @@ def test_exposure(unit: str) -> None:
     assert float(overall[1]) <= EXPOSURE_MAX
 
 
-def test_every_command_is_completed() -> None:
-    """The completion knows each command and each option, and no other."""
-    text = (ROOT / "packaging/agentd.bash-completion").read_text()
-    known = {
-        name: set(words.split())
-        for name, words in re.findall(r"^\t([\w*-]+)\) options='(.*)' ;;$", text, re.M)
-    }
-    there: dict[str, set[str]] = {}
-    for name, parser in MAN["commands"]():
-        words = name.split()[1:]
-        options = {option for action in parser._actions for option in action.option_strings}
-        long = {option for option in options if option.startswith("--")}
-        there.setdefault(words[0], set()).update(long, words[1:])
-    assert known.pop("*") == {*there, "--version", "--help"}
-    assert known == there
-
-
 def test_the_configurations_page_is_made_from_the_code() -> None:
     """docs/config.md is what packaging/man.py writes."""
     assert (ROOT / "docs/config.md").read_text().splitlines() == MAN["config_md"]()
