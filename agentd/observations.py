@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agentd.core.process import Image, Process
-from agentd.core.reconcile import Observed
+from agentd.core.sight import Observed
 
 _SEEN = ("coarse", "inside", "verified_ns", "process_group", "session", "uid", "seen_cgroup")
 """What /proc says of a process, beside its key, its parent and its image."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentd.core.process import Image, Process
-from agentd.core.reconcile import Observed
+from agentd.core.sight import Observed
 from agentd.host import TICK_NS, boottime_ns
 
 _STAT_STATE = 0

@@ -69,6 +69,8 @@ class Reconciler:
         """Until cancelled. ``wake`` makes a round that compares."""
         while True:
             await self._wanted.wait()
+            while self._pipeline.comparing:
+                await asyncio.sleep(_REST_SECONDS_MIN)
             start = time.monotonic()
             failure = await self._scan()
             wake()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from agentd import procfs
-from agentd.core.reconcile import Observed
+from agentd.core.sight import Observed
 from agentd.observations import plain_observed, read_observed
 
 SLICE_SECONDS = 0.002

@@ -23,8 +23,10 @@ from load import Cgroup, own_cgroup  # noqa: E402
 from observe import rss_mib  # noqa: E402
 
 from agentd import host  # noqa: E402
-from agentd.capture import limits_of  # noqa: E402
-from agentd.core.reconcile import Kinds, Observed, Scan, reconcile  # noqa: E402
+from agentd.capture import limits_of, read_wire  # noqa: E402
+from agentd.core.place import PlaceReader  # noqa: E402
+from agentd.core.reconcile import Comparison, Kinds, Scan  # noqa: E402
+from agentd.core.sight import Observed  # noqa: E402
 from agentd.core.tree import Tree  # noqa: E402
 from agentd.scanning import scan_in_slices  # noqa: E402
 from agentd.settings import Config  # noqa: E402
@@ -101,8 +103,14 @@ async def measure(cgroup: str) -> None:
     print(f"scan after a loss         {seconds:.2f} s, longest pause {pause_ms:.1f} ms")
     seen = Scan(begun_ns, host.boottime_ns(), tuple(found), complete=True)
     kinds = Kinds(0, 1, 2)
-    compare_ms = timed_ms(lambda: reconcile(tree, seen, host.boottime_ns(), kinds))
-    print(f"comparing                 {compare_ms:.1f} ms")
+    comparison = Comparison(tree, seen, kinds, PlaceReader(read_wire()))
+    slices_ms = []
+    while not comparison.over:
+        slices_ms.append(timed_ms(lambda: comparison.advance(host.boottime_ns())))
+    print(
+        f"comparing                 {sum(slices_ms):.1f} ms in {len(slices_ms)} rounds,"
+        f" longest {max(slices_ms):.1f} ms"
+    )
 
 
 def main() -> None:

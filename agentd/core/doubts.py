@@ -16,9 +16,13 @@ _EVICTED_KEPT = 4096
 
 
 class Doubts:
-    """What is not certain. ``filtered``: the kernel tells of some processes only."""
+    """What is not certain. ``filtered``: the kernel tells of some processes only.
 
-    def __init__(self, *, filtered: bool) -> None:
+    ``tick_ns``: the resolution of start times in /proc.
+    """
+
+    def __init__(self, tick_ns: int, *, filtered: bool) -> None:
+        self._tick_ns = tick_ns
         self.begun_ns = 0
         """Processes that are older were there already."""
         self._filtered = filtered
@@ -26,7 +30,7 @@ class Doubts:
         """When the last loss was over; 0 if there was none."""
         self.gaps = Gaps()
         """The losses themselves."""
-        self._evicted: LRUCache[Key, bool] = LRUCache(_EVICTED_KEPT)
+        self._evicted: LRUCache[Key, bool] = LRUCache(_EVICTED_KEPT)  # starts in ticks
 
     def lose(self, lost: Lost) -> None:
         """Events were lost."""
@@ -35,7 +39,7 @@ class Doubts:
 
     def evict(self, key: Key) -> None:
         """A live process was dropped for room."""
-        self._evicted[key] = True
+        self._evicted[key[0], key[1] // self._tick_ns] = True
 
     def is_suspect(self, process: Process) -> bool:
         """Whether a loss may have hidden that it runs something else now, or has exited."""
@@ -45,7 +49,7 @@ class Doubts:
         """Why no process of that key is known (``Unknown``)."""
         if not key[0]:
             return Unknown.KNOWN  # there is none: the idle task
-        if key in self._evicted:
+        if (key[0], key[1] // self._tick_ns) in self._evicted:
             return Unknown.EVICTED
         if key[1] < self.begun_ns:
             return Unknown.BEFORE_START

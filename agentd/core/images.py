@@ -20,7 +20,7 @@ class Images:
     """Images without their secrets. ``redact`` takes these out of arguments."""
 
     def __init__(self, redact: Callable[[bytes], bytes]) -> None:
-        self._redact = redact
+        self.redact = redact
         self._known: dict[Image, Image] = {}
 
     def shared(self, image: Image) -> Image:
@@ -29,7 +29,7 @@ class Images:
         if shared is None:
             if len(self._known) >= _IMAGES_KEPT:
                 self._known.clear()
-            shared = self._known[image] = image._replace(args=self._redact(image.args))
+            shared = self._known[image] = image._replace(args=self.redact(image.args))
         return shared
 
     def executed(self, event: Exec) -> Image:
@@ -39,24 +39,47 @@ class Images:
         return self.shared(Image(name, executable, event.args, count, event.place))
 
 
-def inherited(parent: Process | None, comm: bytes) -> Image:
-    """The image of a child: its parent's, unless the parent is unknown or was renamed since."""
+def inherited(parent: Process | None, comm: bytes, at_ns: int) -> Image:
+    """The image of a child: its parent's, unless the parent is unknown or was renamed since.
+
+    What a parent runs that was seen only after the fork, under another name, may be newer.
+    """
     name = _text(comm)
     if parent is None:
         return Image(name, b"", b"", 0)
     if parent.image.name == name:
         return parent.image
+    if at_ns < parent.verified_ns:
+        return Image(name, b"", b"", 0)
     return parent.image._replace(name=name)
 
 
 def change_image(process: Process, image: Image, now_ns: int) -> None:
     """It runs another image now; the one before is not forgotten."""
-    past = process.past
-    ran: Ran = _make(Ran, (process.image, process.image_ns, past))
-    process.past = ran if past is None else _cut(ran)
+    _ran(process, process.image, process.image_ns)
     process.image = image
     process.image_ns = now_ns
     process.executed = True
+
+
+def recall_image(process: Process, image: Image, at_ns: int) -> None:
+    """It exec'd that image at a moment before it was seen to run what it is known to run."""
+    if process.image_ns > at_ns:  # a younger exec told that
+        _ran(process, image, at_ns)
+    elif process.image_ns:  # so did an older one: both are of before the look
+        change_image(process, image, at_ns)
+    elif process.image.executable != image.executable:
+        _ran(process, image, at_ns)
+    else:  # which is what was seen, unless another exec of that file follows
+        process.image = image
+        process.image_ns = at_ns
+        process.executed = True
+
+
+def _ran(process: Process, image: Image, since_ns: int) -> None:
+    past = process.past
+    ran: Ran = _make(Ran, (image, since_ns, past))
+    process.past = ran if past is None else _cut(ran)
 
 
 def _cut(newest: Ran) -> Ran:

@@ -24,8 +24,9 @@ from agentd.core.accounting import (
 from agentd.core.decode import Decoder, Span
 from agentd.core.event import NO_CPU, Event, Lost, by_order
 from agentd.core.overlap import Inheritance, Overlap
+from agentd.core.place import PlaceReader
 from agentd.core.process import Applied, Process
-from agentd.core.reconcile import Inferred, Kinds, Scan, reconcile
+from agentd.core.reconcile import Inferred, Kinds, Reconciliation, Scan
 from agentd.core.reorder import Reorderer
 from agentd.core.stages import STAGE_RESERVE, STAGE_SKIPPED
 from agentd.core.tree import Tree, TreeLimits
@@ -107,8 +108,10 @@ class Pipeline:
         self._lost: list[Lost] = []
         names = ("AGENTD_FORK", "AGENTD_EXEC", "AGENTD_EXIT")
         self._kinds = Kinds(*map(wire.constant, names))
-        self._scan: Scan | None = None
+        self._reconciliation = Reconciliation(self.tree, self._kinds, PlaceReader(wire))
         self._holding = hold_until_seeded
+        if hold_until_seeded:
+            self.tree.watch_exits()  # more than the queue holds is applied before
         self._slack_ns = limits.slack_ns
         self._drains: deque[int] = deque()
         self._resumed: Progress | None = None
@@ -134,8 +137,13 @@ class Pipeline:
 
     def waiting(self, counters: KernelCounters) -> bool:
         """Whether something is held or missing that only a further round can settle."""
-        held = self.reorderer.held > 0 or bool(self._lost) or self._scan is not None
+        held = self.reorderer.held > 0 or bool(self._lost) or self.comparing
         return held or self.losses.unreported(counters)
+
+    @property
+    def comparing(self) -> bool:
+        """Whether a scan is still to be compared; no other may begin."""
+        return self._reconciliation.pending
 
     def set_order(self, capacity: int, slack_ns: int) -> None:
         """Other bounds of the reordering, from the next round on."""
@@ -191,6 +199,7 @@ class Pipeline:
     def seed(self, processes: Iterable[Process], begun_ns: int) -> None:
         """Begin with what a scan found that began then; what was held for it may leave."""
         self.tree.seed(processes, begun_ns)
+        self.tree.unwatch_exits()
         self._holding = False
 
     def push(
@@ -209,8 +218,9 @@ class Pipeline:
         safe_ns = self._watermark.advance(now_ns, before.seq, drained=delivery.drained)
         released = self.reorderer.push(events, 0 if self._holding else safe_ns - self._slack_ns)
         entries = self._apply(released, self._lost_until(self.reorderer.watermark_ns))
-        if self._scan is not None and self._scan.ended_ns <= self.reorderer.watermark_ns:
-            entries += self._reconcile(self._scan)
+        for inferred in self._reconciliation.advance(self.reorderer.watermark_ns):
+            self.inferred[inferred.kind] += 1
+            entries.append(inferred)
         self.tree.departed.expire(self.reorderer.watermark_ns)
         if delivery.drained:
             self.imbalance = self._balance.imbalance(before, self.accounted, after)
@@ -237,19 +247,11 @@ class Pipeline:
                 self._lost.append(Lost(now_ns, 0, NO_CPU, count, STAGE_SKIPPED, kind, from_ns))
 
     def offer(self, scan: Scan) -> None:
-        """Compare a scan as soon as all events up to its end have been applied.
+        """Compare a scan as soon as all events up to its end have been applied, a slice a round.
 
         The tree must have been told by ``watch_exits`` when the scan began.
         """
-        self._scan = scan
-
-    def _reconcile(self, scan: Scan) -> list[Inferred]:
-        found = reconcile(self.tree, scan, self.reorderer.watermark_ns, self._kinds)
-        self.tree.unwatch_exits()
-        self._scan = None
-        for inferred in found:
-            self.inferred[inferred.kind] += 1
-        return found
+        self._reconciliation.offer(scan)
 
     def flush(self) -> list[Entry]:
         """Let everything go that is held, when nothing more will come."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from agentd.core.images import Images
 from agentd.core.process import Entry, Image, Key, Process, Ran
+from agentd.core.sight import is_same_command
 from agentd.core.tree import Tree
 
 FORMAT = "agentd-tree-3"
@@ -72,9 +73,13 @@ def _process(plain: Any, images: Images) -> Process:
 
 def _refined(found: Process, known: Process) -> Process:
     """What /proc shows, with what only the events had told; which image it runs, /proc knows."""
-    if found.image.executable == known.image.executable:
+    found.past = known.past
+    same_file = found.image.executable == known.image.executable
+    if same_file and is_same_command(known.image, found.image, bytes):
         found.image, found.image_ns = known.image, known.image_ns
-    found.executed, found.past, found.gap = known.executed, known.past, known.gap
+    else:
+        found.past = Ran(known.image, known.image_ns, known.past)
+    found.executed, found.gap = known.executed, known.gap
     found.finished_cpu_ns = known.finished_cpu_ns
     return found
 

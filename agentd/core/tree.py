@@ -14,16 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final
 
 from agentd.core.adopters import Adopters
 from agentd.core.departed import Departed, Evictions
 from agentd.core.doubts import Doubts
 from agentd.core.event import Event, Exec, Exit, Fork
-from agentd.core.images import Images, change_image, inherited
+from agentd.core.images import Images, change_image, inherited, recall_image
 from agentd.core.living import Living
+from agentd.core.misses import Misses
 from agentd.core.process import Applied, Image, Key, Process, Unknown
 from agentd.core.session import Sessions
+from agentd.core.sightings import Sightings
 
 # Applied(...) would run Python for each event; this makes the same object in C.
 _make = tuple.__new__
@@ -34,17 +35,6 @@ _key: Callable[[Event], Key] = itemgetter(
 _parent_key: Callable[[Event], Key] = itemgetter(
     Fork._fields.index("parent_tgid"), Fork._fields.index("parent_start_boottime_ns")
 )
-
-
-class Misses:
-    """How an event did not fit the tree."""
-
-    FORK_PARENT_UNKNOWN: Final = "fork_parent_unknown"
-    FORK_AFTER_EXIT: Final = "fork_after_exit"
-    EXEC_UNKNOWN: Final = "exec_unknown"
-    EXIT_UNKNOWN: Final = "exit_unknown"
-    EXIT_MISSED: Final = "exit_missed"
-    ALL: Final = (FORK_PARENT_UNKNOWN, FORK_AFTER_EXIT, EXEC_UNKNOWN, EXIT_UNKNOWN, EXIT_MISSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +72,22 @@ class Tree:
             limits.exited_capacity, limits.exited_age_ns, limits.ancestor_capacity
         )
         self.adopters = Adopters(self.living)
-        self.doubts = Doubts(filtered=filtered)
+        self.doubts = Doubts(tick_ns, filtered=filtered)
         self._sessions = Sessions(self.living)
+        self.sightings = Sightings(self.living, self._sessions)
         self._images = Images(redact)
         self._last_exit_ns = 0
         self._watched_exits: set[Key] | None = None
 
     def seed(self, processes: Iterable[Process], begun_ns: int) -> None:
-        """Add processes found by a scan that began then, before the first event is applied."""
+        """Add processes found by a scan that began then.
+
+        Events may have been applied already, if ``watch_exits`` was told before the first.
+        """
         self.doubts.begun_ns = begun_ns
         for process in sorted(processes, key=_by_start):
-            self._add(process, Unknown.BEFORE_START, begun_ns)
+            if not self.exited_since_scan(process.key):
+                self._add(process, Unknown.BEFORE_START, begun_ns)
 
     def find(self, key: Key) -> Process | None:
         """The process of that key, live or remembered."""
@@ -115,12 +110,14 @@ class Tree:
         if event.creator_tgid:
             creator_key = event.creator_tgid, event.creator_start_boottime_ns
             creator = self.find(creator_key)
-        image = inherited(creator, event.comm)
+        image = inherited(creator, event.comm, event.boottime_ns)
         live = self.living.at(key[0])
         # in order, no process is forked before one that has exited already
         if event.boottime_ns <= self._last_exit_ns and self.departed.get(key) is not None:
             self.misses[Misses.FORK_AFTER_EXIT] += 1
-        elif live is None or live.key != key:  # else it came late, and more is known by now
+        elif live is not None and self.living.find(key) is not None:
+            image = self._came_late(live, creator, image)
+        else:
             process = Process(key, parent_key, image, executed=False)
             process.image_ns = event.boottime_ns
             process.uid = event.uid
@@ -130,6 +127,21 @@ class Tree:
             doubt = self.doubts.of(creator, parent, parent_key)
         return _make(Applied, (event, image, parent and parent.image, False, doubt, None))
 
+    def _came_late(self, process: Process, creator: Process | None, image: Image) -> Image:
+        """The fork of a process that is known by a later event, or was seen in /proc.
+
+        Only who forked it was not known. What it ran then: unless it has exec'd, what it runs.
+        """
+        if process.creator is None and creator is not None:
+            process.creator = creator
+            process.gap = Unknown.KNOWN
+            process.entry = process.entry or creator.entry
+            creator.children += 1
+        if process.image_ns:
+            return image
+        process.executed = False  # its execs are still to come, if there were any
+        return process.image
+
     def _create(self, process: Process, creator: Process | None, creator_key: Key) -> None:
         """Insert what was just forked; it has from its creator what children have."""
         if creator is None:
@@ -137,7 +149,9 @@ class Tree:
             process.verified_ns = process.image_ns
         else:
             process.creator = creator
-            process.verified_ns = creator.verified_ns  # what is doubted of its image is inherited
+            # what is doubted of its image is inherited; a look at the creator may be younger
+            verified_ns, forked_ns = creator.verified_ns, process.image_ns
+            process.verified_ns = verified_ns if verified_ns < forked_ns else forked_ns
             process.process_group = creator.process_group
             process.session = creator.session
             process.entry = creator.entry
@@ -156,21 +170,29 @@ class Tree:
             process.gap = self.doubts.why_unknown(key)
             process.image_ns = event.boottime_ns
             self._insert(process, event.boottime_ns)
+        elif event.boottime_ns < process.verified_ns:
+            changed = process.executed
+            recall_image(process, image, event.boottime_ns)
         else:
             changed = process.executed
             change_image(process, image, event.boottime_ns)
             process.parent = parent_key
+        if process.verified_ns <= event.boottime_ns:
+            self._now_in(process, event)
+        doubt = None
+        if parent is None or self.doubts.lost_ns:
+            doubt = self.doubts.of(None, parent, parent_key)
+        leaders = self._sessions.leaders(process)
+        return _make(Applied, (event, image, parent and parent.image, changed, doubt, leaders))
+
+    def _now_in(self, process: Process, event: Exec) -> None:
+        """Whose a process is, as of an exec that is younger than what is known."""
         process.verified_ns = event.boottime_ns
         process.uid = event.uid
         process.process_group = event.process_group
         if process.session != event.session:
             process.session = event.session
             self._sessions.join(process, event.ns_tgid)
-        doubt = None
-        if parent is None or self.doubts.lost_ns:
-            doubt = self.doubts.of(None, parent, parent_key)
-        leaders = self._sessions.leaders(process)
-        return _make(Applied, (event, image, parent and parent.image, changed, doubt, leaders))
 
     def _exit(self, event: Exit) -> Applied | None:
         key = _key(event)
@@ -178,7 +200,7 @@ class Tree:
         process = self.find(key)
         if process is None:
             self.misses[Misses.EXIT_UNKNOWN] += 1
-            process = Process(key, parent_key, inherited(None, event.comm), executed=False)
+            process = Process(key, parent_key, inherited(None, event.comm, 0), executed=False)
             process.gap = self.doubts.why_unknown(key)
             process.verified_ns = event.boottime_ns
         elif process.exit_code is not None:
@@ -203,6 +225,11 @@ class Tree:
             doubt = self.doubts.of(process, parent, parent_key)
         return _make(Applied, (event, process.image, parent and parent.image, False, doubt, None))
 
+    @property
+    def redact(self) -> Callable[[bytes], bytes]:
+        """What takes the secrets out of arguments."""
+        return self._images.redact
+
     def redact_with(self, redact: Callable[[bytes], bytes]) -> None:
         """Take other secrets out of arguments from now on."""
         self._images = Images(redact)
@@ -219,13 +246,13 @@ class Tree:
         """Whether a process, given to the tick, has exited since the scan began."""
         return self._watched_exits is not None and self.living.ticks(key) in self._watched_exits
 
-    def add(self, process: Process, now_ns: int) -> None:
-        """A process that was found alive; an owner of its pid before it has exited unseen."""
-        self._add(process, Unknown.LOST, now_ns)
+    def add(self, process: Process, why: str, now_ns: int) -> None:
+        """One that was found alive, and why it was not known; its pid's owner before has exited."""
+        self._add(process, why, now_ns)
 
-    def replace_image(self, process: Process, image: Image, now_ns: int) -> None:
-        """A process was found running another image."""
-        change_image(process, self._images.shared(image), now_ns)
+    def replace_image(self, process: Process, image: Image) -> None:
+        """A process was found running another image, nobody knows since when."""
+        change_image(process, self._images.shared(image), 0)
 
     def close(self, process: Process, now_ns: int) -> None:
         """A process has exited, or was found gone: from the living to the departed."""
@@ -234,6 +261,10 @@ class Tree:
 
     def _add(self, process: Process, gap: str, now_ns: int) -> None:
         """Insert what /proc shows; who created it is not to be seen there."""
+        known = self.living.at(process.key[0])
+        if known is not None and self.living.ticks(known.key) == self.living.ticks(process.key):
+            self.sightings.merge(known, process, self._images)
+            return
         process.gap = gap if process.parent[0] else Unknown.KNOWN
         process.parent = self.living.exact(process.parent)
         process.image = self._images.shared(process.image)

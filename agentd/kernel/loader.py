@@ -92,7 +92,8 @@ def _load_source(source: Source, settings: Settings, reason: str) -> Handover | 
         _number_from(program, settings)
         # before the programs are attached, or their first records would find no buffer
         perf_fds = _open_perf(program, settings) if settings.transport == PERFBUF else ()
-        for tracepoint, function in handover.TRACEPOINTS.items():
+        # exits first: whose fork is told, of that no exec and no exit may be missing
+        for tracepoint, function in reversed(handover.TRACEPOINTS.items()):
             program.attach_raw_tracepoint(tracepoint, function)
     except _PerfError as error:
         return Failure(handover.FAILED_PERF, str(error))

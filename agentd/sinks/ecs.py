@@ -143,6 +143,8 @@ class EcsRenderer:
         whose = self._parent((*entry.parent, entry.parent_image))
         user = "" if entry.user is None else f",{self._owner(*entry.user)}"
         inside = f',"raw":{{{raw}}}' if raw else ""
+        if entry.doubt is not None:
+            inside += _doubtful(entry.doubt)
         return (
             f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
             f'{self._actions[entry.kind]},"sequence":{sequence}}},'

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentd import reconciler
+from agentd import host, reconciler
 from agentd.core.event import Lost
 from agentd.core.journal import no_journal
 from agentd.core.pipeline import Pipeline
@@ -63,9 +63,14 @@ class Subject:
         self.pipeline.lost_total += 1
         self.reconciler.after_round()
 
+    def settle(self) -> None:
+        """Rounds until what was scanned has been compared."""
+        while self.pipeline.comparing:
+            self.pipeline.push(host.boottime_ns(), counters({}), delivery([]), counters({}))
+
     async def run(self, turns: int = 50) -> None:
         """Let it run for a while."""
-        task = asyncio.create_task(self.reconciler.run(lambda: None))
+        task = asyncio.create_task(self.reconciler.run(self.settle))
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()

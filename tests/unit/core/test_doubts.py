@@ -17,14 +17,14 @@ def _process(verified_ns: int) -> Process:
 
 def test_without_a_loss_nothing_is_doubted() -> None:
     """Whenever it was verified, and however little is known of it."""
-    doubts = Doubts(filtered=False)
+    doubts = Doubts(1, filtered=False)
     assert not doubts.is_suspect(_process(0))
     assert doubts.of(_process(0), _process(0), (1, 0)) is None
 
 
 def test_what_was_verified_before_a_loss_is_suspect() -> None:
     """Until it is verified again; a smaller loss after a greater one takes nothing back."""
-    doubts = Doubts(filtered=False)
+    doubts = Doubts(1, filtered=False)
     doubts.lose(lost(100))
     doubts.lose(lost(90))
     assert [doubts.is_suspect(_process(ns)) for ns in (99, 100, 101)] == [True, False, False]
@@ -44,7 +44,7 @@ def test_what_was_verified_before_a_loss_is_suspect() -> None:
 )
 def test_why_somebody_is_not_known(key: Key, why: str) -> None:
     """By what is known of the moment when it began, unless it was evicted."""
-    doubts = Doubts(filtered=False)
+    doubts = Doubts(1, filtered=False)
     doubts.begun_ns = 10
     doubts.lose(lost(100))
     doubts.evict((4, 9))
@@ -54,7 +54,7 @@ def test_why_somebody_is_not_known(key: Key, why: str) -> None:
 
 def test_who_is_outside_the_filter() -> None:
     """With a filter, who began later and was not lost is none of ours."""
-    doubts = Doubts(filtered=True)
+    doubts = Doubts(1, filtered=True)
     doubts.begun_ns = 10
     doubts.lose(lost(20))
     assert [doubts.why_unknown((1, start)) for start in (9, 15, 21)] == [
@@ -62,3 +62,11 @@ def test_who_is_outside_the_filter() -> None:
         Unknown.LOST,
         Unknown.OUTSIDE,
     ]
+
+
+def test_the_evicted_are_known_to_the_tick() -> None:
+    """As /proc shows those that still live."""
+    doubts = Doubts(10, filtered=False)
+    doubts.evict((7, 123))
+    assert doubts.why_unknown((7, 120)) == Unknown.EVICTED
+    assert doubts.why_unknown((7, 130)) == Unknown.DISORDER

@@ -22,9 +22,9 @@ def test_those_that_run_the_same_share_one_image() -> None:
 def test_a_child_of_a_renamed_parent() -> None:
     """It has its parent's image under the name that it has itself."""
     parent = Process((1, 1), (0, 0), _image(1), executed=True)
-    assert inherited(parent, b"x1".ljust(16, b"\0")) is parent.image
-    assert inherited(parent, b"new".ljust(16, b"\0")) == _image(1)._replace(name=b"new")
-    assert inherited(None, b"new".ljust(16, b"\0")) == Image(b"new", b"", b"", 0)
+    assert inherited(parent, b"x1".ljust(16, b"\0"), 9) is parent.image
+    assert inherited(parent, b"new".ljust(16, b"\0"), 9) == _image(1)._replace(name=b"new")
+    assert inherited(None, b"new".ljust(16, b"\0"), 9) == Image(b"new", b"", b"", 0)
 
 
 def test_what_it_ran_before_is_kept() -> None:

@@ -6,12 +6,27 @@ from typing import Any
 
 import pytest
 
-from agentd.core.process import Image, Key, Process
-from agentd.core.reconcile import Inferred, Kinds, Observed, Scan, reconcile
+from agentd.core.place import PlaceReader
+from agentd.core.process import Doubt, Image, Key, Process, Unknown
+from agentd.core.reconcile import Comparison, Inferred, Kinds, Scan
+from agentd.core.sight import Observed
 from agentd.core.tree import Tree
-from tests.records import EXEC, EXIT, FORK, TICK_NS, execed, exited, fork, tree_limits
+from tests.records import (
+    EXEC,
+    EXIT,
+    FORK,
+    TICK_NS,
+    WIRE,
+    execed,
+    exited,
+    fork,
+    lost,
+    place,
+    tree_limits,
+)
 
 KINDS = Kinds(FORK, EXEC, EXIT)
+PLACES = PlaceReader(WIRE)
 BEGUN_NS, SEEN_NS, ENDED_NS = 1_000 * TICK_NS, 1_001 * TICK_NS, 1_002 * TICK_NS
 NOW_NS = ENDED_NS + 1
 A: dict[str, Any] = {"tgid": 10, "start_boottime_ns": 5 * TICK_NS + 3}
@@ -38,6 +53,7 @@ def _tree() -> Tree:
 def _seen(
     tgid: int, ticks: int, image: Image = SHELL, parent: Key = (1, 0), *, inside: bool = True
 ) -> Observed:
+    """One of uid 7 and gid 8, out of a file with the inode 0."""
     key = (tgid, ticks * TICK_NS)
     process = Process(key, parent, image, executed=True, coarse=True, inside=inside)
     process.verified_ns = SEEN_NS
@@ -45,7 +61,12 @@ def _seen(
 
 
 def _reconcile(tree: Tree, *seen: Observed, complete: bool = True) -> list[Inferred]:
-    return reconcile(tree, Scan(BEGUN_NS, ENDED_NS, seen, complete), NOW_NS, KINDS)
+    scan = Scan(BEGUN_NS, ENDED_NS, seen, complete)
+    comparison = Comparison(tree, scan, KINDS, PLACES)
+    found: list[Inferred] = []
+    while not comparison.over:
+        found += comparison.advance(NOW_NS)
+    return found
 
 
 def test_a_tree_that_agrees_is_left_alone() -> None:
@@ -181,3 +202,158 @@ def test_an_unknown_image_is_filled_in() -> None:
     child = tree.find(CHILD_KEY)
     assert child is not None
     assert child.image == SHELL
+
+
+def _text(executable: bytes, *args: bytes, count: int = 0) -> Image:
+    joined = b"".join(arg + b"\0" for arg in args)
+    return Image(b"sh", executable, joined, count or len(args))
+
+
+def _corrected(known: Image, seen: Observed) -> bool:
+    """Whether a process known to run one image is taken to have exec'd, by that sight."""
+    tree = Tree(tree_limits(), TICK_NS)
+    before = _seen(10, 5, image=known).process
+    before.verified_ns = 0
+    tree.seed([before], 0)
+    tree.doubts.lose(lost(SEEN_NS - 1))
+    found = _reconcile(tree, seen)
+    assert not tree.doubts.is_suspect(before)
+    assert before.image == (seen.process.image if found else known)
+    return [change.kind for change in found] == [EXEC]
+
+
+CUT = b"/bin/sh", b"sh", b"-c", b"long"
+
+
+@pytest.mark.parametrize(
+    ("known", "there", "execd"),
+    [
+        (_text(b"/bin/sh", b"sh", b"FIRST"), _text(b"/bin/sh", b"sh", b"SECOND"), True),
+        (_text(b"/bin/sh", b"sh", b"a"), _text(b"/bin/sh", b"sh"), True),
+        (_text(b"/bin/sh", b"sh"), _text(b"/bin/sh", b"sh")._replace(name=b"renamed"), False),
+        # a title: words, or blanks behind it, or longer than the arguments were
+        (_text(b"/bin/d", b"d", b"-f"), _text(b"/bin/d", b"d: worker process"), False),
+        (_text(b"/bin/d", b"d", b"-f"), _text(b"/bin/d", b"idle", b"", b""), False),
+        (_text(b"/bin/d", b"d"), _text(b"/bin/d")._replace(args=b"(sd-pam)-and-more"), False),
+        (_text(b"/bin/d", b"d", b"-f"), _text(b"/bin/e", b"d: worker process"), True),
+        # cut, by the event or in /proc
+        (_text(*CUT, count=9), _text(*CUT, b"and", b"more"), False),
+        (_text(*CUT, count=9), _text(b"/bin/sh", b"sh", b"-x", b"long", b"and"), True),
+        (_text(*CUT, b"more"), _text(*CUT, count=4)._replace(args=b"sh\0-c\0lo"), False),
+        # a path whose beginning is missing, or as it was given to execve(2)
+        (_text(b"deep/down/sh", b"sh"), _text(b"/very/deep/down/sh", b"sh"), False),
+        (_text(b"deep/down/sh", b"sh"), _text(b"/not-so-deep/down/sh", b"sh"), True),
+        (_text(b"./sh", b"sh"), _text(b"/home/me/sh", b"sh"), False),
+    ],
+)  # fmt: skip
+def test_what_an_exec_is(known: Image, there: Image, execd: bool) -> None:
+    """Another file or other arguments; not a title, not a name, not what is only cut."""
+    assert _corrected(known, _seen(10, 5, image=there)) == execd
+
+
+@pytest.mark.parametrize(("inode", "execd"), [(77, False), (78, True)])
+def test_a_file_that_was_renamed_is_no_exec(inode: int, execd: bool) -> None:
+    """It is the same file by its number, whatever its path is by now."""
+    known = _text(b"/bin/old", b"x")._replace(place=place(exe_inode=77, exe_device=5))
+    seen = _seen(10, 5, image=_text(b"/bin/new", b"x"))._replace(inode=inode, device=5)
+    assert _corrected(known, seen) == execd
+
+
+def test_secrets_do_not_make_a_difference() -> None:
+    """What is known is without them, what /proc shows is not."""
+    tree = Tree(tree_limits(), TICK_NS, lambda args: args.replace(b"hunter2", b"[redacted]"))
+    image = _text(b"/bin/sh", b"sh", b"--password=hunter2")
+    tree.seed([_seen(10, 5, image=image).process], 0)
+    tree.doubts.lose(lost(SEEN_NS - 1))
+    assert _reconcile(tree, _seen(10, 5, image=image)) == []
+    other = _text(b"/bin/sh", b"sh", b"--pin=hunter2")
+    (found,) = _reconcile(tree, _seen(10, 5, image=other))
+    assert found.image.args == b"sh\0--pin=[redacted]\0"
+
+
+def test_what_was_not_seen_stays_in_doubt() -> None:
+    """Without file and arguments nothing is verified; a title alone does not tell either."""
+    tree = _tree()
+    tree.doubts.lose(lost(SEEN_NS - 1))
+    for there in (_text(b""), _text(b"", b"sh: a title")):
+        assert _reconcile(tree, _seen(10, 5, image=there)) == []
+        process = tree.find(A_KEY)
+        assert process is not None
+        assert tree.doubts.is_suspect(process)
+        assert process.image.executable == b"/bin/sh"
+
+
+def test_where_the_file_may_not_be_seen_arguments_tell() -> None:
+    """The same arguments verify a process, others are an exec."""
+    tree = _tree()
+    tree.doubts.lose(lost(SEEN_NS - 1))
+    assert _reconcile(tree, _seen(10, 5, image=_text(b"", b"sh"))) == []
+    process = tree.find(A_KEY)
+    assert process is not None
+    assert not tree.doubts.is_suspect(process)
+    (found,) = _reconcile(tree, _seen(10, 5, image=_text(b"", b"sh", b"-c")))
+    assert (found.kind, found.image.args) == (EXEC, b"sh\0-c\0")
+
+
+def test_a_kernel_thread_is_verified_by_its_name() -> None:
+    """There is nothing else to it."""
+    tree = Tree(tree_limits(), TICK_NS)
+    thread = _seen(10, 5, image=Image(b"kworker", b"", b"", 0))
+    tree.seed([thread.process], 0)
+    thread.process.verified_ns = 0
+    tree.doubts.lose(lost(SEEN_NS - 1))
+    assert _reconcile(tree, _seen(10, 5, image=Image(b"kworker", b"", b"", 0))) == []
+    assert not tree.doubts.is_suspect(thread.process)
+
+
+def test_what_is_inferred_says_what_is_in_doubt() -> None:
+    """Of whom nothing is known, and what a loss after the sight may have touched."""
+    tree = _tree()
+    tree.doubts.lose(lost(SEEN_NS + 1))
+    (found,) = _reconcile(tree, _seen(11, 7, parent=(9, TICK_NS)), _seen(10, 5))
+    assert found.doubt == Doubt(process=True, parent=False, parent_unknown=Unknown.LOST)
+
+
+def test_who_was_dropped_for_room_was_not_forked_unseen() -> None:
+    """It comes back without an event, and so does who ran before agentd did."""
+    tree = Tree(tree_limits(), TICK_NS)
+    tree.doubts.begun_ns = 6 * TICK_NS
+    tree.doubts.lose(lost(SEEN_NS - 1))
+    tree.doubts.evict((11, 7 * TICK_NS + 3))
+    found = _reconcile(tree, *(_seen(tgid, ticks) for tgid, ticks in ((10, 5), (11, 7), (12, 8))))
+    assert [(change.kind, change.key[0]) for change in found] == [(FORK, 12)]
+    assert [tree.living.at(tgid).gap for tgid in (10, 11, 12)] == [  # type: ignore[union-attr]
+        Unknown.BEFORE_START, Unknown.EVICTED, Unknown.LOST,
+    ]  # fmt: skip
+
+
+def test_a_session_that_began_without_an_exec() -> None:
+    """setsid(2), setpgid(2), setuid(2) and a move to another cgroup are no events; a look tells."""
+    tree = _tree()
+    seen = _seen(10, 5)
+    seen.process.session = seen.process.process_group = 10
+    seen.process.uid, seen.process.seen_cgroup = 33, "/elsewhere"
+    assert _reconcile(tree, seen) == []
+    process = tree.find(A_KEY)
+    assert process is not None
+    assert (process.session, process.process_group) == (10, 10)
+    assert (process.uid, process.seen_cgroup) == (33, "/elsewhere")
+
+
+def test_events_go_on_between_the_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who exits or execs before its turn is left alone; who was forked meanwhile stays."""
+    monkeypatch.setattr("agentd.core.reconcile._COMPARED", 1)
+    tree = _tree()
+    old = Image(b"x", b"/bin/x", b"x\0", 1)
+    seen = (_seen(10, 5), _seen(11, 7, image=old), _seen(12, 8))
+    tree.apply(fork(boottime_ns=7 * TICK_NS + 2, **CHILD))
+    comparison = Comparison(tree, Scan(BEGUN_NS, ENDED_NS, seen, complete=True), KINDS, PLACES)
+    found = comparison.advance(NOW_NS)
+    tree.apply(execed(b"/bin/new", boottime_ns=NOW_NS + 1, **CHILD))
+    tree.apply(exited(boottime_ns=NOW_NS + 2, tgid=12, start_boottime_ns=8 * TICK_NS + 5))
+    tree.apply(fork(boottime_ns=NOW_NS + 3, tgid=13, start_boottime_ns=NOW_NS + 3))
+    while not comparison.over:
+        found += comparison.advance(NOW_NS + 4)
+    assert found == []
+    alive = {process.key[0]: process.image.executable for process in tree.living.values()}
+    assert alive == {10: b"/bin/sh", 11: b"/bin/new", 13: b""}

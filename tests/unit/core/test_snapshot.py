@@ -39,10 +39,14 @@ def _before() -> Tree:
     """A maker that left, its child that runs its second program, and one that is about to exit."""
     tree = Tree(tree_limits(), TICK_NS)
     tree.apply(fork(**_who(10, 10), **INIT, boottime_ns=10 * TICK_NS))
-    tree.apply(execed(b"/bin/maker", b"maker\0", **_who(10, 10), **INIT))
+    tree.apply(execed(b"/bin/maker", b"maker\0", **_who(10, 10), **INIT, boottime_ns=10 * TICK_NS))
     tree.apply(fork(**_who(11, 11), **_child_of(10, 10), boottime_ns=11 * TICK_NS))
-    tree.apply(execed(b"/bin/a", b"a\0", **_who(11, 11), **_child_of(10, 10)))
-    tree.apply(execed(b"/bin/b", b"b\0", **_who(11, 11), **_child_of(10, 10)))
+    tree.apply(
+        execed(b"/bin/a", b"a\0", **_who(11, 11), **_child_of(10, 10), boottime_ns=11 * TICK_NS)
+    )
+    tree.apply(
+        execed(b"/bin/b", b"b\0", **_who(11, 11), **_child_of(10, 10), boottime_ns=12 * TICK_NS)
+    )
     tree.apply(fork(**_who(12, 12), **_child_of(11, 11), boottime_ns=12 * TICK_NS))
     tree.apply(exited(**_who(10, 10), **INIT, exit_code=256, boottime_ns=13 * TICK_NS))
     return tree
@@ -65,6 +69,22 @@ def test_nobody_is_forgotten() -> None:
     assert past.image.executable == b"/bin/a"
     gone = tree.find((10, 10 * TICK_NS + 3))
     assert gone is line[0].process
+
+
+def test_who_execd_in_between() -> None:
+    """What it ran is what it ran before; its exec is still in the buffer, and tells when."""
+    before = _before()
+    tree = _seeded((11, 11))
+    seen = tree.living.at(11)
+    assert seen is not None
+    seen.image = Image(b"c", b"/bin/b", b"c\0other\0", 2)
+    seen.verified_ns = 90 * TICK_NS
+    restore(tree, take(before))
+    event = execed(b"/bin/b", b"c\0other\0", **_who(11, 11), boottime_ns=50 * TICK_NS)
+    tree.apply(event)
+    assert (seen.image.args, seen.image_ns) == (b"c\0other\0", 50 * TICK_NS)
+    assert seen.past is not None
+    assert seen.past.image.args == b"b\0"
 
 
 def test_who_exited_in_between_is_closed_by_its_exit() -> None:

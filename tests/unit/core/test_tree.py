@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentd.core.process import Image, Key, Process
+from agentd.core.process import Image, Key, Process, Unknown
 from agentd.core.tree import Tree
 from tests.records import TICK_NS, execed, exited, fork, tree_limits
 
@@ -180,6 +180,110 @@ def test_a_scanned_process_whose_fork_comes_later_starts_over() -> None:
     assert applied is not None
     assert not applied.changed
     assert len(tree.living) == 1
+
+
+def _seeded(tree: Tree, *seen: tuple[Process, bytes, int]) -> None:
+    """Processes with the path that they were seen to run, and when."""
+    for process, path, seen_ns in seen:
+        process.image = process.image._replace(executable=path)
+        process.verified_ns = seen_ns
+    tree.seed([process for process, *_ in seen], BEGUN_NS)
+
+
+def _runs(tree: Tree, key: Key) -> tuple[bytes, list[bytes]]:
+    """What a process runs, and what it ran before, the newest first."""
+    process = tree.find(key)
+    assert process is not None
+    past, ran = [], process.past
+    while ran is not None:
+        past.append(ran.image.executable)
+        ran = ran.before
+    return process.image.executable, past
+
+
+def test_events_older_than_the_scan_do_not_undo_what_it_saw() -> None:
+    """A forks B and execs, both are seen then, and the events come last: B runs what it was seen
+    to run, and what A was seen to run is nothing that it ran before.
+    """
+    tree = _tree()
+    _seeded(tree, (_coarse(10, 5), b"/bin/new", 300), (_coarse(11, 6), b"/bin/old", 310))
+    applied = tree.apply(fork(boottime_ns=100, **B, **CHILD_OF_A))
+    assert applied is not None
+    assert applied.image.executable == b"/bin/old"
+    tree.apply(execed(b"/bin/new", boottime_ns=200, **A))
+    assert _runs(tree, A_KEY) == (b"/bin/new", [])
+    assert _runs(tree, B_KEY) == (b"/bin/old", [])
+    a, b = tree.find(A_KEY), tree.find(B_KEY)
+    assert a is not None
+    assert b is not None
+    assert (a.image_ns, b.creator, a.children, b.gap) == (200, a, 1, Unknown.KNOWN)
+
+
+def test_two_execs_older_than_the_scan() -> None:
+    """The first is what it ran before; what it was seen to run is the second."""
+    tree = _tree()
+    _seeded(tree, (_coarse(10, 5), b"/bin/b", 300))
+    tree.apply(execed(b"/bin/a", boottime_ns=100, **A))
+    assert _runs(tree, A_KEY) == (b"/bin/b", [b"/bin/a"])
+    tree.apply(execed(b"/bin/b", b"b\0", boottime_ns=200, **A))
+    assert _runs(tree, A_KEY) == (b"/bin/b", [b"/bin/a"])
+    tree.apply(execed(b"/bin/c", boottime_ns=400, **A))
+    assert _runs(tree, A_KEY) == (b"/bin/c", [b"/bin/b", b"/bin/a"])
+
+
+def test_two_execs_of_one_file_older_than_the_scan() -> None:
+    """Which of them was seen tells the one that comes last."""
+    tree = _tree()
+    _seeded(tree, (_coarse(10, 5), b"/bin/sh", 300))
+    tree.apply(execed(b"/bin/sh", b"sh\0FIRST\0", boottime_ns=100, **A))
+    tree.apply(execed(b"/bin/sh", b"sh\0SECOND\0", boottime_ns=200, **A))
+    process = tree.find(A_KEY)
+    assert process is not None
+    assert (process.image.args, process.image_ns) == (b"sh\0SECOND\0", 200)
+    assert process.past is not None
+    assert process.past.image.args == b"sh\0FIRST\0"
+
+
+def test_a_late_exec_is_one_before() -> None:
+    """One that comes after a younger one of its process does not undo that."""
+    tree = _tree()
+    tree.apply(execed(b"/bin/b", boottime_ns=200, **A))
+    tree.apply(execed(b"/bin/a", boottime_ns=100, **A))
+    assert _runs(tree, A_KEY) == (b"/bin/b", [b"/bin/a"])
+
+
+def test_a_child_of_a_parent_that_was_seen_later() -> None:
+    """Forked unseen by the scan under another name than its parent's, nobody knows what it runs."""
+    tree = _tree()
+    _seeded(tree, (_coarse(10, 5), b"/bin/new", 300))
+    applied = tree.apply(fork(boottime_ns=100, comm=b"older".ljust(16, b"\0"), **B, **CHILD_OF_A))
+    assert applied is not None
+    assert (applied.image.name, applied.image.executable) == (b"older", b"")
+    tree.apply(execed(b"/bin/b", boottime_ns=150, **B))
+    assert _runs(tree, B_KEY) == (b"/bin/b", [b""])
+
+
+def test_a_seed_that_comes_after_events() -> None:
+    """Who is known exactly stays so, and who exited meanwhile stays dead; nothing is missed."""
+    tree = _tree()
+    tree.watch_exits()
+    tree.apply(execed(b"/bin/a", boottime_ns=100, **A))
+    tree.apply(exited(boottime_ns=100, **B))
+    _seeded(tree, (_coarse(10, 5), b"/bin/b", 300), (_coarse(11, 6), b"/bin/x", 90))
+    found = tree.living.at(10)
+    assert found is not None
+    assert (found.key, found.coarse) == (A_KEY, False)
+    assert _runs(tree, A_KEY) == (b"/bin/b", [b"/bin/a"])
+    assert tree.misses["exit_missed"] == 0
+    assert len(tree.living) == 1
+
+
+def test_an_event_younger_than_the_seed_stands() -> None:
+    """The seed of a process that has exec'd since it was seen changes nothing."""
+    tree = _tree()
+    tree.apply(execed(b"/bin/a", boottime_ns=400, **A))
+    _seeded(tree, (_coarse(10, 5), b"/bin/old", 300))
+    assert _runs(tree, A_KEY) == (b"/bin/a", [])
 
 
 def test_live_processes_are_bounded() -> None:
