@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import bcrypt
@@ -13,6 +14,7 @@ import bcrypt
 from tests.certificate import make_certificate
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, free_port, listening, running
+from tests.e2e.manager import managing
 from tests.requirements import need_program
 
 SECRETS = '[redact]\npatterns = ["^hush-(?P<secret>.*)"]\n'
@@ -165,3 +167,23 @@ def test_a_terminal_that_goes_away_ends_it(cgroup: Cgroup) -> None:
             seen += os.read(leader, 65536)
         os.close(leader)
         process.wait(ENOUGH_SECONDS)
+
+
+def test_the_service_manager_hears_of_it(cgroup: Cgroup, tmp_path: Path) -> None:
+    """RELOADING, since when, and READY again, with how it is going (Type=notify-reload)."""
+    file = tmp_path / "agentd.toml"
+    file.write_text("")
+    settings = (f"filter.cgroup={cgroup.path}", "metrics.listen=", "control.socket=")
+    options = [word for setting in settings for word in ("--set", setting)]
+    with managing(tmp_path, "--output", "json", "--config", str(file), *options) as manager:
+        manager.start()
+        before = time.monotonic_ns() // 1000
+        assert manager.process is not None
+        manager.process.send_signal(signal.SIGHUP)
+        manager.wait_until_told("READY=1", 2)
+        told = manager.told[manager.told.index("RELOADING=1") :]
+        since = told[1].removeprefix("MONOTONIC_USEC=")
+        assert before <= int(since) <= time.monotonic_ns() // 1000
+        assert told[2] == "READY=1"
+        assert told[3].startswith("STATUS=")
+        assert '"reloaded"' in manager.log()
