@@ -126,6 +126,10 @@ class Capture:
         kernel = self.counters.read()
         return sum(kernel.attempts[self.wire.constant("AGENTD_FORK")]) + sum(kernel.threads)
 
+    def exits_filtered(self) -> int:
+        """Exits that the filter left out."""
+        return sum(self.counters.read().filtered[self.wire.constant("AGENTD_EXIT")])
+
     def program_costs(self) -> tuple[ProgramCost, ...]:
         """What the kernel counted of the programs."""
         return tuple(

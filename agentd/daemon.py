@@ -89,7 +89,8 @@ class Daemon:
         filtered = is_filtered(config)
         self._keeps = () if config.scan.socket else (CAP_SYS_PTRACE,)
         self._scanner = Scanner(config.filter.cgroup if filtered else "", config.scan.socket, log)
-        self._reconciler = Reconciler(self._pipeline, self._scanner, log, journal)
+        left_out = self._capture.exits_filtered if filtered else None
+        self._reconciler = Reconciler(self._pipeline, self._scanner, log, journal, left_out)
         self._loss_warnings = LossWarnings(self._pipeline, log)
         self._suppression = Suppression(journal_unit(config), log)
         self._rounds = self._make_rounds(config)

@@ -7,11 +7,13 @@ between the slices.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from agentd import host
+from agentd.core.departed import Evictions
 from agentd.core.journal import Journal, ScanBegins
 from agentd.core.pipeline import Pipeline
 from agentd.core.reconcile import Scan
@@ -23,9 +25,17 @@ _REST_SECONDS_MIN = 1.0
 _REST_SECONDS_FAILED = 10.0
 """After a scan that could not see all: what it lacked takes a while to come back."""
 
+_LOOK_SECONDS = 60.0
+_LOOK_FACTOR = 200
+"""How often those that left the filter are looked for, if anybody exits there: 0.5 % of a CPU."""
+_ROOM = 7 / 8
+"""Of the capacity for live processes; below that those that were dropped may come back."""
+
 LOSS = "events were lost"
 DISORDER = "events came out of order, or are not accounted for"
 FAILURE = "the last scan failed"
+ROOM = "there is room again for processes that were dropped"
+OUTSIDE = "processes that left the filter may have exited"
 
 
 class Scans(Protocol):
@@ -36,15 +46,28 @@ class Scans(Protocol):
 
 
 class Reconciler:
-    """Waits for reasons to scan."""
+    """Waits for reasons to scan.
 
-    def __init__(self, pipeline: Pipeline, scanner: Scans, log: Any, journal: Journal) -> None:
+    ``left_out`` counts the exits that a filter kept from us; none without one.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        scanner: Scans,
+        log: Any,
+        journal: Journal,
+        left_out: Callable[[], int] | None = None,
+    ) -> None:
         self.total = 0
         """Scans that were made."""
         self._pipeline = pipeline
         self._scanner = scanner
         self._log = log
         self._journal = journal
+        self._left_out = left_out
+        self._left_out_before = 0 if left_out is None else left_out()
+        self._dropped_before = 0
         self._seen = self._counts()
         self._reasons: set[str] = set()
         self._wanted = asyncio.Event()
@@ -55,6 +78,8 @@ class Reconciler:
         for reason, count in self._seen.items():
             if count != seen[reason]:
                 self._want(reason)
+        if self._dropped() != self._dropped_before and self._has_room():
+            self._want(ROOM)
 
     def failed(self, failure: str) -> None:
         """A scan did not see all that it may: another will have to."""
@@ -67,14 +92,38 @@ class Reconciler:
 
     async def run(self, wake: Callable[[], None]) -> None:
         """Until cancelled. ``wake`` makes a round that compares."""
+        took_seconds = 0.0
         while True:
-            await self._wanted.wait()
+            await self._reason(max(_LOOK_SECONDS, _LOOK_FACTOR * took_seconds))
             while self._pipeline.comparing:
                 await asyncio.sleep(_REST_SECONDS_MIN)
             start = time.monotonic()
             failure = await self._scan()
             wake()
-            await asyncio.sleep(rest_seconds(time.monotonic() - start, failed=bool(failure)))
+            took_seconds = time.monotonic() - start
+            await asyncio.sleep(rest_seconds(took_seconds, failed=bool(failure)))
+
+    async def _reason(self, look_seconds: float) -> None:
+        """Wait until there is one.
+
+        Who left a filter's cgroup exits unseen, and so do those outside that the seed brought.
+        """
+        while not self._wanted.is_set():
+            if self._left_out is None:
+                await self._wanted.wait()
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(look_seconds):
+                    await self._wanted.wait()
+            if self._left_out() != self._left_out_before:
+                self._want(OUTSIDE)
+
+    def _has_room(self) -> bool:
+        tree = self._pipeline.tree
+        return len(tree.living) <= tree.limits.live_capacity * _ROOM
+
+    def _dropped(self) -> int:
+        return self._pipeline.tree.departed.evictions[Evictions.LIVE_CAPACITY]
 
     def _want(self, reason: str) -> None:
         self._reasons.add(reason)
@@ -92,6 +141,9 @@ class Reconciler:
         reasons = sorted(self._reasons)
         self._reasons.clear()
         self._wanted.clear()
+        self._dropped_before = self._dropped()
+        if self._left_out is not None:
+            self._left_out_before = self._left_out()
         self._journal(ScanBegins())
         self._pipeline.tree.watch_exits()
         begun_ns = host.boottime_ns()

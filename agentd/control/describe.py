@@ -44,6 +44,7 @@ class Describer:
         return {
             "process": self.process(process),
             "images": self._images(process),
+            "images_forgotten": process.past_forgotten,
             "ancestors": [
                 self.process(above.process) | {"relation": _RELATIONS[above.is_creator]}
                 for above in up

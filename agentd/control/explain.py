@@ -87,6 +87,8 @@ def _facts(answer: dict[str, Any], style: Style) -> Iterator[tuple[str, str]]:
     yield "started", f"{moment(process['start'])}{'' if process['start_exact'] else ' or so'}"
     if process["creator_unknown"]:
         yield "creator", f"not known: {_UNKNOWN[process['creator_unknown']]}"
+    if answer["images_forgotten"]:
+        yield "ran", f"{answer['images_forgotten']} more before these, which are forgotten"
     for image in answer["images"]:
         since = f"{moment(image['since'])}  " if image["since"] else ""
         yield "ran", f"{since}{command(image)}"

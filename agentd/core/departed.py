@@ -2,12 +2,12 @@
 
 First they are remembered in an LRU, which bounds their number and their age. One that leaves it
 and has created somebody who is still in the tree stays as an ancestor, until the last of these
-has gone, or there are too many ancestors.
+has gone. Ancestors of those that live stay in any case; others until there are too many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from agentd.core.exited import AGE, CAPACITY, Exited
@@ -29,15 +29,39 @@ class Evictions:
 _REASONS = {CAPACITY: Evictions.EXITED_CAPACITY, AGE: Evictions.EXITED_AGE}
 
 
-class Departed:
-    """Exited processes by key, at most ``capacity`` and as many ``ancestor_capacity``."""
+_GONE_NS = 2_000_000_000
+"""How long the bare keys of those that were dropped are kept at least, twice as long at most: what
+is not there after a second is awaited no more (``core.watermark``), so no fork comes later."""
+_ANCESTORS_MIN = 64
+"""So many more may come before it is looked which of them are needed, and by whom."""
 
-    def __init__(self, capacity: int, age_ns: int, ancestor_capacity: int) -> None:
+
+class Departed:
+    """Exited processes by key, at most ``capacity``; ancestors of exited ones, likewise.
+
+    ``living`` gives those that live, of whom there are at most ``live_capacity``; so many of their
+    ancestors stay, the nearest first.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        age_ns: int,
+        ancestor_capacity: int,
+        living: Callable[[], Iterable[Process]],
+        live_capacity: int,
+    ) -> None:
         self.evictions = dict.fromkeys(Evictions.ALL, 0)
         """Processes dropped from the whole tree, by reason."""
         self._recent: Exited[Key, Process] = Exited(capacity, age_ns, self._dropped)
         self._ancestors: dict[Key, Process] = {}
-        self._ancestor_capacity = ancestor_capacity
+        self._ancestor_capacity = max(ancestor_capacity, _ANCESTORS_MIN)
+        self._ancestors_max = self._ancestor_capacity
+        self._living = living
+        self._live_capacity = live_capacity
+        self._gone: set[Key] = set()
+        self._gone_before: set[Key] = set()
+        self._gone_since_ns = 0
 
     @property
     def recent(self) -> int:
@@ -53,6 +77,12 @@ class Departed:
         """The process, if it is remembered."""
         return self._recent.get(key) or self._ancestors.get(key)
 
+    def has_exited(self, key: Key) -> bool:
+        """Whether that process has exited, and not long before what is applied now."""
+        if key in self._gone or key in self._gone_before:
+            return True
+        return self.get(key) is not None
+
     def values(self) -> list[Process]:
         """All of them."""
         return [*self._recent.values(), *self._ancestors.values()]
@@ -65,6 +95,9 @@ class Departed:
     def expire(self, now_ns: int) -> None:
         """Let go of what exited too long ago."""
         self._recent.expire(now_ns)
+        if now_ns - self._gone_since_ns > _GONE_NS:
+            self._gone_before, self._gone = self._gone, set()
+            self._gone_since_ns = now_ns
 
     def evict(self, process: Process, reason: str) -> None:
         """Drop a process from the tree, and the ancestors that stayed only for it."""
@@ -79,16 +112,37 @@ class Departed:
             process = creator
             creator, process.creator = process.creator, None
 
-    def _dropped(self, reason: str, processes: Collection[Process]) -> None:
+    def _dropped(self, reason: str, processes: Mapping[Key, Process]) -> None:
         """From the remembered to the ancestors, or away."""
-        for process in processes:
-            if not process.children:
+        self._gone.update(processes)
+        for process in processes.values():
+            if process.children:
+                self._ancestors[process.key] = process
+            else:
                 self.evict(process, _REASONS[reason])
-                continue
-            if len(self._ancestors) >= self._ancestor_capacity:
-                oldest = next(iter(self._ancestors), None)
-                dropped = process if oldest is None else self._ancestors.pop(oldest)
-                self.evict(dropped, Evictions.ANCESTOR_CAPACITY)
-                if oldest is None:
-                    continue
-            self._ancestors[process.key] = process
+        if len(self._ancestors) > self._ancestors_max:
+            self._drop_ancestors()
+
+    def _drop_ancestors(self) -> None:
+        """Let go of the oldest that nobody needs who lives, and of some more than must be."""
+        needed = self._needed()
+        spare = [process for key, process in self._ancestors.items() if key not in needed]
+        self._ancestors_max = len(self._ancestors) - len(spare) + self._ancestor_capacity
+        keep = self._ancestor_capacity - self._ancestor_capacity // 8
+        for process in spare[: max(0, len(spare) - keep)]:
+            if self._ancestors.pop(process.key, None) is not None:
+                self.evict(process, Evictions.ANCESTOR_CAPACITY)
+
+    def _needed(self) -> set[Key]:
+        """Exited ancestors of those that live, the nearest first, up to the bound."""
+        needed: set[Key] = set()
+        level = list(self._living())
+        while level and len(needed) < self._live_capacity:
+            above = []
+            for process in level:
+                creator = process.creator
+                if creator is not None and creator.exited_ns and creator.key not in needed:
+                    needed.add(creator.key)
+                    above.append(creator)
+            level = above
+        return needed

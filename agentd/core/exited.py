@@ -7,7 +7,7 @@ and not the upkeep of an LRU, which at thousands of exits a second was a tenth o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeAlias, TypeVar
 
 from cachetools import Cache, LRUCache
@@ -19,7 +19,7 @@ _GENERATIONS = 16
 
 CAPACITY = "capacity"
 AGE = "age"
-Dropped: TypeAlias = Callable[[str, Collection[V]], None]
+Dropped: TypeAlias = Callable[[str, Mapping[K, V]], None]
 """Is told the reason, CAPACITY or AGE, and the items that are dropped."""
 
 
@@ -33,13 +33,13 @@ class _Generation(dict[K, V]):
 class _Generations(LRUCache[int, _Generation[K, V]]):
     """Generations by number; tells what goes with those that it drops."""
 
-    def __init__(self, maxsize: int, dropped: Dropped[V]) -> None:
+    def __init__(self, maxsize: int, dropped: Dropped[K, V]) -> None:
         super().__init__(maxsize)
         self._dropped = dropped
 
     def popitem(self) -> tuple[int, _Generation[K, V]]:
         number, generation = super().popitem()
-        self._dropped(CAPACITY, generation.values())
+        self._dropped(CAPACITY, generation)
         return number, generation
 
     def peek(self, number: int) -> _Generation[K, V]:
@@ -54,7 +54,7 @@ class Exited(Generic[K, V]):
     A hit keeps the whole generation of the item longer, but not beyond its age.
     """
 
-    def __init__(self, capacity: int, age_ns: int, dropped: Dropped[V]) -> None:
+    def __init__(self, capacity: int, age_ns: int, dropped: Dropped[K, V]) -> None:
         self.capacity = capacity
         self._age_ns = age_ns
         self._dropped = dropped
@@ -72,7 +72,7 @@ class Exited(Generic[K, V]):
     def remember(self, key: K, item: V, now_ns: int) -> None:
         """Keep an item, for as long as there is room."""
         if not self.capacity:
-            self._dropped(CAPACITY, (item,))
+            self._dropped(CAPACITY, {key: item})
             return
         young = self._young
         if len(young) >= self._generation_size:
@@ -103,7 +103,7 @@ class Exited(Generic[K, V]):
             generation = self._generations.peek(number)
             if generation and generation.newest_ns < now_ns - self._age_ns:
                 del self._generations[number]
-                self._dropped(AGE, generation.values())
+                self._dropped(AGE, generation)
 
     def _begin(self) -> _Generation[K, V]:
         """A new generation."""

@@ -79,11 +79,11 @@ def recall_image(process: Process, image: Image, at_ns: int) -> None:
 def _ran(process: Process, image: Image, since_ns: int) -> None:
     past = process.past
     ran: Ran = _make(Ran, (image, since_ns, past))
-    process.past = ran if past is None else _cut(ran)
+    process.past = ran if past is None else _cut(process, ran)
 
 
-def _cut(newest: Ran) -> Ran:
-    """At most so many, the newest."""
+def _cut(process: Process, newest: Ran) -> Ran:
+    """At most so many, the newest; how many are missing, the process knows."""
     kept = []
     ran: Ran | None = newest
     while ran is not None:
@@ -91,6 +91,7 @@ def _cut(newest: Ran) -> Ran:
         ran = ran.before
     if len(kept) <= _PAST_KEPT:
         return newest
+    process.past_forgotten += 1
     cut: Ran | None = None
     for ran in reversed(kept[:_PAST_KEPT]):
         cut = ran._replace(before=cut)

@@ -61,6 +61,7 @@ class Process:
     __slots__ = (
         "children", "coarse", "creator", "entry", "executed", "exit_code", "exited_ns",
         "finished_cpu_ns", "gap", "image", "image_ns", "inside", "key", "parent", "past",
+        "past_forgotten",
         "process_group", "seen_cgroup", "session", "uid", "verified_ns",
     )  # fmt: skip
 
@@ -107,6 +108,8 @@ class Process:
         self.entry: Entry | None = None
         self.past: Ran | None = None
         """The images it ran before, the newest first."""
+        self.past_forgotten = 0
+        """How many it ran before these."""
         self.uid = uid
         """Effective, as of its last event; below 0 where no event and no look at /proc has told."""
         self.seen_cgroup = seen_cgroup

@@ -111,8 +111,10 @@ class Comparison:
             return None
         if known_ticks != ticks or known.verified_ns > process.verified_ns:
             return None
-        self._tree.sightings.meet(known, process)
-        verdict = judge(known.image, seen, self._places, self._tree.redact)
+        tree = self._tree
+        tree.sightings.meet(known, process)
+        suspect = tree.doubts.is_suspect(known)
+        verdict = judge(known.image, seen, self._places, tree.redact, suspect=suspect)
         if verdict == Verdict.UNSEEN:
             return None
         known.verified_ns = process.verified_ns

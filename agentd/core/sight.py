@@ -39,9 +39,18 @@ class Verdict:
 
 
 def judge(
-    known: Image, seen: Observed, places: PlaceReader, redact: Callable[[bytes], bytes]
+    known: Image,
+    seen: Observed,
+    places: PlaceReader,
+    redact: Callable[[bytes], bytes],
+    *,
+    suspect: bool,
 ) -> str:
-    """Whether a process still runs the image that it is known to run (``Verdict``)."""
+    """Whether a process still runs the image that it is known to run (``Verdict``).
+
+    ``suspect``: a loss may have hidden an exec. If not, other arguments of the same file are what
+    the process itself wrote there.
+    """
     there = seen.process.image
     if not there.executable and not there.args:
         # a kernel thread has its name only; of others it says nothing
@@ -51,7 +60,8 @@ def judge(
         return Verdict.OTHER
     if not there.executable and _is_title(there.args) and there.args != known.args:
         return Verdict.UNSEEN
-    same = not seen.process.inside or is_same_command(known, there, redact)
+    told = seen.process.inside and (suspect or not known.args)
+    same = not told or is_same_command(known, there, redact)
     return Verdict.SAME if same else Verdict.OTHER
 
 

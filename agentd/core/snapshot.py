@@ -13,10 +13,11 @@ from agentd.core.process import Entry, Image, Key, Process, Ran
 from agentd.core.sight import is_same_command
 from agentd.core.tree import Tree
 
-FORMAT = "agentd-tree-3"
+FORMAT = "agentd-tree-4"
 _PLAIN = (
     "key", "parent", "executed", "coarse", "inside", "image_ns", "verified_ns", "gap",
     "process_group", "session", "uid", "seen_cgroup", "finished_cpu_ns", "exit_code", "exited_ns",
+    "past_forgotten",
 )  # fmt: skip
 """Members that are plain values."""
 
@@ -80,6 +81,7 @@ def _refined(found: Process, known: Process) -> Process:
     else:
         found.past = Ran(known.image, known.image_ns, known.past)
     found.executed, found.gap = known.executed, known.gap
+    found.past_forgotten = known.past_forgotten
     found.finished_cpu_ns = known.finished_cpu_ns
     return found
 

@@ -69,8 +69,9 @@ class Tree:
         """Exits of a process that had exited: two last threads on kernels that do not tell."""
         self.living = Living(limits.live_capacity, tick_ns, self._evicted)
         self.departed = Departed(
-            limits.exited_capacity, limits.exited_age_ns, limits.ancestor_capacity
-        )
+            limits.exited_capacity, limits.exited_age_ns, limits.ancestor_capacity,
+            self.living.values, limits.live_capacity,
+        )  # fmt: skip
         self.adopters = Adopters(self.living)
         self.doubts = Doubts(tick_ns, filtered=filtered)
         self._sessions = Sessions(self.living)
@@ -113,7 +114,7 @@ class Tree:
         image = inherited(creator, event.comm, event.boottime_ns)
         live = self.living.at(key[0])
         # in order, no process is forked before one that has exited already
-        if event.boottime_ns <= self._last_exit_ns and self.departed.get(key) is not None:
+        if event.boottime_ns <= self._last_exit_ns and self.departed.has_exited(key):
             self.misses[Misses.FORK_AFTER_EXIT] += 1
         elif live is not None and self.living.find(key) is not None:
             image = self._came_late(live, creator, image)

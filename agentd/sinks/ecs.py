@@ -19,7 +19,7 @@ from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
 from agentd.sinks.ecs_exec import ExecRenderer
 from agentd.sinks.renderer import Names
-from agentd.sinks.text_values import as_text, raw_parts
+from agentd.sinks.text_values import as_text, named, raw_parts
 
 _SECOND_NS: Final = 1_000_000_000
 _NOT_ACCOUNTED: Final = (1 << 64) - 1
@@ -51,7 +51,7 @@ class EcsRenderer:
         self._actions = tuple(_action(_TYPES[name], name) for name in self._kind_names)
         self._change = _action("change", "exec")
         self._flags = {name: wire.constant(macro) for name, macro in _FLAG_NAMES.items()}
-        self._execs = ExecRenderer(wire, self._entity, names.cgroup)
+        self._execs = ExecRenderer(wire, self._entity, names)
         self._names = names
         self._codes: dict[int, tuple[str, str]] = {}
         self._owners: dict[tuple[int, int], str] = {}
@@ -199,7 +199,7 @@ class EcsRenderer:
     def _add_owner(self, uid: int, gid: int) -> str:
         """The part that says whose it is; kept when both names are known."""
         user, group = self._names.user(uid), self._names.group(gid)
-        text = f'"user":{{{_named(uid, user)}}},"group":{{{_named(gid, group)}}}'
+        text = f'"user":{{{named(uid, user)}}},"group":{{{named(gid, group)}}}'
         if user and group:
             if len(self._owners) >= _PARTS_KEPT:
                 self._owners.clear()
@@ -241,10 +241,6 @@ def _io(read_bytes: int, written_bytes: int) -> str:
     if read_bytes == _NOT_ACCOUNTED:
         return ""
     return f',"read_bytes":{read_bytes},"written_bytes":{written_bytes}'
-
-
-def _named(number: int, name: str | None) -> str:
-    return f'"id":"{number}"{f""","name":{_quote(name)}""" if name else ""}'
 
 
 def _doubtful(doubt: Doubt) -> str:

@@ -14,8 +14,8 @@ from agentd.core.event import Exec
 from agentd.core.place import Place, PlaceReader
 from agentd.core.process import Key, Leaders
 from agentd.core.wire import Wire
-from agentd.sinks.renderer import NameOf
-from agentd.sinks.text_values import as_text, raw_parts
+from agentd.sinks.renderer import Names
+from agentd.sinks.text_values import as_text, named, raw_parts
 
 _PARTS_KEPT: Final = 512
 
@@ -30,8 +30,8 @@ ExecParts: TypeAlias = tuple[str, str, str, str]
 class ExecRenderer:
     """Renders what is particular to exec events."""
 
-    def __init__(self, wire: Wire, entity: str, cgroup_path: NameOf) -> None:
-        self._cgroup_path = cgroup_path
+    def __init__(self, wire: Wire, entity: str, names: Names) -> None:
+        self._names = names
         self._entity = entity
         self._places = PlaceReader(wire)
         self._script = wire.constant("AGENTD_SCRIPT")
@@ -40,12 +40,17 @@ class ExecRenderer:
         self._flags = self._script | self._unlinked | self._memfd
         self._unset = wire.constant("AGENTD_UNSET")
         self._parts: dict[_Key, ExecParts] = {}
+        self._unnamed: dict[_Key, tuple[int, int]] = {}
+        """User and group of those parts that are without their names yet."""
         self._leaders: dict[Leaders, str] = {}
 
     def render(self, event: Exec, leaders: Leaders | None) -> ExecParts:
         """The parts of one event."""
         key = (event.place, event.filename, event.cwd, event.flags & self._flags)
-        more, details, raw, top = self._parts.get(key) or self._add(key)
+        parts = self._parts.get(key)
+        if parts is None or (key in self._unnamed and self._has_names(*self._unnamed[key])):
+            parts = self._add(key)
+        more, details, raw, top = parts
         if leaders is not None:
             more += self._leaders.get(leaders) or self._add_leaders(leaders)
         return more, f'{details},"pid_inside":{event.ns_tgid}}}', raw, top
@@ -54,11 +59,11 @@ class ExecRenderer:
         """Render what all execs with that key have in common, and keep it."""
         place_bytes, filename, cwd, flags = key
         place = self._places.read(place_bytes)
-        path = self._cgroup_path(place.cgroup_id)
+        path = self._names.cgroup(place.cgroup_id)
         whose = Identity() if path is None else identify(path)
         folder = f',"working_directory":{_quote(as_text(cwd))}' if cwd else ""
         parts = (
-            folder + _who(place),
+            folder + self._who(place),
             self._file(place, filename, flags) + self._where(place, path, whose),
             raw_parts({"working_directory": cwd, "filename": filename}),
             _container(whose),
@@ -66,8 +71,15 @@ class ExecRenderer:
         if path is not None:  # or it may be found the next time
             if len(self._parts) >= _PARTS_KEPT:
                 self._parts.clear()
+                self._unnamed.clear()
             self._parts[key] = parts
+            self._unnamed.pop(key, None)
+            if not self._has_names(place.real_uid, place.real_gid):
+                self._unnamed[key] = place.real_uid, place.real_gid
         return parts
+
+    def _has_names(self, uid: int, gid: int) -> bool:
+        return bool(self._names.user(uid) and self._names.group(gid))
 
     def _add_leaders(self, leaders: Leaders) -> str:
         """Render whom a process belongs to, and keep it."""
@@ -87,6 +99,16 @@ class ExecRenderer:
         tgid, start_ns = key
         entity = f',"entity_id":"{self._entity}-{tgid}-{start_ns}"' if start_ns else ""
         return f'"pid":{tgid}{entity}'
+
+    def _who(self, place: Place) -> str:
+        major, minor = _numbers(place.tty_device)
+        device = f',"tty":{{"char_device":{{"major":{major},"minor":{minor}}}}}' if major else ""
+        user = named(place.real_uid, self._names.user(place.real_uid))
+        group = named(place.real_gid, self._names.group(place.real_gid))
+        return (
+            f',"interactive":{"true" if place.tty.strip(_NUL) else "false"}{device}'
+            f',"real_user":{{{user}}},"real_group":{{{group}}}'
+        )
 
     def _where(self, place: Place, path: str | None, whose: Identity) -> str:
         tty = tty_name(place.tty)
@@ -125,15 +147,6 @@ def _container(whose: Identity) -> str:
         pod = f'{{"type":"pod","id":"{whose.pod_uid}"}}'
         text += f',"orchestrator":{{"type":"kubernetes","resource":{pod}}}'
     return text
-
-
-def _who(place: Place) -> str:
-    major, minor = _numbers(place.tty_device)
-    device = f',"tty":{{"char_device":{{"major":{major},"minor":{minor}}}}}' if major else ""
-    return (
-        f',"interactive":{"true" if place.tty.strip(_NUL) else "false"}{device}'
-        f',"real_user":{{"id":"{place.real_uid}"}},"real_group":{{"id":"{place.real_gid}"}}'
-    )
 
 
 _NUL = b"\0"

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii as _quote
 
 
 def as_text(value: bytes) -> str:
     """Text; what is not UTF-8 becomes U+FFFD, and the bytes go out as ``agentd.raw``."""
     return value.decode("utf-8", "replace")
+
+
+def named(number: int, name: str | None) -> str:
+    """Members of an object: an id, and what it is called if that is known."""
+    return f'"id":"{number}"{f""","name":{_quote(name)}""" if name else ""}'
 
 
 def raw_parts(values: Mapping[str, bytes]) -> str:

@@ -14,7 +14,7 @@ from agentd.core.journal import no_journal
 from agentd.core.pipeline import Pipeline
 from agentd.reconciler import Reconciler, rest_seconds
 from agentd.scanning import Scanned
-from tests.records import CPUS, TICK_NS, WIRE, counters, delivery, fork, limits
+from tests.records import CPUS, TICK_NS, WIRE, counters, delivery, exited, fork, limits
 
 
 class Log:
@@ -149,3 +149,46 @@ def test_a_late_event_is_a_reason(rests: list[bool]) -> None:
     asyncio.run(subject.run())
     assert subject.scans.made == 1
     assert subject.log.lines[0][2]["reasons"] == [reconciler.DISORDER]
+
+
+def test_room_for_those_that_were_dropped_is_a_reason(rests: list[bool]) -> None:
+    """Once, when the tree has come well below its bound; not while it is full."""
+    subject = Subject()
+    subject.pipeline = Pipeline(WIRE, CPUS, limits(live_capacity=8), TICK_NS)
+    subject.reconciler = Reconciler(subject.pipeline, subject.scans, subject.log, no_journal)
+    tree = subject.pipeline.tree
+    for tgid in range(1, 11):
+        tree.apply(fork(tgid=tgid, parent_tgid=0, boottime_ns=tgid))
+    subject.reconciler.after_round()
+    asyncio.run(subject.run())
+    assert subject.scans.made == 0
+    tree.apply(exited(tgid=10, boottime_ns=20))
+    for _ in range(2):
+        subject.reconciler.after_round()
+        asyncio.run(subject.run())
+    assert subject.scans.made == 1
+    assert subject.log.lines[0][2]["reasons"] == [reconciler.ROOM]
+
+
+def test_exits_outside_the_filter_are_looked_for(
+    rests: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Now and then, and only if there were any."""
+    monkeypatch.setattr(reconciler, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(reconciler, "_LOOK_FACTOR", 0)
+    subject = Subject()
+    exits = 5
+    subject.reconciler = Reconciler(
+        subject.pipeline, subject.scans, subject.log, no_journal, lambda: exits
+    )
+
+    async def main() -> None:
+        nonlocal exits
+        await subject.run()
+        assert subject.scans.made == 0
+        exits = 6
+        await subject.run()
+
+    asyncio.run(main())
+    assert subject.scans.made == 1
+    assert subject.log.lines[0][2]["reasons"] == [reconciler.OUTSIDE]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from agentd.core.exited import AGE, CAPACITY, Exited
 
@@ -17,9 +17,9 @@ class _Filled:
         for key in range(count):
             self.exited.remember(key, str(key), key)
 
-    def _drop(self, reason: str, items: Collection[str]) -> None:
+    def _drop(self, reason: str, items: Mapping[int, str]) -> None:
         self.reasons.add(reason)
-        self.dropped += items
+        self.dropped += items.values()
 
     def kept(self, *keys: int) -> list[str | None]:
         return [self.exited.get(key) for key in keys]

@@ -259,12 +259,21 @@ def test_a_file_that_was_renamed_is_no_exec(inode: int, execd: bool) -> None:
     assert _corrected(known, seen) == execd
 
 
+def test_what_no_loss_can_have_hidden_is_no_exec() -> None:
+    """Arguments that differ without a loss are what the process has made of them."""
+    tree = _tree()
+    assert _reconcile(tree, _seen(10, 5, image=_text(b"/bin/sh", b"sh", b"xxxxxx"))) == []
+    process = tree.find(A_KEY)
+    assert process is not None
+    assert process.image.args == b"sh\0"
+
+
 def test_secrets_do_not_make_a_difference() -> None:
     """What is known is without them, what /proc shows is not."""
     tree = Tree(tree_limits(), TICK_NS, lambda args: args.replace(b"hunter2", b"[redacted]"))
     image = _text(b"/bin/sh", b"sh", b"--password=hunter2")
     tree.seed([_seen(10, 5, image=image).process], 0)
-    tree.doubts.lose(lost(SEEN_NS - 1))
+    tree.doubts.lose(lost(SEEN_NS + 1))
     assert _reconcile(tree, _seen(10, 5, image=image)) == []
     other = _text(b"/bin/sh", b"sh", b"--pin=hunter2")
     (found,) = _reconcile(tree, _seen(10, 5, image=other))
@@ -291,6 +300,7 @@ def test_where_the_file_may_not_be_seen_arguments_tell() -> None:
     process = tree.find(A_KEY)
     assert process is not None
     assert not tree.doubts.is_suspect(process)
+    tree.doubts.lose(lost(SEEN_NS + 1))
     (found,) = _reconcile(tree, _seen(10, 5, image=_text(b"", b"sh", b"-c")))
     assert (found.kind, found.image.args) == (EXEC, b"sh\0-c\0")
 

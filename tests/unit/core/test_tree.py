@@ -106,6 +106,16 @@ def test_a_late_fork_does_not_bring_back_the_dead() -> None:
     assert tree.misses["fork_after_exit"] == 1
 
 
+def test_a_late_fork_of_one_that_nobody_remembers() -> None:
+    """The bare keys of exits are kept for as long as a fork may still come."""
+    tree = _tree(exited_capacity=0)
+    tree.apply(exited(**A))
+    assert tree.find(A_KEY) is None
+    tree.apply(fork(**A))
+    assert len(tree.living) == 0
+    assert tree.misses["fork_after_exit"] == 1
+
+
 def test_a_late_fork_does_not_undo_an_exec() -> None:
     """A fork that comes after its process's exec changes nothing."""
     tree = _tree()

@@ -157,6 +157,21 @@ def test_ids_have_their_names() -> None:
     )
 
 
+def test_real_ids_have_their_names() -> None:
+    """Likewise those of an exec, though the rest of what is rendered of it is kept."""
+    names: dict[int, str] = {}
+    renderer = EcsRenderer(WIRE, BOOT_ID, 4096, Names(PATHS.get, names.get, names.get))
+    event = execed(place=place(real_uid=5, real_gid=6, cgroup_id=44))
+    batch = Batch([Applied(event, IMAGE, None, changed=False)], 0, OFFSET_NS)
+    told = []
+    for known in ({}, {5: "joe"}, {6: "staff"}, {}):
+        names.update(known)
+        process = json.loads(renderer.render(batch))["process"]
+        told.append((process["real_user"].get("name"), process["real_group"].get("name")))
+    assert told[0] == (None, None)
+    assert told[2:] == [("joe", "staff")] * 2
+
+
 def test_a_container_is_named() -> None:
     """By its id and runtime, or with the pod that it is in."""
     execs = [execed(place=place(cgroup_id=number), seq=number) for number in (45, 46, 1, 99)]
