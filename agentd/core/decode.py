@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from agentd.core import event as at
 from agentd.core.event import Event, Exec, Exit, Fork
 from agentd.core.wire import Layout, Wire, WireError
 
 Span = tuple[int, int]
 """Where one record lies in a buffer: offset and length in bytes."""
 
-_CPU = Fork._fields.index("cpu")
-_KIND = Fork._fields.index("kind")
-_FLAGS = Fork._fields.index("flags")
-_RECORD_BYTES = Fork._fields.index("record_bytes")
-
-_TAILS_KEPT = 1024
+_TAILS_KEPT: Final = 1024
 _TailKey: TypeAlias = tuple[bytes, int, int, int, int]
 """What follows an exec's numbers, the lengths of three texts in it, and the flags."""
 _Tail: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
 """place, filename, path, cwd, args"""
 
 # Event(*fields) would run Python for each event; this makes the same object in C.
-_make = tuple.__new__
+_make: Final = tuple.__new__
 
 
 class Decoder:
@@ -43,17 +39,21 @@ class Decoder:
         """Records that were not believed."""
         self._cpus = cpus
         header = wire.layout("agentd_header")
-        self._header = header.compile()
-        self._fork = _rest(header, wire.layout("agentd_fork"), Fork, ())
+        self._header_bytes = header.size
+        self._kind_at = _low_byte_of(header, "kind")
         texts = ("filename", "path", "cwd", "args")
-        self._exec = _rest(header, wire.layout("agentd_exec"), Exec, ("place", *texts))
+        fork = _fixed(wire.layout("agentd_fork"), Fork, ())
+        exec_ = _fixed(wire.layout("agentd_exec"), Exec, ("place", *texts))
+        exit_ = _fixed(wire.layout("agentd_exit"), Exit, ())
+        self._unpack_fork, self._fork_bytes = fork.unpack_from, fork.size
+        self._unpack_exec, self._exec_bytes = exec_.unpack_from, exec_.size
+        self._unpack_exit, self._exit_bytes = exit_.unpack_from, exit_.size
         self._place_bytes = wire.layout("agentd_place").size
         self._cut_flags = (
             wire.constant("AGENTD_PATH_TRUNCATED"),
             wire.constant("AGENTD_CWD_TRUNCATED"),
         )
         self._tails: dict[_TailKey, _Tail] = {}
-        self._exit = _rest(header, wire.layout("agentd_exit"), Exit, ())
         self._fork_kind = wire.constant("AGENTD_FORK")
         self._exec_kind = wire.constant("AGENTD_EXEC")
         self._exit_kind = wire.constant("AGENTD_EXIT")
@@ -61,53 +61,66 @@ class Decoder:
     def decode(self, data: bytes, spans: Iterable[Span]) -> list[Event]:
         """The events in ``data`` at ``spans``, in that order; ``errors`` counts the others."""
         events: list[Event] = []
-        append = events.append
-        unpack_header, header_bytes = self._header.unpack_from, self._header.size
-        unpack_fork, fork_bytes = self._fork.unpack_from, header_bytes + self._fork.size
         for offset, length in spans:
-            event: Event | None = None
-            if header_bytes <= length <= len(data) - offset:
-                header = unpack_header(data, offset)
-                kind, record_bytes = header[_KIND], header[_RECORD_BYTES]
-                if record_bytes > length or header[_CPU] >= self._cpus:
-                    pass
-                elif kind == self._fork_kind:
-                    if record_bytes == fork_bytes:
-                        event = _make(Fork, header + unpack_fork(data, offset + header_bytes))
-                elif kind == self._exit_kind:
-                    event = self._decode_exit(header, data, offset + header_bytes, record_bytes)
-                elif kind == self._exec_kind:
-                    event = self._decode_exec(header, data, offset + header_bytes, record_bytes)
+            event = self._event(data, offset, min(length, len(data) - offset))
             if event is None:
                 self.errors += 1
             else:
-                append(event)
+                events.append(event)
         return events
 
-    def _decode_exit(
-        self, header: tuple[int, ...], data: bytes, offset: int, record_bytes: int
-    ) -> Exit | None:
-        rest = self._exit
-        if record_bytes != self._header.size + rest.size:
+    def _event(self, data: bytes, offset: int, length: int) -> Event | None:
+        """The event in at most ``length`` bytes, if they are to be believed."""
+        if length < self._header_bytes:
             return None
-        return _make(Exit, header + rest.unpack_from(data, offset))
+        kind = data[offset + self._kind_at]
+        if kind == self._exec_kind:
+            return self._exec(data, offset, length)
+        if kind == self._exit_kind:
+            return self._exit(data, offset, length)
+        return self._fork(data, offset, length)
 
-    def _decode_exec(
-        self, header: tuple[int, ...], data: bytes, offset: int, record_bytes: int
-    ) -> Exec | None:
-        rest = self._exec
-        fixed_bytes = self._header.size + rest.size + self._place_bytes
-        if record_bytes < fixed_bytes:
+    def _fork(self, data: bytes, offset: int, length: int) -> Fork | None:
+        if length < self._fork_bytes:
             return None
-        fields = rest.unpack_from(data, offset)
-        filename_bytes, path_bytes, cwd_bytes, args_bytes = fields[:4]
-        if fixed_bytes + filename_bytes + path_bytes + cwd_bytes + args_bytes != record_bytes:
+        fields = self._unpack_fork(data, offset)
+        if not self._agrees(fields, self._fork_kind, self._fork_bytes):
             return None
-        start = offset + rest.size
-        end = offset + record_bytes - self._header.size
-        key = (data[start:end], filename_bytes, path_bytes, cwd_bytes, header[_FLAGS])
-        tail = self._tails.get(key) or self._add_tail(key)
-        return _make(Exec, header + fields + tail)
+        return _make(Fork, fields)
+
+    def _exit(self, data: bytes, offset: int, length: int) -> Exit | None:
+        if length < self._exit_bytes:
+            return None
+        fields = self._unpack_exit(data, offset)
+        if not self._agrees(fields, self._exit_kind, self._exit_bytes):
+            return None
+        return _make(Exit, fields)
+
+    def _exec(self, data: bytes, offset: int, length: int) -> Exec | None:
+        start = self._exec_bytes + self._place_bytes
+        if length < start:
+            return None
+        fields = self._unpack_exec(data, offset)
+        filename_bytes: int = fields[at.FILENAME_BYTES]
+        path_bytes: int = fields[at.PATH_BYTES]
+        cwd_bytes: int = fields[at.CWD_BYTES]
+        args_bytes: int = fields[at.ARGS_BYTES]
+        record_bytes = start + filename_bytes + path_bytes + cwd_bytes + args_bytes
+        if record_bytes > length or not self._agrees(fields, self._exec_kind, record_bytes):
+            return None
+        text = data[offset + self._exec_bytes : offset + record_bytes]
+        key = (text, filename_bytes, path_bytes, cwd_bytes, fields[at.FLAGS])
+        tail = self._tails.get(key)
+        if tail is None:
+            tail = self._add_tail(key)
+        return _make(Exec, fields + tail)
+
+    def _agrees(self, fields: tuple[Any, ...], kind: int, record_bytes: int) -> bool:
+        """Whether a record says of itself what was found."""
+        own_kind: int = fields[at.KIND]
+        own_bytes: int = fields[at.RECORD_BYTES]
+        cpu: int = fields[at.CPU]
+        return own_kind == kind and own_bytes == record_bytes and cpu < self._cpus
 
     def _add_tail(self, key: _TailKey) -> _Tail:
         """Take apart what follows an exec's numbers; the same commands recur, and share it."""
@@ -135,13 +148,18 @@ def _join(names: bytes, cut: int) -> bytes:
     return path if cut else b"/" + path
 
 
-def _rest(
-    header: Layout, layout: Layout, event: type[NamedTuple], tail: tuple[str, ...]
-) -> struct.Struct:
-    """What follows the header in a record, up to the tail, if these are the event's fields."""
+def _low_byte_of(layout: Layout, name: str) -> int:
+    """Where the byte stands that holds a member's last eight bits."""
+    (member,) = (member for member in layout.members if member.name == name)
+    is_little_endian = struct.pack("=H", 1)[0] == 1
+    return member.offset + (0 if is_little_endian else member.size - 1)
+
+
+def _fixed(layout: Layout, event: type[NamedTuple], tail: tuple[str, ...]) -> struct.Struct:
+    """A record up to its tail, if these are the event's fields."""
     opaque = tuple(name for name in tail if name in layout.names)
     _check(layout, event, tuple(name for name in tail if name not in opaque))
-    members = layout.members[len(header.members) : len(layout.members) - len(opaque)]
+    members = layout.members[: len(layout.members) - len(opaque)]
     return struct.Struct("=" + "".join(member.code for member in members))
 
 

@@ -7,7 +7,7 @@ becomes an event without a line of copying; ``decode`` refuses to start if they 
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from agentd.core.wire import Wire
 
@@ -107,6 +107,32 @@ class Exit(NamedTuple):
     adopter_tgid: int
     reserved: int
 
+
+# Where fields stand, for those who look into every event: compiled, a name costs ten times as much.
+BOOTTIME_NS: Final = 0
+SEQ: Final = 1
+CPU: Final = 2
+KIND: Final = 3
+FLAGS: Final = 4
+RECORD_BYTES: Final = 5
+TGID: Final = 6
+PARENT_TGID: Final = 7
+START_BOOTTIME_NS: Final = 8
+PARENT_START_BOOTTIME_NS: Final = 9
+UID: Final = 10
+COMM: Final = 12
+# of an exec
+FILENAME_BYTES: Final = 13
+PATH_BYTES: Final = 14
+CWD_BYTES: Final = 15
+ARGS_BYTES: Final = 16
+ARGS_COUNT: Final = 18
+PROCESS_GROUP: Final = 19
+SESSION: Final = 20
+PLACE: Final = 23
+FILENAME: Final = 24
+PATH: Final = 25
+ARGS: Final = 27
 
 NO_CPU = -1
 

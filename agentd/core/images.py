@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final, TypeAlias
 
-from agentd.core.event import Exec
+from agentd.core.event import ARGS, ARGS_COUNT, COMM, FILENAME, PATH, PLACE, Exec
 from agentd.core.process import Image, Process, Ran
 
 # Ran(...) would run Python for each exec; this makes the same object in C.
-_make = tuple.__new__
+_make: Final = tuple.__new__
 
-_IMAGES_KEPT = 1024
+_IMAGES_KEPT: Final = 1024
 """Images looked up for sharing; the same commands recur soon or not at all."""
 _PAST_KEPT = 32
 """Images that a process ran before; of more, the oldest are forgotten."""
+
+
+_Executed: TypeAlias = tuple[bytes, bytes, bytes, int, bytes]
+"""What an exec says of an image: the padded name, executable, arguments, their count, place."""
 
 
 class Images:
@@ -22,6 +27,7 @@ class Images:
     def __init__(self, redact: Callable[[bytes], bytes]) -> None:
         self.redact = redact
         self._known: dict[Image, Image] = {}
+        self._executed: dict[_Executed, Image] = {}
 
     def shared(self, image: Image) -> Image:
         """The same image as of another process that runs the same, without its secrets."""
@@ -34,9 +40,18 @@ class Images:
 
     def executed(self, event: Exec) -> Image:
         """What an exec says that its process runs now."""
-        executable = event.path or event.filename
-        name, count = _text(event.comm), event.args_count
-        return self.shared(Image(name, executable, event.args, count, event.place))
+        executable = event[PATH] or event[FILENAME]
+        key = (event[COMM], executable, event[ARGS], event[ARGS_COUNT], event[PLACE])
+        return self._executed.get(key) or self._add_executed(key)
+
+    def _add_executed(self, key: _Executed) -> Image:
+        if len(self._executed) >= _IMAGES_KEPT:
+            self._executed.clear()
+        comm, executable, args, count, place = key
+        image = self._executed[key] = self.shared(
+            Image(_text(comm), executable, args, count, place)
+        )
+        return image
 
 
 def inherited(parent: Process | None, comm: bytes, at_ns: int) -> Image:
@@ -44,14 +59,13 @@ def inherited(parent: Process | None, comm: bytes, at_ns: int) -> Image:
 
     What a parent runs that was seen only after the fork, under another name, may be newer.
     """
-    name = _text(comm)
     if parent is None:
-        return Image(name, b"", b"", 0)
-    if parent.image.name == name:
+        return Image(_text(comm), b"", b"", 0)
+    if _is_called(comm, parent.image[0]):
         return parent.image
     if at_ns < parent.verified_ns:
-        return Image(name, b"", b"", 0)
-    return parent.image._replace(name=name)
+        return Image(_text(comm), b"", b"", 0)
+    return parent.image._replace(name=_text(comm))
 
 
 def change_image(process: Process, image: Image, now_ns: int) -> None:
@@ -97,6 +111,12 @@ def _cut(process: Process, newest: Ran) -> Ran:
         cut = ran._replace(before=cut)
     assert cut is not None
     return cut
+
+
+def _is_called(comm: bytes, name: bytes) -> bool:
+    """Whether a NUL-padded name is that one."""
+    end = len(name)
+    return end < len(comm) and not comm[end] and comm[:end] == name
 
 
 def _text(comm: bytes) -> bytes:

@@ -22,7 +22,7 @@ from agentd.core.accounting import (
     unread,
 )
 from agentd.core.decode import Decoder, Span
-from agentd.core.event import NO_CPU, Event, Lost, by_order
+from agentd.core.event import BOOTTIME_NS, KIND, NO_CPU, Event, Lost, by_order
 from agentd.core.overlap import Inheritance, Overlap
 from agentd.core.place import PlaceReader
 from agentd.core.process import Applied, Process
@@ -36,8 +36,7 @@ from agentd.core.wire import Wire
 Entry: TypeAlias = Applied | Lost | Inferred
 """What leaves the core: an event with its process, a loss at its place, or what it hid."""
 
-_boottime_ns = itemgetter(0)
-_kind = itemgetter(3)
+_boottime_ns = itemgetter(BOOTTIME_NS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,14 +277,14 @@ class Pipeline:
             for loss in lost:
                 self.tree.doubts.lose(loss)
             ordered = heapq.merge(released, lost, key=by_order)
-        duplicates_before = self.tree.duplicate_exits_total
-        apply = self.tree.apply
+        tree, emitted = self.tree, self.emitted
         entries: list[Entry] = []
         for item in ordered:
-            entry = item if isinstance(item, Lost) else apply(item)
-            if entry is not None:
-                entries.append(entry)
-        for kind, count in Counter(map(_kind, released)).items():
-            self.emitted[kind] += count
-        self.emitted[self._kinds.exit] -= self.tree.duplicate_exits_total - duplicates_before
+            if isinstance(item, Lost):
+                entries.append(item)
+                continue
+            applied = tree.apply(item)
+            if applied is not None:
+                entries.append(applied)
+                emitted[item[KIND]] += 1
         return entries

@@ -7,19 +7,18 @@ watermark is released; the rest is held for the next round. So order costs one r
 * An event that arrives behind the watermark is ``late``: counted, flagged, released all the same.
 * When more than ``capacity`` would be held, the oldest leave early: ``forced``, counted, flagged.
 
-A nearly sorted list sorts in linear time (timsort), far cheaper than a heap's push and pop for
-each event; the list is the queue.
+What comes in order, as most of it does, need not be sorted; and a nearly sorted list sorts in
+linear time (timsort), far cheaper than a heap's push and pop for each event. The list is the queue.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import islice
-from operator import itemgetter, lt
+from operator import itemgetter
 
-from agentd.core.event import Event, by_order
+from agentd.core.event import BOOTTIME_NS, Event, by_order
 
-_boottime_ns = itemgetter(0)
+_boottime_ns = itemgetter(BOOTTIME_NS)
 
 
 class Reorderer:
@@ -88,24 +87,27 @@ class Reorderer:
 
     def _take(self, events: list[Event]) -> None:
         """Flag what is late, and put the rest where it belongs."""
-        stamps = self._count_disorder(events)
-        if min(stamps) < self._floor_ns():
+        ascends = self._count_disorder(events)
+        if not ascends or events[0][BOOTTIME_NS] < self._floor_ns():
             events = [self._flag_if_late(event) for event in events]
+        ascends = ascends and (
+            not self._held or self._held[-1][BOOTTIME_NS] < events[0][BOOTTIME_NS]
+        )
         self._held += events
-        self._held.sort(key=by_order)
+        if not ascends:
+            self._held.sort(key=by_order)
 
-    def _count_disorder(self, events: list[Event]) -> list[int]:
-        """Count the inversions of what comes in; gives the stamps."""
-        stamps = list(map(_boottime_ns, events))
-        self.inversions_in_total += _inversions(stamps, self._last_in_ns)
-        self._last_in_ns = stamps[-1]
-        return stamps
+    def _count_disorder(self, events: list[Event]) -> bool:
+        """Count the inversions of what comes in; gives whether there is no need to sort it."""
+        inversions, ascends = _disorder(events, self._last_in_ns)
+        self.inversions_in_total += inversions
+        self._last_in_ns = events[-1][BOOTTIME_NS]
+        return ascends
 
     def _out(self, released: list[Event]) -> list[Event]:
         if released:
-            stamps = list(map(_boottime_ns, released))
-            self.inversions_out_total += _inversions(stamps, self._last_out_ns)
-            self._last_out_ns = max(self._last_out_ns, stamps[-1])
+            self.inversions_out_total += _disorder(released, self._last_out_ns)[0]
+            self._last_out_ns = max(self._last_out_ns, released[-1][BOOTTIME_NS])
         return released
 
 
@@ -123,7 +125,13 @@ class Unordered(Reorderer):
         return self._out(events)
 
 
-def _inversions(stamps: list[int], before_ns: int) -> int:
-    """How often a stamp is older than the one before it."""
-    inside: int = sum(map(lt, islice(stamps, 1, None), stamps))
-    return inside + int(stamps[0] < before_ns)
+def _disorder(events: list[Event], before_ns: int) -> tuple[int, bool]:
+    """How many are older than the one before them, and whether each is younger than that."""
+    older = equal = 0
+    for event in events:
+        ns = event[BOOTTIME_NS]
+        if ns <= before_ns:
+            older += ns < before_ns
+            equal += ns == before_ns
+        before_ns = ns
+    return older, not older and not equal

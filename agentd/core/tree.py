@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from operator import itemgetter
+from typing import Final
 
+from agentd.core import event as at
 from agentd.core.adopters import Adopters
 from agentd.core.departed import Departed, Evictions
 from agentd.core.doubts import Doubts
@@ -27,14 +28,7 @@ from agentd.core.session import Sessions
 from agentd.core.sightings import Sightings
 
 # Applied(...) would run Python for each event; this makes the same object in C.
-_make = tuple.__new__
-
-_key: Callable[[Event], Key] = itemgetter(
-    Fork._fields.index("tgid"), Fork._fields.index("start_boottime_ns")
-)
-_parent_key: Callable[[Event], Key] = itemgetter(
-    Fork._fields.index("parent_tgid"), Fork._fields.index("parent_start_boottime_ns")
-)
+_make: Final = tuple.__new__
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +97,7 @@ class Tree:
         return self._fork(event)
 
     def _fork(self, event: Fork) -> Applied:
-        key = _key(event)
+        key = event[at.TGID], event[at.START_BOOTTIME_NS]
         parent_key, parent = self._parent(event)
         if parent is None and parent_key[0]:
             self.misses[Misses.FORK_PARENT_UNKNOWN] += 1
@@ -111,17 +105,17 @@ class Tree:
         if event.creator_tgid:
             creator_key = event.creator_tgid, event.creator_start_boottime_ns
             creator = self.find(creator_key)
-        image = inherited(creator, event.comm, event.boottime_ns)
+        image = inherited(creator, event[at.COMM], event[at.BOOTTIME_NS])
         live = self.living.at(key[0])
         # in order, no process is forked before one that has exited already
-        if event.boottime_ns <= self._last_exit_ns and self.departed.has_exited(key):
+        if event[at.BOOTTIME_NS] <= self._last_exit_ns and self.departed.has_exited(key):
             self.misses[Misses.FORK_AFTER_EXIT] += 1
         elif live is not None and self.living.find(key) is not None:
             image = self._came_late(live, creator, image)
         else:
             process = Process(key, parent_key, image, executed=False)
-            process.image_ns = event.boottime_ns
-            process.uid = event.uid
+            process.image_ns = event[at.BOOTTIME_NS]
+            process.uid = event[at.UID]
             self._create(process, creator, creator_key)
         doubt = None
         if parent is None or self.doubts.lost_ns:
@@ -160,7 +154,7 @@ class Tree:
         self._insert(process, process.image_ns)
 
     def _exec(self, event: Exec) -> Applied:
-        key = _key(event)
+        key = event[at.TGID], event[at.START_BOOTTIME_NS]
         parent_key, parent = self._parent(event)
         image = self._images.executed(event)
         process = self.find(key)
@@ -169,16 +163,16 @@ class Tree:
             self.misses[Misses.EXEC_UNKNOWN] += 1
             process = Process(key, parent_key, image, executed=True)
             process.gap = self.doubts.why_unknown(key)
-            process.image_ns = event.boottime_ns
-            self._insert(process, event.boottime_ns)
-        elif event.boottime_ns < process.verified_ns:
+            process.image_ns = event[at.BOOTTIME_NS]
+            self._insert(process, event[at.BOOTTIME_NS])
+        elif event[at.BOOTTIME_NS] < process.verified_ns:
             changed = process.executed
-            recall_image(process, image, event.boottime_ns)
+            recall_image(process, image, event[at.BOOTTIME_NS])
         else:
             changed = process.executed
-            change_image(process, image, event.boottime_ns)
+            change_image(process, image, event[at.BOOTTIME_NS])
             process.parent = parent_key
-        if process.verified_ns <= event.boottime_ns:
+        if process.verified_ns <= event[at.BOOTTIME_NS]:
             self._now_in(process, event)
         doubt = None
         if parent is None or self.doubts.lost_ns:
@@ -188,31 +182,31 @@ class Tree:
 
     def _now_in(self, process: Process, event: Exec) -> None:
         """Whose a process is, as of an exec that is younger than what is known."""
-        process.verified_ns = event.boottime_ns
-        process.uid = event.uid
-        process.process_group = event.process_group
-        if process.session != event.session:
-            process.session = event.session
+        process.verified_ns = event[at.BOOTTIME_NS]
+        process.uid = event[at.UID]
+        process.process_group = event[at.PROCESS_GROUP]
+        if process.session != event[at.SESSION]:
+            process.session = event[at.SESSION]
             self._sessions.join(process, event.ns_tgid)
 
     def _exit(self, event: Exit) -> Applied | None:
-        key = _key(event)
+        key = event[at.TGID], event[at.START_BOOTTIME_NS]
         parent_key, parent = self._parent(event)
         process = self.find(key)
         if process is None:
             self.misses[Misses.EXIT_UNKNOWN] += 1
-            process = Process(key, parent_key, inherited(None, event.comm, 0), executed=False)
+            process = Process(key, parent_key, inherited(None, event[at.COMM], 0), executed=False)
             process.gap = self.doubts.why_unknown(key)
-            process.verified_ns = event.boottime_ns
+            process.verified_ns = event[at.BOOTTIME_NS]
         elif process.exit_code is not None:
             self.duplicate_exits_total += 1
             return None
         process.exit_code = event.exit_code
-        process.uid = event.uid
+        process.uid = event[at.UID]
         if process.creator is not None:
             taken_ns = event.utime_ns + event.stime_ns  # in sums truer than runtime_ns: core.work
             process.creator.finished_cpu_ns += taken_ns + process.finished_cpu_ns
-        self._last_exit_ns = max(self._last_exit_ns, event.boottime_ns)
+        self._last_exit_ns = max(self._last_exit_ns, event[at.BOOTTIME_NS])
         process.parent = parent_key
         if event.adopter_tgid:
             adopter = event.adopter_tgid, event.adopter_start_boottime_ns
@@ -220,7 +214,7 @@ class Tree:
         if self._watched_exits is not None:
             self._watched_exits.add(self.living.ticks(key))
         if not process.exited_ns:
-            self.close(process, event.boottime_ns)
+            self.close(process, event[at.BOOTTIME_NS])
         doubt = None
         if parent is None or self.doubts.lost_ns:
             doubt = self.doubts.of(process, parent, parent_key)
@@ -275,7 +269,7 @@ class Tree:
 
     def _parent(self, event: Event) -> tuple[Key, Process | None]:
         """The parent and its key: the parent's own, so that all its children share one."""
-        key = _parent_key(event)
+        key = event[at.PARENT_TGID], event[at.PARENT_START_BOOTTIME_NS]
         parent = self.living.find(key) or self.departed.get(key)
         return (key, None) if parent is None else (parent.key, parent)
 

@@ -14,7 +14,7 @@ from typing import Final
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code, scale_cpu_times
 from agentd.core.event import NO_CPU, Exec, Exit, Fork, Lost, kind_names
-from agentd.core.process import Applied, Doubt, Image, entity_prefix
+from agentd.core.process import Applied, Doubt, Image, Key, entity_prefix
 from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
 from agentd.sinks.ecs_exec import ExecRenderer
@@ -57,7 +57,7 @@ class EcsRenderer:
         self._owners: dict[tuple[int, int], str] = {}
         self._processes: dict[tuple[int, int], tuple[str, str]] = {}
         self._images: dict[Image, tuple[str, str]] = {}
-        self._parents: dict[tuple[int, int, Image | None], str] = {}
+        self._parents: dict[Key, tuple[Image | None, str]] = {}
         self._second_ns = -_SECOND_NS
         self._second_text = ""
 
@@ -89,7 +89,7 @@ class EcsRenderer:
             if doubt is not None:
                 details += _doubtful(doubt)
             owner = self._owner(uid, gid)
-            whose = self._parent((parent, parent_start_ns, parent_image))
+            whose = self._parent((parent, parent_start_ns), parent_image)
             lines.append(
                 f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
                 f'{change if changed else actions[kind]},"sequence":{sequence}}},'
@@ -140,7 +140,7 @@ class EcsRenderer:
         when = self._time(entry.boottime_ns + offset_ns)
         process, start = self._add_process(entry.key, offset_ns)
         what, raw = self._image(entry.image)
-        whose = self._parent((*entry.parent, entry.parent_image))
+        whose = self._parent(entry.parent, entry.parent_image)
         user = "" if entry.user is None else f",{self._owner(*entry.user)}"
         inside = f',"raw":{{{raw}}}' if raw else ""
         if entry.doubt is not None:
@@ -186,8 +186,9 @@ class EcsRenderer:
     def _owner(self, uid: int, gid: int) -> str:
         return self._owners.get((uid, gid)) or self._add_owner(uid, gid)
 
-    def _parent(self, key: tuple[int, int, Image | None]) -> str:
-        return self._parents.get(key) or self._add_parent(key)
+    def _parent(self, key: Key, image: Image | None) -> str:
+        known = self._parents.get(key)
+        return known[1] if known and known[0] is image else self._add_parent(key, image)
 
     def _add_image(self, image: Image) -> tuple[str, str]:
         """The part that says what a process runs, and the bytes that it could not say."""
@@ -206,12 +207,12 @@ class EcsRenderer:
             self._owners[uid, gid] = text
         return text
 
-    def _add_parent(self, key: tuple[int, int, Image | None]) -> str:
+    def _add_parent(self, key: Key, image: Image | None) -> str:
         """The part that says who started it; a blank, which JSON ignores, where nobody did."""
         if len(self._parents) >= _PARTS_KEPT:
             self._parents.clear()
-        tgid, start_ns, image = key
-        text = self._parents[key] = _render_parent(self._entity, tgid, start_ns, image)
+        text = _render_parent(self._entity, key, image)
+        self._parents[key] = image, text
         return text
 
     def _flag_list(self, flags: int) -> str:
@@ -233,11 +234,15 @@ def _nine_digits(ns: int) -> str:
 
 
 def _seconds(ns: int) -> str:
+    if 0 <= ns < _SECOND_NS:
+        return "0." + _nine_digits(ns)
     return f"{ns // _SECOND_NS}.{_nine_digits(ns % _SECOND_NS)}"
 
 
 def _io(read_bytes: int, written_bytes: int) -> str:
     """Nothing where the kernel keeps no account of it."""
+    if not read_bytes and not written_bytes:
+        return ',"read_bytes":0,"written_bytes":0'
     if read_bytes == _NOT_ACCOUNTED:
         return ""
     return f',"read_bytes":{read_bytes},"written_bytes":{written_bytes}'
@@ -254,7 +259,8 @@ def _action(event_type: str, name: str) -> str:
     return f'"type":["{event_type}"],"action":"{name}"'
 
 
-def _render_parent(entity: str, tgid: int, start_ns: int, image: Image | None) -> str:
+def _render_parent(entity: str, key: Key, image: Image | None) -> str:
+    tgid, start_ns = key
     if not tgid:
         return " "
     known = ""

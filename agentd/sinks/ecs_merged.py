@@ -68,13 +68,13 @@ class MergingRenderer(EcsRenderer):
         flags = 0
         for entry in entries:
             flags |= entry.event.flags
-        parent = (event.parent_tgid, event.parent_start_boottime_ns, last.parent_image)
+        parent = event.parent_tgid, event.parent_start_boottime_ns
         return (
             f'{{"@timestamp":"{self._time(event.boottime_ns + offset_ns)}",'
             f'"event":{{"kind":"event","category":["process"],{self._actions_of(entries)},'
             f'"sequence":{batch.first_sequence + group[0]}}},'
             f'"process":{{{process}{what}{start}{more},'
-            f"{self._owner(event.uid, event.gid)}{self._parent(parent)}}}{top},"
+            f"{self._owner(event.uid, event.gid)}{self._parent(parent, last.parent_image)}}}{top},"
             f'"agentd":{{"cpu":{event.cpu},"seq":{event.seq},"boottime_ns":{event.boottime_ns}'
             f'{details},"merged":[{parts}],"flags":{self._flag_list(flags)}}}}}\n'
         ).encode("ascii")
