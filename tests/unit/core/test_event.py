@@ -5,7 +5,7 @@ from agentd.core.event import Exec, Exit, Fork
 
 
 def test_numbers_of_fields_are_where_they_stand() -> None:
-    """A field that is looked up by its number is the one of that name, in every event that has it."""
+    """A field that is looked up by number is the one of that name, wherever there is one."""
     numbers = {
         name.lower(): value
         for name, value in vars(event).items()
