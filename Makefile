@@ -83,12 +83,12 @@ deb: .venv/dev.stamp
 clean:
 	rm -rf .venv .vm build bench/build dist
 
-$(COMPILED)/stamp: .venv/dev.stamp packaging/compile agentd $(wildcard agentd/core/*.py agentd/sinks/*.py)
+$(COMPILED)/stamp: .venv/dev.stamp packaging/compile agentd $(wildcard agentd/core/*.py agentd/kernel/*.py agentd/sinks/*.py)
 	@rm -rf $(COMPILED)
 	@mkdir -p $(COMPILED)/agentd
 	@ln -s $(CURDIR)/agentd/* $(COMPILED)/agentd
-	@rm $(COMPILED)/agentd/core $(COMPILED)/agentd/sinks
-	@cp -r agentd/core agentd/sinks $(COMPILED)/agentd
+	@rm $(COMPILED)/agentd/core $(COMPILED)/agentd/kernel $(COMPILED)/agentd/sinks
+	@cp -r agentd/core agentd/kernel agentd/sinks $(COMPILED)/agentd
 	@$(BIN)/python packaging/compile $(COMPILED)
 	@touch $@
 

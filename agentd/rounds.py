@@ -11,17 +11,20 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Protocol
 
 from agentd import host
 from agentd.core.accounting import KernelCounters, Progress
-from agentd.core.batch import Batch
+from agentd.core.batch import Batch, events_of
+from agentd.core.event import BOOTTIME_NS
 from agentd.core.histogram import Example, Histogram
 from agentd.core.journal import Flush, Journal, Round, no_journal
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Entry, Pipeline
-from agentd.core.process import Applied
 from agentd.core.untold import Untold
+
+_boottime_ns = itemgetter(BOOTTIME_NS)
 
 _MS = 1_000_000
 LATENCY_BOUNDS_NS = tuple(ms * _MS for ms in (1, 5, 10, 25, 50, 100, 250, 500, 1000, 5000))
@@ -178,15 +181,15 @@ class Rounds:
             self.entries_total += len(some)
             self._outlets.write(batch)
             self._handed_on(batch)
-        applied = [entry for entry in entries if isinstance(entry, Applied)]
-        if not applied:
+        events = events_of(entries)
+        if not events:
             return
         now_ns = host.boottime_ns()
-        self.latency.add_ages([entry[0][0] for entry in applied], now_ns)
-        oldest = applied[0].event
+        self.latency.add_ages(list(map(_boottime_ns, events)), now_ns)
+        oldest = events[0]
         what = oldest.tgid, oldest.start_boottime_ns
         self.latency.note(Example(now_ns - oldest.boottime_ns, what, now_ns + wall_offset_ns))
-        self.last_event_ns = applied[-1].event.boottime_ns
+        self.last_event_ns = events[-1].boottime_ns
 
     async def caught_up(self) -> None:
         """Return when all that happened until now has been written; or after a while."""

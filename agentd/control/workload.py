@@ -8,10 +8,10 @@ from typing import Protocol, TypeAlias
 
 from agentd.control.facts import EntryFilter, FactFinder, Where
 from agentd.core.batch import Batch
-from agentd.core.event import Exec, Exit
+from agentd.core.event import Exit
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied
-from agentd.core.work import OTHER, Ranking, Sums, Work
+from agentd.core.work import OTHER, Ranking, Sums, Work, sum_up
 from agentd.printable import printable
 from agentd.settings import Metrics
 
@@ -104,46 +104,29 @@ class Workload:
     def offer(self, batch: Batch) -> None:
         """The entries of a round."""
         every = [self.rankings, *(tally for tally, wanted in self._asking if wanted is None)]
-        last_ns = self._sum_up(batch.entries, every)
+        self._sum_up(batch.entries, every)
         for tally, wanted in self._asking:
             if wanted is not None:
                 self._sum_up(list(filter(wanted, batch.entries)), [tally])
+        applied = (entry for entry in reversed(batch.entries) if isinstance(entry, Applied))
+        last_ns = next((entry.event.boottime_ns for entry in applied), 0)
         if last_ns - self._reviewed_ns >= _REVIEW_NS:
             self._reviewed_ns = last_ns
             self.rankings.review()
 
-    def _sum_up(self, entries: Sequence[Entry], tallies: Sequence[Tally]) -> int:
-        """Tell these; when the last of them happened."""
-        sums: dict[tuple[bytes, bytes], Work] = {}
-        placeless: list[Applied] = []
-        last_ns = 0
-        for entry in entries:
-            if not isinstance(entry, Applied):
-                continue
-            event, image = entry.event, entry.image
-            last_ns = event.boottime_ns
-            if isinstance(event, Exit):
-                if not image.place:
-                    placeless.append(entry)
-                    continue
-            elif not isinstance(event, Exec):
-                continue
-            key = image.executable or image.name, image.place
-            work = sums.get(key)
-            if work is None:
-                work = sums[key] = Work()
-            _count(work, event)
+    def _sum_up(self, entries: Sequence[Entry], tallies: Sequence[Tally]) -> None:
+        """Tell these."""
+        sums, placeless = sum_up(entries)
         for (executable, place), work in sums.items():
             _tell(tallies, executable, self._facts.place(place), work)
         for entry in placeless:
             self._tell_of_one(entry, tallies)
-        return last_ns
 
     def _tell_of_one(self, entry: Applied, tallies: Sequence[Tally]) -> None:
         """Of a process that ran no program since we began: where it is, its line says."""
         work = Work()
-        assert not isinstance(entry.event, Exec)
-        _count(work, entry.event)
+        assert isinstance(entry.event, Exit)
+        work.count(entry.event)
         executable = entry.image.executable or entry.image.name
         _tell(tallies, executable, self._facts.of_applied(entry), work)
 
@@ -151,13 +134,3 @@ class Workload:
 def _tell(tallies: Sequence[Tally], executable: bytes, where: Where, work: Work) -> None:
     for tally in tallies:
         tally.add(executable.decode("utf-8", "replace"), where, work)
-
-
-def _count(work: Work, event: object) -> None:
-    """One more exec, or one more that exited and all that it did."""
-    if isinstance(event, Exit):
-        work.exits += 1
-        work.cpu_ns += event.utime_ns + event.stime_ns
-        work.max_rss_pages = max(work.max_rss_pages, event.max_rss_pages)
-    else:
-        work.execs += 1

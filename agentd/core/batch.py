@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from agentd.core.event import Event
 from agentd.core.pipeline import Entry
+from agentd.core.process import Applied
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,11 @@ class Batch:
     """``event.sequence`` of the first entry; the others follow without a gap."""
     wall_offset_ns: int
     """What to add to CLOCK_BOOTTIME to get the wall clock, at this round."""
+
+
+def events_of(entries: Sequence[Entry]) -> list[Event]:
+    """The events among them that the kernel reported."""
+    return [entry[0] for entry in entries if isinstance(entry, Applied)]
 
 
 def wanted_of(batch: Batch, wanted: Callable[[Entry], bool]) -> list[Batch]:

@@ -7,7 +7,7 @@ a quiet one gets its events at once.
 
 from __future__ import annotations
 
-BUSY_RECORDS = 64
+BUSY_RECORDS = 16
 """A round of at least so many records is worth waiting longer for the next."""
 FULL_FRACTION = 0.25
 """A buffer that was filled further than this wants its next round sooner."""

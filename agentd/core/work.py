@@ -7,9 +7,13 @@ of each.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from agentd.core.event import Exec, Exit
+from agentd.core.pipeline import Entry
+from agentd.core.process import Applied
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -37,6 +41,40 @@ class Work:
         self.exits += more.exits
         self.cpu_ns += more.cpu_ns
         self.max_rss_pages = max(self.max_rss_pages, more.max_rss_pages)
+
+    def count(self, event: Exec | Exit) -> None:
+        """One more exec, or one more that exited and all that it did."""
+        if isinstance(event, Exit):
+            self.exits += 1
+            self.cpu_ns += event.utime_ns + event.stime_ns
+            self.max_rss_pages = max(self.max_rss_pages, event.max_rss_pages)
+        else:
+            self.execs += 1
+
+
+def sum_up(entries: Sequence[Entry]) -> tuple[dict[tuple[bytes, bytes], Work], list[Applied]]:
+    """The work that events tell of, by executable, or else name, and the place where it was run.
+
+    And the exits of those that ran nothing since we began, which have no place.
+    """
+    sums: dict[tuple[bytes, bytes], Work] = {}
+    placeless: list[Applied] = []
+    for entry in entries:
+        if not isinstance(entry, Applied):
+            continue
+        event, image = entry[0], entry[1]
+        if not isinstance(event, Exec) and not isinstance(event, Exit):
+            continue
+        name, executable, _, _, place = image
+        if not place and isinstance(event, Exit):
+            placeless.append(entry)
+            continue
+        key = (executable or name, place)
+        work = sums.get(key)
+        if work is None:
+            work = sums[key] = Work()
+        work.count(event)
+    return sums, placeless
 
 
 class Sums(Generic[Name]):
