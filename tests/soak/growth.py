@@ -6,11 +6,13 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-WARM_UP_SECONDS = 60.0
-"""Until every table is as full as it gets."""
-GROWTH_MAX_BYTES = 256 * 1024
-"""By which the highest sample of the second half may be above that of the first. The heap goes up
-and down by 2 MiB with the storms, which makes of a slope what one likes; its peaks are level."""
+GROWTH_MAX_BYTES = 128 * 1024
+"""By which the lowest sample of its life's last third may be above that of the middle third.
+
+Storms and scrapes take up to 2 MiB, and the allocator gives that back when it likes: a slope
+through all samples says more of when that was than of growth. What has leaked is not given back:
+it lifts the floor. The first third is for tables to fill up.
+"""
 FDS_MAX_MORE = 2
 """A connection that is being answered."""
 
@@ -34,19 +36,20 @@ class Growth:
         """The same, looked up elsewhere."""
         self.points.append((seconds, resident_bytes, fds))
 
-    def halves(self) -> tuple[list[tuple[float, int, int]], list[tuple[float, int, int]]]:
-        """Of the time behind the warm-up."""
-        warm = [point for point in self.points if point[0] >= WARM_UP_SECONDS]
-        return warm[: len(warm) // 2], warm[len(warm) // 2 :]
+    def thirds(self) -> list[list[tuple[float, int, int]]]:
+        """Of its life."""
+        third = len(self.points) // 3
+        return [self.points[:third], self.points[third:-third], self.points[-third:]]
 
     def bytes_more(self) -> int:
-        """How much higher the resident memory was in the second half than ever in the first."""
-        first, second = (max(resident for _, resident, _ in half) for half in self.halves())
-        return second - first
+        """How much higher the floor of the resident memory was in the last third."""
+        _, middle, last = (min(resident for _, resident, _ in part) for part in self.thirds())
+        return last - middle
 
     def slope_bytes_per_minute(self) -> float:
-        """How the resident memory went in the second half, by least squares."""
-        points = self.halves()[1]
+        """How the resident memory went behind the first third, by least squares."""
+        _, middle, last = self.thirds()
+        points = [*middle, *last]
         mean_x = sum(point[0] for point in points) / len(points)
         mean_y = sum(point[1] for point in points) / len(points)
         above = sum((x - mean_x) * (y - mean_y) for x, y, _ in points)
@@ -54,5 +57,5 @@ class Growth:
 
     def is_flat(self) -> bool:
         """Neither memory nor file descriptors grew."""
-        fds = [fds for half in self.halves() for _, _, fds in half]
+        fds = [fds for part in self.thirds()[1:] for _, _, fds in part]
         return self.bytes_more() <= GROWTH_MAX_BYTES and max(fds) - min(fds) <= FDS_MAX_MORE

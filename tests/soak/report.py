@@ -16,8 +16,9 @@ _MIB = 1 << 20
 
 def table(soak: Soak, minutes: float) -> str:
     """All of it."""
-    first, second = soak.growth.halves()
-    fds = [fds for _, _, fds in (*first, *second)]
+    thirds = soak.growth.thirds()
+    fds = [fds for part in thirds[1:] for _, _, fds in part]
+    slope = soak.growth.slope_bytes_per_minute()
     ends = ", ".join(f"{count} {how}" for how, count in soak.ended.items()) or "none"
     rows = {
         "minutes": f"{minutes:g}",
@@ -25,11 +26,10 @@ def table(soak: Soak, minutes: float) -> str:
         f" {STORM_COMMANDS:,} as fast as they go",
         "scrapes and questions answered": f"{soak.answers:,}",
         "the one process lived": f"{soak.growth.points[-1][0] / 60:.1f} minutes",
-        "its resident memory, MiB": f"{_range(first)} in the first half, {_range(second)} in the"
-        f" second (behind a minute of warm-up): {soak.growth.bytes_more() / 1024:+.0f} KiB at the"
-        f" peak; more than {GROWTH_MAX_BYTES / 1024:+.0f} is growth",
-        "slope of the second half": f"{soak.growth.slope_bytes_per_minute() / 1024:+.1f} KiB a"
-        " minute, by least squares",
+        "its resident memory in thirds of that": "; ".join(map(_range, thirds)) + " MiB",
+        "its floor, from the middle third to the last": f"{soak.growth.bytes_more() / 1024:+.0f}"
+        f" KiB; more than {GROWTH_MAX_BYTES / 1024:+.0f} is growth",
+        "slope of both, by least squares": f"{slope / 1024:+.1f} KiB a minute",
         "its file descriptors": f"{min(fds)} to {max(fds)}",
         "then ended": ends,
         "events made": _counts(soak.made),
