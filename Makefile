@@ -18,9 +18,9 @@ RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachet
 	python3-wcwidth
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev python3-hatchling curl prometheus python3-matplotlib stress-ng groff-base \
 	openssl jq procps iproute2 chromium chromium-driver python3-selenium zsh fish
-VM_PACKAGES := qemu-system-x86 busybox-static systemd-journal-remote
+VM_PACKAGES := qemu-system-x86 busybox-static systemd-journal-remote autopkgtest
 BENCH_PACKAGES := forkstat bpftrace libbpf-tools
-DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
+DEB_PACKAGES := dpkg-dev debhelper lintian dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
 	python3-uvloop python3-cachetools
 
 # the package as the .deb has it, core/ and the making of JSON compiled; the rest are links to the source
@@ -67,7 +67,9 @@ fixtures: .venv/dev.stamp
 test-systemd: .venv/dev.stamp
 	@packaging/install-packages $(DEB_PACKAGES) $(VM_PACKAGES)
 	@packaging/build-deb dist
-	$(BIN)/python -m tests.vm.run bookworm tests/vm/systemd-guest $(CURDIR)/dist/agentd_*.deb
+	@mkdir -p dist/newer
+	@tests/vm/newer-package dist/agentd_*.deb dist/newer/agentd.deb
+	$(BIN)/python -m tests.vm.run bookworm tests/vm/systemd-guest $(CURDIR)/dist
 
 test-vm: .venv/dev.stamp
 	@packaging/install-packages $(VM_PACKAGES)

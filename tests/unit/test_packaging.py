@@ -61,7 +61,7 @@ def test_the_package_needs_what_the_code_needs() -> None:
     for library in libraries - {"tqdm", "pyyaml"} | {"systemd", "yaml"}:
         assert f" python3-{library}," in control
     changelog = (ROOT / "packaging/debian/changelog").read_text()
-    assert changelog.startswith(f"agentd ({__version__}-")
+    assert changelog.startswith(f"agentd ({__version__}) ")
 
 
 def test_the_examples_are_packaged_and_described() -> None:
@@ -72,3 +72,12 @@ def test_the_examples_are_packaged_and_described() -> None:
         assert f"config/{folder}" in packaged
     for path in (ROOT / "config/shipping").iterdir():
         assert path.name in table or path.name == "fluent-bit-parsers.conf"
+
+
+def test_the_autopkgtest_looks_for_metrics_that_there_are() -> None:
+    """Each that it names is exported."""
+    script = (ROOT / "packaging/debian/tests/installed").read_text()
+    table = (ROOT / "docs/metrics.md").read_text()
+    named = set(re.findall(r"agentd_\w+", script))
+    assert len(named) == 2
+    assert all(f"`{name}`" in table for name in named)

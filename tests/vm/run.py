@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.vm.guest import boot
 from tests.vm.kernels import unpacked
 
-LIMIT_SECONDS = 900
+LIMIT_SECONDS = 1500
 
 
 def run(kernel: str, script: Path, argument: str = "") -> int:
