@@ -186,6 +186,7 @@ class Daemon:
 
     async def _seed(self) -> None:
         """Scan /proc, after attaching: what happens meanwhile is taken, and waits in the queue."""
+        memory.settle()
         begun_ns = host.boottime_ns()
         found = await self._scanner.scan()
         processes = [seen.process for seen in found.processes]

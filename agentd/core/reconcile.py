@@ -19,8 +19,8 @@ from agentd.core.process import Doubt, Image, Key, Process, Unknown
 from agentd.core.sight import Observed, Verdict, judge
 from agentd.core.tree import Tree
 
-_COMPARED = 1024
-_CLOSED = 8192
+_COMPARED = 512
+_CLOSED = 4096
 _ADDED = 128
 """Processes a slice: none takes more than some ms (bench/crowd.py)."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agentd import procfs
 from agentd.core.event import Exec
 from tests.cgroup import Cgroup
 from tests.kernel.c_programs import EMPTY_ARGV, EXEC_AT
@@ -66,6 +67,22 @@ def test_many_arguments(cgroup: Cgroup, tracer: Tracer) -> None:
     """The number of arguments is right though they are cut."""
     event = _exec_of(cgroup, tracer, ["/bin/true", *["y"] * 20_000])
     assert event.args_count == 20_001
+
+
+@pytest.mark.parametrize("total", EDGES_OF_ARGS)
+def test_the_environment_is_not_taken(cgroup: Cgroup, tracer: Tracer, total: int) -> None:
+    """What stands behind the arguments in memory is in no event, and in no look at /proc."""
+    secret = "environment-4711"
+    name = "x" * (total - len("1000") - 2)
+    options = {"executable": "/bin/sleep", "env": {"SECRET": secret}}
+    with cgroup.popen([name, "1000"], **options) as process:
+        (seen,) = (o for o in procfs.Look() if o.process.key[0] == process.pid)
+        process.kill()
+    entries = tracer.collect()
+    assert [event.args_bytes for event in events(entries) if isinstance(event, Exec)] == [total]
+    assert secret not in repr(entries)
+    assert seen.process.image.args == f"{name}\0001000\0".encode()
+    assert secret not in repr(seen)
 
 
 @pytest.mark.parametrize("value", [b"\xff\xfe\x80", b"a\nb\tc", b"\x1b[31m", "ü€".encode()])

@@ -338,3 +338,31 @@ def test_the_same_file_with_other_arguments(storm_cgroup: Cgroup, tmp_path: Path
             process.stdin.close()
     (found,) = (e for e in inferred if e.key[0] == process.pid)
     assert (found.kind, found.image.args) == (EXEC, b"sh\0-c\0read b\0SECOND\0")
+
+
+def test_who_left_the_filter_and_exited(storm_cgroup: Cgroup) -> None:
+    """Nobody tells of that exit; a look closes the process, and another that only left stays."""
+    with (
+        attached(storm_cgroup.path) as tracer,
+        storm_cgroup.popen(["/bin/sleep", "1000"]) as gone,
+        storm_cgroup.popen(["/bin/sleep", "1001"]) as stays,
+    ):
+        tracer.collect()
+        for process in (gone, stays):
+            (storm_cgroup.folder.parent / "cgroup.procs").write_text(str(process.pid))
+        gone.kill()
+        gone.wait()
+        living = tracer.pipeline.tree.living
+        assert tracer.collect() == []
+        assert living.at(gone.pid) is not None
+        (exit_,) = _reconcile(tracer, storm_cgroup)
+        assert isinstance(exit_, Inferred)
+        assert (exit_.kind, exit_.key[0]) == (EXIT, gone.pid)
+        assert living.at(gone.pid) is None
+        outside = living.at(stays.pid)
+        assert outside is not None
+        assert not outside.inside
+        stays.kill()
+        stays.wait()
+        assert _reconcile(tracer, storm_cgroup) == []
+        assert living.at(stays.pid) is None

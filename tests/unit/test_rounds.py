@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
+
+import pytest
 
 from agentd import host
 from agentd.core.accounting import KernelCounters, Progress
@@ -12,6 +15,7 @@ from agentd.core.batch import Batch
 from agentd.core.event import Event
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Pipeline
+from agentd.core.process import Applied
 from agentd.core.untold import Untold
 from agentd.rounds import Rounds
 from tests.records import CPUS, FORK, WIRE, counters, delivery, fork, limits
@@ -147,6 +151,30 @@ def test_events_come_out_in_sequence() -> None:
         assert harness.rounds.total >= 6
         assert harness.transport.commits == harness.rounds.total
         assert harness.rounds.latency.count == 6
+
+    asyncio.run(main())
+
+
+def test_a_clock_that_is_set_changes_nothing_but_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Years forth and back between rounds: order, account, keys and tree are those of boot time."""
+    offsets = itertools.cycle([10**18, 3 * 10**18, 0, -(10**15)])
+    monkeypatch.setattr(host, "wall_offset_ns", lambda: next(offsets))
+
+    async def main() -> None:
+        harness = Harness()
+        task = asyncio.create_task(harness.rounds.run())
+        for count in range(1, 9):
+            harness.transport.put()
+            await harness.until(count)
+        await _stop(task)
+        batches = harness.outlets.batches
+        assert len({batch.wall_offset_ns for batch in batches}) > 1
+        entries = [entry for batch in batches for entry in batch.entries]
+        stamps = [entry.event.boottime_ns for entry in entries if isinstance(entry, Applied)]
+        assert stamps == sorted(stamps)
+        queue, living = harness.pipeline.reorderer, harness.pipeline.tree.living
+        assert (queue.late_total, queue.forced_total, harness.pipeline.imbalance) == (0, 0, 0)
+        assert [process.key[0] for process in living.values()] == list(range(2, 10))
 
     asyncio.run(main())
 

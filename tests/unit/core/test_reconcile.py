@@ -337,6 +337,25 @@ def test_who_was_dropped_for_room_was_not_forked_unseen() -> None:
     ]  # fmt: skip
 
 
+def test_far_above_its_bound_and_back() -> None:
+    """While there is no room the tree is a part of what lives; with room again it is all of it."""
+    tree = Tree(tree_limits(live_capacity=8, exited_capacity=0, ancestor_capacity=0), TICK_NS)
+    alive = {}
+    for tgid in range(100, 200):
+        alive[tgid] = (tgid, tgid * TICK_NS + 3)
+        tree.apply(
+            fork(tgid=tgid, start_boottime_ns=alive[tgid][1], boottime_ns=alive[tgid][1] + 1)
+        )
+    assert len(tree.living) == 8
+    for tgid in sorted(alive)[7:]:
+        key = alive.pop(tgid)
+        tree.apply(exited(tgid=tgid, start_boottime_ns=key[1], boottime_ns=300 * TICK_NS))
+    tree.watch_exits()
+    assert _reconcile(tree, *(_seen(tgid, tgid) for tgid in alive)) == []
+    assert {tgid: tree.living.at(tgid) is not None for tgid in alive} == dict.fromkeys(alive, True)
+    assert len(tree.living) == len(alive) == 7
+
+
 def test_a_session_that_began_without_an_exec() -> None:
     """setsid(2), setpgid(2), setuid(2) and a move to another cgroup are no events; a look tells."""
     tree = _tree()
