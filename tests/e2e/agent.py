@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 from prometheus_client.parser import text_string_to_metric_families
 
 AGENTD = str(Path(sys.executable).with_name("agentd"))
@@ -32,6 +33,12 @@ def free_port() -> int:
 def basic(password: str) -> str:
     """What alice's browser sends."""
     return "Basic " + base64.b64encode(f"alice:{password}".encode()).decode()
+
+
+def users_file(password: str) -> str:
+    """A web configuration that asks for it."""
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+    return f"basic_auth_users: {{alice: {hashed!r}}}\n"
 
 
 class Agent:

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import bcrypt
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import Agent, running
+from tests.e2e.agent import Agent, running, users_file
 from tests.e2e.browser import chromium
 
 PASSWORD = "open sesame"
@@ -40,8 +39,7 @@ def agent(cgroup: Cgroup, tmp_path: Path) -> Iterator[Agent]:
     The father's name tries to be more than a name.
     """
     web_config = tmp_path / "web-config.yml"
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-    web_config.write_text(f"basic_auth_users: {{alice: {hashed!r}}}\n")
+    web_config.write_text(users_file(PASSWORD))
     options = ("--output", "json", "--set", f"metrics.web_config={web_config}")
     with running(tmp_path, cgroup.path, *options, password=PASSWORD) as agent:
         cgroup.run(["/bin/sh", "-c", FAMILY, "head"], stdout=subprocess.DEVNULL)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from selenium.webdriver.common.by import By
 
+from tests.e2e.agent import Agent
 from tests.e2e.browser import chromium
 from tests.shown.pages import ROOT
 from tests.shown.scenes import DEPLOY, LOAD, WORKER
@@ -22,8 +23,9 @@ PICTURE = ROOT / "docs/page.png"
 _PAGE = ROOT / "agentd/web/static"
 _KEYWORD = b"agentd-page\0"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PASSWORD = "open sesame"
 _WIDTH, _HEIGHT = 1180, 720
-_LATER = "return document.querySelectorAll('.row').length > 8 && performance.now() > 25000"
+_LATER = "return document.querySelectorAll('.row').length > 8 && performance.now() > 20000"
 """The tree is there, and so many ms of the rate."""
 
 
@@ -57,18 +59,19 @@ def _marked(picture: bytes) -> bytes:
     return picture[:-12] + chunk + picture[-12:]
 
 
-def taken(ours: Stage) -> bytes:
-    """A host on which something happens, in a browser."""
+def taken(ours: Stage, agent: Agent) -> bytes:
+    """A host on which something happens, in the browser of somebody who knows the password."""
     for command, name in ((WORKER, "worker"), (DEPLOY, "bash")):
         ours.cgroup.run(["/usr/bin/bash", "-c", command, name], stdout=subprocess.DEVNULL)
     load = ours.cgroup.popen(["/usr/bin/bash", "-c", LOAD], stdout=subprocess.DEVNULL)
     with chromium(ours.folder, _WIDTH, _HEIGHT) as browser:
+        browser.execute_cdp_cmd("Network.enable", {})
+        browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": agent.headers})
         browser.get("http://127.0.0.1:9847/")
         browser.find_element(By.ID, "query").send_keys(
             f"cgroup = /{CGROUP} and name != true and name != gzip and name != git"
         )
-        while not browser.execute_script(_LATER):
-            pass
+        agent.wait_until(lambda: bool(browser.execute_script(_LATER)))
         picture = bytes(browser.get_screenshot_as_png())
     load.kill()
     load.wait()
@@ -83,8 +86,8 @@ def take() -> None:
 
 def main() -> None:
     """Inside the namespaces."""
-    with stage() as ours, ours.agentd("--output", "none"):
-        PICTURE.write_bytes(taken(ours))
+    with stage() as ours, ours.agentd("--output", "none", password=_PASSWORD) as agent:
+        PICTURE.write_bytes(taken(ours, agent))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ LOAD = (
 )
 INNER = "/bin/true --x; sh -c 'kill -9 $$'"
 KILLED = "bash -c \"/bin/true --x; sh -c 'kill -9 \\$\\$'\"; /bin/true \udcff b; :"
-BURST = "for i in {1..200}; do /bin/true; done"
+BURST = "for i in {1..400}; do (:); done"
 
 _IN_TREE = re.compile(r"^(\S+ \S+  )( *)")
 """When it began, and how deep it stands."""

@@ -19,7 +19,7 @@ _OF_THE_HOST = {
     "kind", "slice", "suspect", "tty", "unit",
 }  # fmt: skip
 """Fields that are there or not as agentd was started by this or by that, or as chance has it."""
-_LINES_OF_THE_HOST = ("came by ", "login ", "suspect ", "tty ")
+_LINES_OF_THE_HOST = ("came by ", "login ", "suspect ", "tty ", "# gaps with ")
 
 
 def shape(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from agentd.settings import Control, Metrics
 from tests.cgroup import Cgroup
-from tests.e2e.agent import AGENTD, Agent, listening
+from tests.e2e.agent import AGENTD, Agent, listening, users_file
 from tests.shown.pages import ROOT
 
 CGROUP = "agentd-demo"
@@ -39,11 +39,16 @@ class Stage:
         (folder / "agentd").chmod(0o755)
 
     @contextlib.contextmanager
-    def agentd(self, *options: str) -> Iterator[Agent]:
-        """One at its usual addresses."""
+    def agentd(self, *options: str, password: str = "") -> Iterator[Agent]:
+        """One at its usual addresses. ``password``: alice's, if one is asked for."""
+        if password:
+            web_config = self.folder / "web-config.yml"
+            web_config.write_text(users_file(password))
+            options = (*options, "--set", f"metrics.web_config={web_config}")
         where = f"control.socket={Control().socket}"
         port = int(Metrics().listen.rpartition(":")[2])
-        with listening(self.folder, self.cgroup.path, port, "--set", where, *options) as agent:
+        options = ("--set", where, *options)
+        with listening(self.folder, self.cgroup.path, port, *options, password=password) as agent:
             agent.wait_until_ready()
             yield agent
 

@@ -52,7 +52,8 @@ def all_typed(stage: Stage) -> list[Ran]:
     try:
         with stage.agentd("--output", "none") as agent:
             process = stage.cgroup.popen(["/bin/sleep", "999"])
-            agent.wait_for_events(1)
+            stage.cgroup.run(["/bin/sh", "-c", "exit 7"])
+            agent.wait_for_events(3)
             entity = stage.console(
                 "agentd ps --columns entity --filter 'args = \"/bin/sleep 999\"'"
             )
