@@ -61,6 +61,11 @@ def write_lines(lines: Iterable[str], *, at_once: bool = False) -> None:
             flush()
 
 
+def note(text: str) -> None:
+    """Tell a person something beside what was asked for, on standard error."""
+    print(f"agentd: {text}", file=sys.stderr)
+
+
 def flush() -> None:
     """Let the reader have all that was written."""
     if sys.stdout is not None:

@@ -56,20 +56,17 @@ def show_tree(arguments: argparse.Namespace) -> int:
         rows = forest.since(rows, arguments.since)
     drawn = forest.Forest(rows)
     roots = drawn.roots if arguments.pid is None else drawn.of(arguments.pid)
+    if arguments.pid is not None and not roots:
+        why = "it exited too long ago, if ever"
+        raise AnswerError(f"nothing is known of {arguments.pid}: {why}")
     if arguments.json:
         output.write_lines(map(json.dumps, drawn.below(roots)))
         return os.EX_OK
     if not roots:
-        raise AnswerError(_nobody(arguments))
+        output.note("no process that is known is one of these")
     style = forest.Style(output.columns(), colour=output.is_coloured(), collapse=not arguments.all)
     output.write_lines(drawn.lines(roots, style))
     return os.EX_OK
-
-
-def _nobody(arguments: argparse.Namespace) -> str:
-    if arguments.pid is None:
-        return "no process that is known is one of these"
-    return f"nothing is known of {arguments.pid}: it exited too long ago, if ever"
 
 
 def show_processes(arguments: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from agentd.control.widths import wrapped
@@ -31,6 +32,7 @@ _UNKNOWN = {
 _SHOWN = 20
 """Of children, and of gaps."""
 _NARROW = 80
+_AT_ONCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +129,42 @@ def _whose(process: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _gaps(answer: dict[str, Any], style: Style) -> Iterator[tuple[str, str]]:
     """Where the account of it may lack something."""
-    gaps = answer["gaps"]
+    gaps = _joined(answer["gaps"])
     for gap in gaps[-_SHOWN:]:
         kind = f"{gap['kind']} " if gap["kind"] else ""
+        what = f"{gap['count']:,} {kind}event{'s' * (gap['count'] != 1)} lost"
         where = "" if gap["cpu"] is None else f" on CPU {gap['cpu']}"
         began = moment(gap["from"]) if gap["from"] else "?"
-        text = f"{began} to {moment(gap['to'])[11:]}: {gap['count']:,} {kind}events lost{where}"
-        yield "gap", paint(YELLOW, f"{text} ({gap['stage']})", colour=style.colour)
+        text = f"{began} to {moment(gap['to'])[11:]}: {what}{where} ({gap['stage']})"
+        yield "gap", paint(YELLOW, text, colour=style.colour)
     if len(gaps) > _SHOWN:
         count = sum(gap["count"] for gap in gaps)
         yield "", f"{len(gaps)} gaps with {count:,} events in all; --json has them"
     known = answer["gaps_known_since"]
     if known and answer["process"]["start"] < known:
         yield "gaps", f"known since {moment(known)}"
+
+
+def _joined(gaps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that follow at once on another of their sort, as one: a full buffer has room at times.
+
+    What came between was seen.
+    """
+    joined: list[dict[str, Any]] = []
+    last: dict[Any, dict[str, Any]] = {}
+    for gap in gaps:
+        sort = gap["cpu"], gap["stage"], gap["kind"]
+        before = last.get(sort)
+        if before is not None and _seconds(gap["from"]) - _seconds(before["to"]) < _AT_ONCE_SECONDS:
+            before |= {"to": max(before["to"], gap["to"]), "count": before["count"] + gap["count"]}
+        else:
+            last[sort] = dict(gap)
+            joined.append(last[sort])
+    return joined
+
+
+def _seconds(moment_: str | None) -> float:
+    return datetime.fromisoformat(f"{moment_[:26]}+00:00").timestamp() if moment_ else 0.0
 
 
 def _who(process: dict[str, Any], style: Style) -> str:

@@ -11,25 +11,28 @@ from typing import Any
 import urwid
 
 from agentd.control.top import PARTS, Row, Top
+from agentd.control.widths import wrapped
 from agentd.errors import AgentdError
 
 _KEYS = "q quit   ? help   Tab what   s order   p pause   ↑↓ scroll"
-_HELP = """\
-Processes that exited, by what they ran: those that are over
-before a look at /proc could see them.
-
-EXEC/S, EXIT/S  programs started, processes ended, a second
-CPU %           of a CPU, by those that ended in the interval
-CPU S, PEAK MIB since the beginning: all CPU time, the most memory
-
-Tab, 1, 2, 3    by executable, unit, container
-s               order: by CPU, execs, memory
-p               pause; again to go on
-↑ ↓ PgUp PgDn   scroll
-?, h            this, and back
-q, Esc          quit
-
-The head is red while something is wrong, or was lost."""
+_HELP = (
+    ("", "What processes that have exited did: they are over before a look at /proc can see them."),
+    ("", ""),
+    ("EXEC/S", "programs started, a second"),
+    ("EXIT/S", "processes ended, a second"),
+    ("CPU %", "of a CPU, by those that ended in the interval"),
+    ("CPU S", "all their CPU seconds since top began"),
+    ("PEAK MIB", "the most memory that one of them had"),
+    ("", ""),
+    ("Tab, 1 2 3", "by executable, unit, container"),
+    ("s", "order: by CPU, execs, memory"),
+    ("p", "pause; again to go on"),
+    ("↑ ↓", "scroll"),
+    ("? h", "this, and back"),
+    ("q Esc", "quit"),
+    ("", ""),
+    ("", "The head is red while something is wrong, and for ten minutes after a loss."),
+)
 _PALETTE = [
     ("good", "black", "dark green"),
     ("bad", "white", "dark red"),
@@ -124,11 +127,16 @@ class Screen:
         paused = " PAUSED" if self._paused else ""
         self._footer.set_text(f"by {top.order}{paused}   {_KEYS}")
         if self._helping:
-            self._walker[:] = [urwid.Text(_HELP)]
+            self._walker[:] = [urwid.Text(line) for line in _help(columns)]
         else:
             self._walker[:] = [_row(row, columns) for row in top.rows()] or [
                 urwid.Text(top.nothing(), wrap="space")
             ]
+
+
+def _help(columns: int) -> Iterator[str]:
+    for label, text in _HELP:
+        yield from wrapped(f"{label:<12}" if label else "", text, columns)
 
 
 def _row(row: Row, columns: int) -> Any:

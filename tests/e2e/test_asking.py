@@ -99,7 +99,8 @@ def test_tree_of_one(agent: Agent, cgroup: Cgroup) -> None:
     above = row["creator"]["pid"]
     below = {row["pid"] for row in _rows(agent, "tree", str(above))}
     assert below >= {above, *cgroup.processes()}
-    assert _ask(agent, "tree", "--json", "4194305").stdout == ""
+    done = _ask(agent, "tree", "--json", "4194305")
+    assert (done.returncode, done.stdout) == (65, "")
 
 
 def test_tree_of_a_user_and_of_a_container(agent: Agent, cgroup: Cgroup) -> None:
@@ -119,7 +120,7 @@ def test_tree_of_a_user_and_of_a_container(agent: Agent, cgroup: Cgroup) -> None
             assert "sleep 1002" not in _ask(agent, "tree", "--user", unlike, *ours).stdout
         for unlike in ("a(", "b", "a.", 'a"', "a\\"):
             done = _ask(agent, "tree", "--container", unlike)
-            assert (done.returncode, done.stdout) == (65, "")
+            assert (done.returncode, done.stdout) == (0, "")
             assert done.stderr == "agentd: no process that is known is one of these\n"
     finally:
         inside.kill()
@@ -309,6 +310,40 @@ def test_everything_fits_a_terminal(agent: Agent, cgroup: Cgroup, columns: int) 
         wide.wait()
 
 
+def test_follow_on_a_narrow_terminal(agent: Agent, cgroup: Cgroup) -> None:
+    """Its lines fit, and what was run is to be seen."""
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, 40))
+    os.set_blocking(leader, False)
+    seen = b""
+    with subprocess.Popen(
+        [AGENTD, "follow", "--socket", agent.socket],
+        stdout=follower, stdin=subprocess.DEVNULL, env=_environment(),
+    ) as process:  # fmt: skip
+        os.close(follower)
+
+        def is_seen() -> bool:
+            nonlocal seen
+            cgroup.run(["/bin/true", "0123456789" * 5])
+            with contextlib.suppress(BlockingIOError):
+                seen += os.read(leader, 65536)
+            return b"/usr/bin/true 0" in seen and seen.endswith(b"\n")
+
+        agent.wait_until(is_seen)
+        process.kill()
+    os.close(leader)
+    lines = seen.decode().replace("\r", "").splitlines()
+    assert [line for line in lines if width(line) > 40] == []
+
+
+def _environment() -> dict[str, str]:
+    """Ours, but that a terminal's size is what it says, and that it has colours."""
+    ours = {
+        name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")
+    }
+    return ours | {"TERM": "xterm"}
+
+
 def test_no_colour(agent: Agent) -> None:
     """NO_COLOR and a dumb terminal are heeded; on others there is some in each of these."""
     pid = str(next(row for row in _rows(agent, "ps", "--exited") if row["signal"])["pid"])
@@ -322,11 +357,10 @@ def _on_a_terminal(agent: Agent, columns: int, *command: str, **environment: str
     """What a command that ends by itself writes to one; its input is none."""
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (24, columns))
-    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
     seen = b""
     with subprocess.Popen(
         [AGENTD, *command, "--socket", agent.socket],
-        stdin=subprocess.DEVNULL, stdout=follower, env=env | {"TERM": "xterm"} | environment,
+        stdin=subprocess.DEVNULL, stdout=follower, env=_environment() | environment,
     ) as process:  # fmt: skip
         os.close(follower)
         with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?Z?|\d\d:\d\d:\d\d\.\d+"), "TIME"),
     (re.compile(r"\d[\d,.]*"), "#"),
     (re.compile(r"# (?:min # s|ns|µs|ms|s|min|h)\b"), "# TIME"),
-    (re.compile(r"# (?:fork|exec|exit) events"), "# events"),
+    (re.compile(r"# (?:(?:fork|exec|exit) )?events?\b"), "# events"),
     (re.compile(r"[ \t]+"), " "),
 )
 _OF_THE_HOST = {

@@ -193,6 +193,22 @@ def test_losses_near_a_process(pid: int, from_ns: int, to_ns: int, *, is_near: b
         assert gap["to"] == f"1970-01-01T00:00:0{to_ns // 10**9}.{to_ns % 10**9:09d}Z"
 
 
+def test_losses_that_follow_each_other() -> None:
+    """On one CPU and within a moment they are one gap to people; each is told to programs."""
+    tree = _tree()
+    for from_ns, to_ns in ((210, 220), (50_000_220, 50_000_230), (200_000_000, 200_000_001)):
+        tree.doubts.lose(lost(to_ns, 1, from_ns))
+    tree.doubts.lose(lost(240, 1, 230)._replace(cpu=1))
+    answer = _ask("id=11", tree)[1]
+    assert [gap["count"] for gap in answer["gaps"]] == [1] * 4
+    shown = [line for line in render(answer).splitlines() if line.startswith("gap ")]
+    assert [line.split(": ")[1] for line in shown] == [
+        "2 events lost on CPU 0 (reserve)",
+        "1 event lost on CPU 0 (reserve)",
+        "1 event lost on CPU 1 (reserve)",
+    ]
+
+
 def test_losses_too_old_to_be_known() -> None:
     """Since when they are known is told with a process that is older."""
     tree = _tree()
