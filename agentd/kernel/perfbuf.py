@@ -15,7 +15,7 @@ import os
 import select
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from agentd.core.decode import Span
 from agentd.core.pipeline import Delivery
@@ -190,10 +190,10 @@ class PerfReader:
 class Perfbuf(PerfReader):
     """The buffers behind the fds of perf events, and the map that gives them to the programs."""
 
-    room_stage = STAGE_LOST_SAMPLES
-    survives_its_reader = False
+    room_stage: ClassVar[str] = STAGE_LOST_SAMPLES
+    survives_its_reader: ClassVar[bool] = False
     """The kernel frees a buffer with its last mapping."""
-    poll_seconds = 0.2
+    poll_seconds: ClassVar[float] = 0.2
     """A buffer makes its fd readable when it has filled up some way, not with the first record."""
 
     def __init__(self, map_fd: int, event_fds: Sequence[int], bytes_per_cpu: int) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections import deque
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from agentd.core.decode import Span
 from agentd.core.pipeline import Delivery
@@ -138,12 +138,12 @@ class Ringbuf(RingReader):
         self._ring = RingMemory(map_fd, size_bytes)
         super().__init__(self._ring)
 
-    room_stage = STAGE_RESERVE
-    lost_samples = 0
+    room_stage: ClassVar[str] = STAGE_RESERVE
+    lost_samples: ClassVar[int] = 0
     """The kernel itself tells of none."""
-    survives_its_reader = True
+    survives_its_reader: ClassVar[bool] = True
     """What nobody has read waits for the next reader."""
-    poll_seconds = None
+    poll_seconds: ClassVar[None] = None
     """The first record after an empty ring makes the fd readable, always."""
 
     def fileno(self) -> int:
