@@ -14,6 +14,7 @@ from agentd.core.tree import TreeLimits
 from agentd.core.untold import untold_by
 from agentd.core.wire import Wire, parse_wire
 from agentd.kernel.attach import Attached
+from agentd.kernel.cgroups_made import MadeCgroups
 from agentd.kernel.counters import Counters
 from agentd.kernel.handover import TRACEPOINTS
 from agentd.kernel.transport import open_transport, room_stage
@@ -79,6 +80,7 @@ class Capture:
             settings.cpus,
             kinds,
         )
+        self.cgroups = MadeCgroups(handover.cgroups_fd, self.wire)
         size = settings.cpus, len(causes(kinds, room_stage(handover)))
         self.ledger = Ledger.fresh(*size) if progress_fd is None else Ledger(progress_fd, *size)
         """How far the stream has been handed on."""
@@ -158,4 +160,5 @@ class Capture:
         self._let_programs_go()
         self.transport.close()
         self.counters.close()
+        self.cgroups.close()
         self.ledger.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from agentd.core.journal import Journal, Named, no_journal
@@ -54,10 +55,20 @@ _WALK_SECONDS_MIN = 0.5
 _PATHS_KEPT = 65536
 
 
+def _none_made() -> dict[int, str]:
+    return {}
+
+
 class CgroupPaths:
-    """Paths of cgroups by their ids. A new one is looked for in the whole hierarchy."""
+    """Paths of cgroups by their ids.
+
+    One that is not known is looked for among those that the kernel has just made, gone again or
+    not, and else in the whole hierarchy.
+    """
 
     def __init__(self, journal: Journal = no_journal) -> None:
+        self.made: Callable[[], dict[int, str]] = _none_made
+        """Those that are new, if somebody is told of them."""
         self._paths: dict[int, str] = {}
         self._told: set[int] = set()
         self._journal = journal
@@ -72,6 +83,8 @@ class CgroupPaths:
         if self._mount is None:
             return ""
         path = self._paths.get(cgroup_id)
+        if path is None:
+            path = self._made(cgroup_id)
         if path is None and time.monotonic() >= self._next_walk:
             self._walk(self._mount)
             path = self._paths.get(cgroup_id)
@@ -80,9 +93,14 @@ class CgroupPaths:
             self._journal(Named("cgroup", cgroup_id, path))
         return path
 
-    def _walk(self, mount: Path) -> None:
+    def _made(self, cgroup_id: int) -> str | None:
         if len(self._paths) > _PATHS_KEPT:
             self._paths.clear()
+            self._told.clear()
+        self._paths.update(self.made())
+        return self._paths.get(cgroup_id)
+
+    def _walk(self, mount: Path) -> None:
         self._paths[mount.stat().st_ino] = "/"
         folders = [(str(mount), "")]
         while folders:

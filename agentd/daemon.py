@@ -74,16 +74,16 @@ class Daemon:
         self._outlets = Outlets(config, journal, self._names, self._sink_told)
         self._sinks = self._outlets.fanout()
         self._seeded = False
-        redactor = Redactor(config.redact.patterns)
         self._keeper = Keeper(service, attached, options.left, resumed=progress_fd is not None)
         self._capture = Capture(
             attached,
             limits_of(config),
-            redactor.redact,
+            Redactor(config.redact.patterns).redact,
             hold_until_seeded=True,
             progress_fd=progress_fd,
         )
         self._pipeline = self._capture.pipeline
+        self._outlets.cgroups.made = self._capture.cgroups.new
         self._facts, self._followers = self._outlets.followers(self._pipeline.tree)
         self._workload = Workload(self._facts, Rankings.of(config.metrics))
         filtered = is_filtered(config)

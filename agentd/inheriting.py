@@ -41,7 +41,8 @@ async def inherit(former: Former) -> Inheritance:
         return reading.nothing()
     finally:
         reading.close()
-        for fd in (*handover.link_fds, *handover.program_fds, *handover.perf_fds):
+        rest = (*handover.link_fds, *handover.program_fds, *handover.perf_fds)
+        for fd in (handover.cgroups_fd, *rest):
             os.close(fd)
 
 

@@ -19,16 +19,17 @@ from agentd import host
 from agentd.core import snapshot
 from agentd.core.tree import Tree
 from agentd.kernel.attach import Attached
-from agentd.kernel.handover import TRACEPOINTS, Handover, decode_settings, encode_settings
+from agentd.kernel.handover import LINKS, Handover, decode_settings, encode_settings
 from agentd.kernel.kept import KeptPrograms
 from agentd.kernel.program import Settings
 from agentd.ledger import Ledger
 from agentd.paths import bpf_dir
 from agentd.service import Service
 
-_EVENTS, _COUNTERS, _LINK, _PROGRAM, _PERF = "events", "counters", "link", "program", "perf"
+_EVENTS, _COUNTERS, _CGROUPS = _MAPS = "events", "counters", "cgroups"
+_LINK, _PROGRAM, _PERF = "link", "program", "perf"
 _ABOUT, PAST, _PROGRESS = "about", "past", "progress"
-_FORMAT = "agentd-kept-4"
+_FORMAT = "agentd-kept-5"
 
 
 FIRST_SEQ_STEP = 1 << 40
@@ -150,8 +151,9 @@ def _names_and_fds(attached: Attached, about_fd: int, ledger: Ledger) -> list[tu
     links = [(f"{_LINK}-{index}", fd) for index, fd in enumerate(handover.link_fds)]
     programs = [(f"{_PROGRAM}-{index}", fd) for index, fd in enumerate(handover.program_fds)]
     perf = [(f"{_PERF}-{index}", fd) for index, fd in enumerate(handover.perf_fds)]
-    maps = [(_EVENTS, handover.events_fd), (_COUNTERS, handover.counters_fd)]
-    kept = [(_ABOUT, about_fd), (_PROGRESS, ledger.fd), *maps, *links, *programs, *perf]
+    maps = (handover.events_fd, handover.counters_fd, handover.cgroups_fd)
+    kept = [(_ABOUT, about_fd), (_PROGRESS, ledger.fd)]
+    kept += [*zip(_MAPS, maps, strict=True), *links, *programs, *perf]
     number = attached.settings.first_seq // FIRST_SEQ_STEP
     return [(f"{name}@{number}", fd) for name, fd in kept]
 
@@ -177,14 +179,15 @@ def _taken(named: Mapping[str, int], settings: Settings) -> KeptPrograms | Forme
     fds = {name.partition("@")[0]: fd for name, fd in named.items()}
     about = _about(fds)
     links = _numbered(fds, _LINK)
-    whole = {_EVENTS, _COUNTERS, _PROGRESS} <= fds.keys() and len(links) == len(TRACEPOINTS)
+    whole = {*_MAPS, _PROGRESS} <= fds.keys() and len(links) == len(LINKS)
     if not whole or "wire" not in about:
         return None
     os.close(fds[_ABOUT])
     mark, wire = about.pop("fingerprint"), about.pop("wire")
     theirs = decode_settings(about.pop("settings").encode())
     programs, perf = tuple(_numbered(fds, _PROGRAM)), tuple(_numbered(fds, _PERF))
-    handover = Handover(fds[_EVENTS], fds[_COUNTERS], tuple(links), programs, perf, **about)
+    maps = (fds[_EVENTS], fds[_COUNTERS], fds[_CGROUPS])
+    handover = Handover(*maps, tuple(links), programs, perf, **about)
     attached = Attached(handover, theirs, log="")
     if mark == fingerprint(settings):
         return KeptPrograms(attached, fds[_PROGRESS])

@@ -53,7 +53,8 @@ class Outlets:
         self._facts: FactFinder | None = None
         self._sinks: dict[str, Sink] = {}
         self._choose_actions: Callable[[tuple[str, ...]], None] | None = None
-        self._names = Names(CgroupPaths(journal).path, names.users.name, names.groups.name)
+        self.cgroups = CgroupPaths(journal)
+        self._names = Names(self.cgroups.path, names.users.name, names.groups.name)
 
     def followers(self, tree: Tree) -> tuple[FactFinder, Followers]:
         """For those who ask over the control socket, and for filters of sinks."""

@@ -22,6 +22,9 @@
 BPF_F_TABLE("array", u32, struct agentd_counters, counters, AGENTD_CPUS,
 	    BPF_F_MMAPABLE);
 
+BPF_F_TABLE("array", u32, struct agentd_cgroup, cgroups, AGENTD_CGROUPS,
+	    BPF_F_MMAPABLE);
+
 /* Read the member at OFF_<member> of a kernel object, zero when unreadable. */
 #define READ(dst, object, member)					\
 	bpf_probe_read_kernel(&(dst), sizeof(dst), (char *)(object) + OFF_##member)
@@ -597,4 +600,31 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (!c || !is_last_thread(ctx, signal) || !begin(c, task, AGENTD_EXIT, &seq))
 		return 0;
 	return report_exit(ctx, c, task, seq);
+}
+
+/*
+ * Not an event: a path for the ids that execs tell. The kernel makes one cgroup
+ * at a time here, under trace_cgroup_path_lock.
+ */
+int on_cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *cgroup = (void *)ctx->args[0], *root = NULL;
+	struct agentd_cgroup *count, *made;
+	int hierarchy = -1;
+	u32 index = 0;
+
+	READ(root, cgroup, CGROUP_ROOT);
+	READ(hierarchy, root, CGROUP_ROOT_HIERARCHY_ID);
+	count = cgroups.lookup(&index);
+	if (hierarchy || !count)		/* cgroup v2 is hierarchy 0 */
+		return 0;
+	index = 1 + count->number % (AGENTD_CGROUPS - 1);
+	made = cgroups.lookup(&index);
+	if (!made)
+		return 0;
+	made->number = 0;
+	made->id = kernfs_id(cgroup);
+	bpf_probe_read_kernel_str(made->path, sizeof(made->path), (void *)ctx->args[1]);
+	made->number = ++count->number;
+	return 0;
 }

@@ -142,4 +142,15 @@ struct agentd_counters {
 	__u64 reserved[2];		/* to two cache lines: no false sharing */
 };
 
+/*
+ * The youngest cgroups, by their numbers in turn, mapped by user space: who looks
+ * into a short-lived one finds its folder gone. The first element only counts.
+ */
+#define AGENTD_CGROUPS 256
+struct agentd_cgroup {
+	__u64 number;			/* counts from 1; 0 while it is being filled */
+	__u64 id;			/* inode number of the cgroup v2 folder */
+	char path[496];			/* below the root of the hierarchy, up to a NUL */
+};
+
 #endif /* AGENTD_H */

@@ -144,6 +144,6 @@ def programs(settings: Settings) -> Finding:
 
 
 def _close(handover: Handover) -> None:
-    fds = (handover.events_fd, handover.counters_fd, *handover.link_fds, *handover.perf_fds)
-    for fd in fds:
+    maps = (handover.events_fd, handover.counters_fd, handover.cgroups_fd)
+    for fd in (*maps, *handover.link_fds, *handover.perf_fds):
         os.close(fd)

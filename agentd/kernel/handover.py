@@ -24,6 +24,9 @@ TRACEPOINTS = {
 }
 """The raw tracepoints, and the function in ``bpf/agentd.bpf.c`` for each."""
 
+LINKS = {**TRACEPOINTS, "cgroup_mkdir": "on_cgroup_mkdir"}
+"""The same with the one that is no source of events."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handover:
@@ -34,7 +37,9 @@ class Handover:
 
     events_fd: int
     counters_fd: int
+    cgroups_fd: int
     link_fds: tuple[int, ...]
+    """In the order of LINKS."""
     program_fds: tuple[int, ...]
     """Of the programs themselves, in the order of TRACEPOINTS: what they cost is read there."""
     perf_fds: tuple[int, ...]
@@ -77,7 +82,7 @@ def decode_settings(message: bytes) -> Settings:
 
 def send_handover(sock: socket.socket, handover: Handover) -> None:
     """Send the fds and what goes with them, in as many messages as the fds need."""
-    fds = [handover.events_fd, handover.counters_fd, *handover.link_fds]
+    fds = [handover.events_fd, handover.counters_fd, handover.cgroups_fd, *handover.link_fds]
     fds += [*handover.program_fds, *handover.perf_fds]
     body = {
         "fds": len(fds),
@@ -107,11 +112,11 @@ def receive(sock: socket.socket) -> Handover | Failure | None:
         if more is None:
             return None
         fds += some
-    events_fd, counters_fd, *rest = fds
-    count = len(TRACEPOINTS)
-    links, programs, perf = rest[:count], rest[count : 2 * count], rest[2 * count :]
+    events_fd, counters_fd, cgroups_fd, *rest = fds
+    links, rest = tuple(rest[: len(LINKS)]), rest[len(LINKS) :]
+    programs, perf = tuple(rest[: len(TRACEPOINTS)]), tuple(rest[len(TRACEPOINTS) :])
     del body["fds"]
-    return Handover(events_fd, counters_fd, tuple(links), tuple(programs), tuple(perf), **body)
+    return Handover(events_fd, counters_fd, cgroups_fd, links, programs, perf, **body)
 
 
 def _receive_part(sock: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:

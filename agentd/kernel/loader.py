@@ -93,7 +93,7 @@ def _load_source(source: Source, settings: Settings, reason: str) -> Handover | 
         # before the programs are attached, or their first records would find no buffer
         perf_fds = _open_perf(program, settings) if settings.transport == PERFBUF else ()
         # exits first: whose fork is told, of that no exec and no exit may be missing
-        for tracepoint, function in reversed(handover.TRACEPOINTS.items()):
+        for tracepoint, function in reversed(handover.LINKS.items()):
             program.attach_raw_tracepoint(tracepoint, function)
     except _PerfError as error:
         return Failure(handover.FAILED_PERF, str(error))
@@ -102,6 +102,7 @@ def _load_source(source: Source, settings: Settings, reason: str) -> Handover | 
     return Handover(
         program["events"].map_fd,
         program["counters"].map_fd,
+        program["cgroups"].map_fd,
         tuple(_link_fds(program)),
         tuple(program.funcs[name.encode()].fd for name in handover.TRACEPOINTS.values()),
         perf_fds,
@@ -141,7 +142,7 @@ def _link_fds(program: Any) -> list[int]:
         str(name, "ascii") if isinstance(name, bytes) else name: fd
         for name, fd in program.raw_tracepoint_fds.items()
     }
-    return [links[name] for name in handover.TRACEPOINTS]
+    return [links[name] for name in handover.LINKS]
 
 
 def _explain(message: str) -> Failure:

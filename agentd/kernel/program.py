@@ -77,6 +77,8 @@ _MEMBERS = {
     "TASK_CGROUPS": ("task_struct", "cgroups"),
     "CSS_SET_DFL_CGRP": ("css_set", "dfl_cgrp"),
     "CGROUP_KN": ("cgroup", "kn"),
+    "CGROUP_ROOT": ("cgroup", "root"),
+    "CGROUP_ROOT_HIERARCHY_ID": ("cgroup_root", "hierarchy_id"),
     "KERNFS_NODE_ID": ("kernfs_node", "id"),
 }
 _FILTER_MEMBERS = {"CGROUP_LEVEL": ("cgroup", "level")}

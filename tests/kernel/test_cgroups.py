@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agentd.cgroups import CgroupPaths
+from agentd.core.batch import Batch
 from agentd.core.event import Fork
+from agentd.sinks.ecs import EcsRenderer
+from agentd.sinks.renderer import Names
 from tests.cgroup import Cgroup, own_cgroup
 from tests.kernel.c_programs import CLONE3
 from tests.kernel.tracer import Tracer, applied, attached, events, of, shape
 from tests.programs import compile_c
+from tests.records import WIRE
 
 ENOSYS = 38
 
@@ -55,6 +61,26 @@ def test_below_belongs_to_it(below: Cgroup, tracer: Tracer) -> None:
     """What runs in a cgroup below the filtered one is reported."""
     below.run(["/bin/true"])
     assert shape(events(tracer.collect())) == ["exec", "exit"]
+
+
+def test_containers_of_a_moment(cgroup: Cgroup, tracer: Tracer) -> None:
+    """A cgroup that is gone when its exec is written is named all the same, and its container."""
+    paths = CgroupPaths()
+    paths.made = tracer.capture.cgroups.new
+    paths.path(1)  # the look into the hierarchy: none of ours is there yet
+    ids = [f"{number:064x}" for number in range(20)]
+    for identity in ids:
+        container = Cgroup(f"{cgroup.path.strip('/')}/docker-{identity}.scope")
+        container.folder.mkdir()
+        container.run(["/bin/true"])
+        container.end()
+    names = Names(paths.path, lambda _: None, lambda _: None)
+    renderer = EcsRenderer(WIRE, "0" * 32, 4096, names)
+    text = renderer.render(Batch(tracer.collect(), 0, 0))
+    execs = [line for line in map(json.loads, text.splitlines()) if "exec" in line["agentd"]]
+    assert [line["container"]["id"] for line in execs] == ids
+    expected = [f"{cgroup.path}/docker-{identity}.scope" for identity in ids]
+    assert [line["agentd"]["cgroup"]["path"] for line in execs] == expected
 
 
 def test_beside_is_filtered_and_counted(beside: Cgroup, tracer: Tracer) -> None:

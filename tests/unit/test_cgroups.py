@@ -79,6 +79,21 @@ def test_a_new_cgroup_is_found_later(mount: Path, monkeypatch: pytest.MonkeyPatc
     assert paths.path(old) == "/a.slice/b.service"
 
 
+@pytest.mark.usefixtures("mount")
+def test_a_cgroup_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's word is enough; and when there are too many, the oldest word is forgotten."""
+    monkeypatch.setattr(cgroups, "_PATHS_KEPT", 3)
+    paths = CgroupPaths()
+    words = iter([{77: "/gone"}, {78: "/gone/too"}, {}])
+    paths.made = lambda: next(words)
+    assert [paths.path(77), paths.path(78), paths.path(77)] == ["/gone", "/gone/too", "/gone"]
+    assert paths.path(79) is None
+    paths.made = dict
+    assert paths.path(77) == "/gone"
+    assert paths.path(80) is None
+    assert paths.path(77) is None
+
+
 def test_without_a_hierarchy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where cgroup v2 is not mounted there are no paths, and nobody asks again."""
 

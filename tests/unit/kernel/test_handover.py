@@ -34,25 +34,26 @@ def test_settings_survive_the_socket() -> None:
 def test_a_handover_brings_its_fds(cpus: int) -> None:
     """The fds arrive, in their places, on a host of any size; so does what goes with them."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    fds = [os.memfd_create(str(i)) for i in range(9)]
-    perf_fds = tuple(fds[8:9] * cpus)
+    fds = [os.memfd_create(str(i)) for i in range(11)]
+    perf_fds = tuple(fds[10:11] * cpus)
     sent = Handover(
-        fds[0], fds[1], tuple(fds[2:5]), tuple(fds[5:8]), perf_fds, "perfbuf", "because", "0.26",
-        True,
+        fds[0], fds[1], fds[2], tuple(fds[3:7]), tuple(fds[7:10]), perf_fds, "perfbuf", "because",
+        "0.26", True,
     )  # fmt: skip
     with ours, theirs:
         handover.send_handover(theirs, sent)
         got = handover.receive(ours)
     assert isinstance(got, Handover)
-    received = [got.events_fd, got.counters_fd, *got.link_fds]
+    received = [got.events_fd, got.counters_fd, got.cgroups_fd, *got.link_fds]
     received += [*got.program_fds, *got.perf_fds]
     places: dict[str, Any] = {
-        "events_fd": 0, "counters_fd": 0, "link_fds": (), "program_fds": (), "perf_fds": (),
+        "events_fd": 0, "counters_fd": 0, "cgroups_fd": 0, "link_fds": (), "program_fds": (),
+        "perf_fds": (),
     }  # fmt: skip
     assert replace(got, **places) == replace(sent, **places)
     names = [os.readlink(f"/proc/self/fd/{fd}") for fd in received]
     numbers = [name.split(":")[1].split()[0] for name in names]
-    assert numbers == [*"01234567", *["8"] * cpus]
+    assert numbers == [*"0123456789", *["10"] * cpus]
     for fd in (*fds, *received):
         os.close(fd)
 
