@@ -17,6 +17,7 @@ ELSEWHERE = {
     "apt-get install ./dist/agentd_*.deb": ("tests/vm/systemd-guest", "dpkg -i"),
     "systemctl status agentd": ("tests/vm/systemd-guest", "systemctl status agentd"),
     "journalctl -u agentd -x": ("tests/vm/systemd-guest", "journalctl -xu agentd"),
+    "autopkgtest ": ("tests/vm/systemd-guest", '" autopkgtest --'),
     "usermod -aG agentd YOU": ("tests/vm/systemd-guest", "usermod -aG agentd you"),
 }
 """How commands begin that are not run here; what runs them, and how that is called there."""
