@@ -1,9 +1,12 @@
-"""The allocators' settings: what they may not do."""
+"""What the process holds in memory: what may pile up there, and what may go."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+from agentd import memory
 
 _CYCLES = """
 import weakref
@@ -25,3 +28,34 @@ def test_cycles_do_not_pile_up() -> None:
     """Garbage that refers to itself is found, if later than by default."""
     command = [sys.executable, "-c", _CYCLES]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True\n"
+
+
+_PAGES = """
+import ssl
+from agentd import memory
+def resident_kib():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssFile"))
+before = resident_kib()
+memory.settle()
+print(resident_kib() < before, ssl.create_default_context().check_hostname)
+"""
+
+
+def test_pages_that_only_the_start_needed_are_given_back() -> None:
+    """What is resident of programs and libraries shrinks, and comes back where it is needed."""
+    command = [sys.executable, "-c", _PAGES]
+    assert (
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True True\n"
+    )
+
+
+def test_what_was_written_to_stays() -> None:
+    """No area that holds anything but its file's pages is given back."""
+    areas = list(memory.file_pages())
+    smaps = Path("/proc/self/smaps").read_text()
+    assert areas
+    for address, size_bytes in areas:
+        entry = smaps.partition(f"{address:x}-{address + size_bytes:x} ")[2]
+        assert entry[:2] == "r-"
+        assert "/" in entry.partition("\n")[0]
