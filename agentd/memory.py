@@ -24,7 +24,7 @@ _MADV_DONTNEED = 4  # asm-generic/mman-common.h
 _AREA = re.compile(
     r"^([0-9a-f]+)-([0-9a-f]+) r-.p \S+ \S+ [1-9]\d* .*?^Anonymous: +(\d+) kB", re.M | re.S
 )
-"""In smaps: a private area of a file that is not written to; how much of it has been all the same."""
+"""In smaps: a private area of a file that is not writable, and how much of it was written to."""
 
 
 def settle() -> None:

@@ -56,6 +56,6 @@ def test_what_was_written_to_stays() -> None:
     smaps = Path("/proc/self/smaps").read_text()
     assert areas
     for address, size_bytes in areas:
-        entry = smaps.partition(f"{address:x}-{address + size_bytes:x} ")[2]
+        entry = smaps.partition(f"{address:08x}-{address + size_bytes:08x} ")[2]
         assert entry[:2] == "r-"
         assert "/" in entry.partition("\n")[0]
