@@ -1,13 +1,12 @@
-"""The BPF ring buffer, drained by mmap without a syscall.
+"""The BPF ring buffer, drained by mmap.
 
 Layout (kernel/bpf/ringbuf.c): a page with the consumer position, which user space writes; a page
 with the producer position; then the data. Each record has an 8-byte header, its length with two
 flag bits, and starts at a multiple of 8. Positions only grow; the place in the data is the
 position modulo the size.
 
-The kernel maps the data twice so that a record at the end is contiguous. Both copies would count
-as resident memory of this process, so only one is mapped here and the bytes of a round are put
-together from two slices when they wrap.
+The kernel gives the data twice in a row, so that what wraps is contiguous. All that is mapped of it
+counts as resident memory of this process, so each round maps what it reads, and lets go of it.
 """
 
 from __future__ import annotations
@@ -15,28 +14,32 @@ from __future__ import annotations
 import mmap
 import os
 from collections import deque
-from typing import ClassVar, Protocol
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar, Final, Protocol
 
 from agentd.core.decode import Span
 from agentd.core.pipeline import Delivery
 from agentd.core.stages import STAGE_RESERVE
 from agentd.kernel.barrier import Barrier
 
-_BUSY = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not yet submitted
-_DISCARDED = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
-_LENGTH_MASK = _DISCARDED - 1
-_HEADER_BYTES = 8  # BPF_RINGBUF_HDR_SZ
+_BUSY: Final = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not yet submitted
+_DISCARDED: Final = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
+_LENGTH_MASK: Final = (1 << 30) - 1
+_HEADER_BYTES: Final = 8  # BPF_RINGBUF_HDR_SZ
 
 
 class Memory(Protocol):
-    """The three mapped areas of a ring, as words and bytes."""
+    """A ring, as words and bytes."""
 
+    size_bytes: int
     consumer: memoryview
     """One writable 64-bit word."""
     producer: memoryview
     """One 64-bit word."""
-    data: memoryview
-    """The data area as bytes."""
+
+    def window(self, start: int, end: int) -> AbstractContextManager[memoryview]:
+        """The bytes from one position up to another, at most ``size_bytes`` further."""
 
 
 class RingMemory:
@@ -45,19 +48,36 @@ class RingMemory:
     def __init__(self, map_fd: int, size_bytes: int) -> None:
         page = mmap.PAGESIZE
         self._writable = mmap.mmap(map_fd, page)
-        self._readable = mmap.mmap(
-            map_fd, page + size_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ, offset=page
-        )
+        self._readable = _readable(map_fd, page, page)
+        self._map_fd = map_fd
+        self.size_bytes = size_bytes
         self.consumer = memoryview(self._writable)[:8].cast("Q")
         self.producer = memoryview(self._readable)[:8].cast("Q")
-        self.data = memoryview(self._readable)[page:]
+
+    @contextmanager
+    def window(self, start: int, end: int) -> Iterator[memoryview]:
+        """As Memory has it. Maps it for as long as the block runs."""
+        page = mmap.PAGESIZE
+        place = start & (self.size_bytes - 1)
+        before = place % page
+        area = _readable(self._map_fd, before + end - start, 2 * page + place - before)
+        view = memoryview(area)[before:]
+        try:
+            yield view
+        finally:
+            view.release()
+            area.close()
 
     def close(self) -> None:
         """Unmap."""
-        for view in (self.consumer, self.producer, self.data):
+        for view in (self.consumer, self.producer):
             view.release()
         self._writable.close()
         self._readable.close()
+
+
+def _readable(map_fd: int, size_bytes: int, offset: int) -> mmap.mmap:
+    return mmap.mmap(map_fd, size_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ, offset=offset)
 
 
 class RingReader:
@@ -65,8 +85,7 @@ class RingReader:
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._words = memory.data.cast("I")
-        self._size_bytes = len(memory.data)
+        self._size_bytes = memory.size_bytes
         self._position = int(memory.consumer[0])
         self._ends: deque[int] = deque()
         self._barrier = Barrier()
@@ -95,39 +114,38 @@ class RingReader:
         """Copy what has been submitted, up to about ``limit_bytes``, in the ring's order."""
         start = self._position
         end = int(self._memory.producer[0])
-        spans, position = self._committed(start, min(end, start + limit_bytes))
-        self._barrier.full()
-        data = self._copy(start, position)
-        self._position = position
-        self._ends.append(position)
-        return Delivery(data, spans, drained=position >= end)
+        data, spans = b"", list[Span]()
+        if end > start:
+            with self._memory.window(start, end) as window:
+                spans, length = _committed(window, min(end - start, limit_bytes))
+                self._barrier.full()
+                data = bytes(window[:length])
+        self._position = start + len(data)
+        self._ends.append(self._position)
+        return Delivery(data, spans, drained=self._position >= end)
 
     def commit(self, drains: int) -> None:
         """Let the kernel reuse what so many drains brought, the oldest first."""
         for _ in range(drains):
             self._memory.consumer[0] = self._ends.popleft()
 
-    def _committed(self, start: int, end: int) -> tuple[list[Span], int]:
-        """Where the records lie, relative to ``start``, up to the first that is not submitted."""
-        words, mask = self._words, self._size_bytes - 1
-        spans: list[Span] = []
-        position = start
-        while position < end:
-            header = words[(position & mask) >> 2]
+
+def _committed(window: memoryview, end: int) -> tuple[list[Span], int]:
+    """Where the records lie that begin before ``end``, up to the first that is not submitted; and
+    where the last of them ends.
+    """
+    spans: list[Span] = []
+    place = 0
+    with window.cast("I") as words:
+        while place < end:
+            header = words[place >> 2]
             if header & _BUSY:
                 break
             length = header & _LENGTH_MASK
             if not header & _DISCARDED:
-                spans.append((position - start + _HEADER_BYTES, length))
-            position += (length + _HEADER_BYTES + 7) & ~7
-        return spans, position
-
-    def _copy(self, start: int, end: int) -> bytes:
-        data, mask = self._memory.data, self._size_bytes - 1
-        first, last = start & mask, end & mask
-        if end - start and first >= last:
-            return b"".join((data[first:], data[:last]))
-        return bytes(data[first:last])
+                spans.append((place + _HEADER_BYTES, length))
+            place += (length + _HEADER_BYTES + 7) & ~7
+    return spans, place
 
 
 class Ringbuf(RingReader):
@@ -152,6 +170,5 @@ class Ringbuf(RingReader):
 
     def close(self) -> None:
         """Unmap and let go of the map."""
-        self._words.release()
         self._ring.close()
         os.close(self._map_fd)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,9 +23,16 @@ class FakeRing:
     def __init__(self, start: int = 0) -> None:
         self.consumer = memoryview(bytearray(8)).cast("Q")
         self.producer = memoryview(bytearray(8)).cast("Q")
-        self.data = memoryview(bytearray(SIZE))
+        self.data = bytearray(SIZE)
+        self.size_bytes = SIZE
         self.consumer[0] = self.producer[0] = start
         self.headers: list[int] = []
+
+    @contextmanager
+    def window(self, start: int, end: int) -> Iterator[memoryview]:
+        """The kernel gives the data twice in a row."""
+        twice = memoryview(self.data * 2)
+        yield twice[start % SIZE : start % SIZE + end - start]
 
     def put(self, payload: bytes, flags: int = 0) -> bool:
         """Reserve and fill a record; False where there is no room."""
