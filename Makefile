@@ -1,5 +1,5 @@
 # make run [ARGS='…']   install what is needed, then report this host's processes
-# make test             install what is needed, then run all tests, on the source and on the compiled core
+# make test             install what is needed, then run all tests, on the source and compiled
 # make check            format, lint, types, import rules
 # make test-systemd     the package under a real systemd, in a virtual machine
 # make test-vm          the kernel tests on other kernels, in virtual machines (docs/kernels.md)
@@ -19,11 +19,11 @@ RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachet
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev python3-hatchling curl prometheus python3-matplotlib stress-ng groff-base \
 	openssl jq procps iproute2 chromium chromium-driver python3-selenium zsh fish
 VM_PACKAGES := qemu-system-x86 busybox-static systemd-journal-remote autopkgtest
-BENCH_PACKAGES := forkstat bpftrace libbpf-tools
+BENCH_PACKAGES := forkstat bpftrace libbpf-tools valgrind
 DEB_PACKAGES := dpkg-dev debhelper lintian dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
 	python3-uvloop python3-cachetools
 
-# the package as the .deb has it, core/ and the making of JSON compiled; the rest are links to the source
+# the package as the .deb has it, with what packaging/compile compiles; the rest are links to the source
 COMPILED := build/compiled
 WITH_COMPILED := PYTHONPATH=$(CURDIR)/$(COMPILED)
 
@@ -52,6 +52,7 @@ bench: .venv/dev.stamp $(COMPILED)/stamp
 	$(WITH_COMPILED) $(BIN)/python bench/run.py
 	$(WITH_COMPILED) $(BIN)/python bench/replay.py
 	$(WITH_COMPILED) $(BIN)/python bench/growth.py
+	$(WITH_COMPILED) $(BIN)/python bench/instructions.py
 	$(WITH_COMPILED) $(BIN)/python bench/compare.py --plot bench/build/compare.svg $(ARGS)
 
 docs: .venv/dev.stamp
