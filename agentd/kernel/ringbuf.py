@@ -22,6 +22,7 @@ from agentd.core.decode import Span
 from agentd.core.pipeline import Delivery
 from agentd.core.stages import STAGE_RESERVE
 from agentd.kernel.barrier import Barrier
+from agentd.kernel.window import Window
 
 _BUSY: Final = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not yet submitted
 _DISCARDED: Final = 1 << 30  # BPF_RINGBUF_DISCARD_BIT
@@ -48,8 +49,11 @@ class RingMemory:
     def __init__(self, map_fd: int, size_bytes: int) -> None:
         page = mmap.PAGESIZE
         self._writable = mmap.mmap(map_fd, page)
-        self._readable = _readable(map_fd, page, page)
+        self._readable = mmap.mmap(
+            map_fd, page, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ, offset=page
+        )
         self._map_fd = map_fd
+        self._window = Window(size_bytes + page)
         self.size_bytes = size_bytes
         self.consumer = memoryview(self._writable)[:8].cast("Q")
         self.producer = memoryview(self._readable)[:8].cast("Q")
@@ -60,13 +64,9 @@ class RingMemory:
         page = mmap.PAGESIZE
         place = start & (self.size_bytes - 1)
         before = place % page
-        area = _readable(self._map_fd, before + end - start, 2 * page + place - before)
-        view = memoryview(area)[before:]
-        try:
+        offset, size_bytes = 2 * page + place - before, before + end - start
+        with self._window.onto(self._map_fd, offset, size_bytes) as pages, pages[before:] as view:
             yield view
-        finally:
-            view.release()
-            area.close()
 
     def close(self) -> None:
         """Unmap."""
@@ -74,10 +74,7 @@ class RingMemory:
             view.release()
         self._writable.close()
         self._readable.close()
-
-
-def _readable(map_fd: int, size_bytes: int, offset: int) -> mmap.mmap:
-    return mmap.mmap(map_fd, size_bytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ, offset=offset)
+        self._window.close()
 
 
 class RingReader:
