@@ -76,25 +76,16 @@ class Decoder:
         kind = data[offset + self._kind_at]
         if kind == self._exec_kind:
             return self._exec(data, offset, length)
+        event: type[Fork | Exit] = Fork
+        unpack, record_bytes = self._unpack_fork, self._fork_bytes
         if kind == self._exit_kind:
-            return self._exit(data, offset, length)
-        return self._fork(data, offset, length)
-
-    def _fork(self, data: bytes, offset: int, length: int) -> Fork | None:
-        if length < self._fork_bytes:
+            event, unpack, record_bytes = Exit, self._unpack_exit, self._exit_bytes
+        elif kind != self._fork_kind:
             return None
-        fields = self._unpack_fork(data, offset)
-        if not self._agrees(fields, self._fork_kind, self._fork_bytes):
+        if length < record_bytes:
             return None
-        return _make(Fork, fields)
-
-    def _exit(self, data: bytes, offset: int, length: int) -> Exit | None:
-        if length < self._exit_bytes:
-            return None
-        fields = self._unpack_exit(data, offset)
-        if not self._agrees(fields, self._exit_kind, self._exit_bytes):
-            return None
-        return _make(Exit, fields)
+        fields = unpack(data, offset)
+        return _make(event, fields) if self._agrees(fields, kind, record_bytes) else None
 
     def _exec(self, data: bytes, offset: int, length: int) -> Exec | None:
         start = self._exec_bytes + self._place_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 
+from agentd.core import event as at
 from agentd.core.event import Event, Fork
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied, Key
@@ -12,9 +13,7 @@ from agentd.core.process import Applied, Key
 Group = tuple[int, ...]
 """Places of entries, in order."""
 
-_key: Callable[[Event], Key] = itemgetter(
-    Fork._fields.index("tgid"), Fork._fields.index("start_boottime_ns")
-)
+_key: Callable[[Event], Key] = itemgetter(at.TGID, at.START_BOOTTIME_NS)
 _whose = itemgetter(
     *map(Fork._fields.index, ("uid", "gid", "parent_tgid", "parent_start_boottime_ns"))
 )

@@ -19,6 +19,16 @@ from tests.requirements import need_program
 _LIMIT = ["--max-time", str(ENOUGH_SECONDS)]
 
 
+def _command(cgroup: Cgroup, port: int, web_config: Path) -> list[str | Path]:
+    """An agentd that lets in at that port who the file says."""
+    settings = (
+        f"filter.cgroup={cgroup.path}", f"metrics.listen=127.0.0.1:{port}",
+        f"metrics.web_config={web_config}",
+    )  # fmt: skip
+    given = [word for setting in settings for word in ("--set", setting)]
+    return [AGENTD, "run", "--output", "none", "--set", "control.socket=", *given]
+
+
 def test_tls_and_a_password(cgroup: Cgroup, tmp_path: Path) -> None:
     """curl with certificate and password gets metrics and the page; without either it does not."""
     curl = need_program("curl")
@@ -30,12 +40,7 @@ def test_tls_and_a_password(cgroup: Cgroup, tmp_path: Path) -> None:
         f"basic_auth_users: {{alice: {hashed!r}}}\n"
     )
     port = free_port()
-    command = [AGENTD, "run", "--output", "none", "--set", "control.socket="]
-    for setting in (
-        f"filter.cgroup={cgroup.path}", f"metrics.listen=127.0.0.1:{port}",
-        f"metrics.web_config={web_config}",
-    ):  # fmt: skip
-        command += ["--set", setting]
+    command = _command(cgroup, port, web_config)
 
     def ask(*options: str, scheme: str = "https", path: str = "/metrics") -> str:
         url = f"{scheme}://127.0.0.1:{port}{path}"
@@ -67,12 +72,7 @@ def test_a_password_that_comes_early(cgroup: Cgroup, tmp_path: Path) -> None:
     hashed = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
     web_config.write_text(f"basic_auth_users: {{alice: {hashed!r}}}\n")
     port = free_port()
-    command = [AGENTD, "run", "--output", "none", "--set", "control.socket="]
-    for setting in (
-        f"filter.cgroup={cgroup.path}", f"metrics.listen=127.0.0.1:{port}",
-        f"metrics.web_config={web_config}",
-    ):  # fmt: skip
-        command += ["--set", setting]
+    command = _command(cgroup, port, web_config)
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + ENOUGH_SECONDS
         while True:
