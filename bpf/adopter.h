@@ -28,10 +28,10 @@ static __always_inline bool has_children(void *task, void *signal)
 	void *first = NULL;
 	int threads = 0;
 
-	READ(first, task, TASK_CHILDREN);
+	GET(first, task, TASK_CHILDREN);
 	if (first != (char *)task + OFF_TASK_CHILDREN)
 		return true;
-	READ(threads, signal, SIGNAL_NR_THREADS);
+	GET(threads, signal, SIGNAL_NR_THREADS);
 	return threads > 1;
 }
 

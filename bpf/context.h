@@ -8,6 +8,8 @@
 #ifndef AGENTD_CONTEXT_H
 #define AGENTD_CONTEXT_H
 
+#include "identity.h"
+
 /* enum pid_type, include/linux/pid.h */
 #define PGID_INDEX 2
 #define SID_INDEX 3
@@ -17,25 +19,6 @@ struct upid_copy {
 	int nr;
 	void *ns;
 };
-
-static __always_inline u64 kernfs_id(void *cgroup)
-{
-	void *kn = NULL;
-	u64 id = 0;
-
-	READ(kn, cgroup, CGROUP_KN);
-	READ(id, kn, KERNFS_NODE_ID);
-	return id;
-}
-
-static __always_inline void *task_cgroup(void *task)
-{
-	void *cset = NULL, *cgroup = NULL;
-
-	READ(cset, task, TASK_CGROUPS);
-	READ(cgroup, cset, CSS_SET_DFL_CGRP);
-	return cgroup;
-}
 
 #ifdef OFF_MOUNT_MNT
 #define PATH_STEPS 32
@@ -57,62 +40,130 @@ static __always_inline void read_names(struct dentry_names *names, void *dentry)
 	}
 }
 
+/* Add a name with its NUL to the n bytes of text, which has room for max. */
+static __always_inline bool add_name(char *text, u64 *n, u64 max, const void *name)
+{
+	const u64 room = max / 2;
+	u64 at = *n;
+	s64 length;
+
+	KEEP(at);
+	if (at > max - room)
+		return false;
+	length = bpf_probe_read_kernel_str(text + at, room, name);
+	if (length <= 0 || length >= (s64)room)
+		return false;
+	*n = at + length;
+	return true;
+}
+
+/* How far a walk has come: a dentry, and the mount it is in with that mount's root. */
+struct walk {
+	void *dentry;
+	void *mount;
+	void *root;
+};
+
+/* From the root of a mount to where that is mounted. Returns whether it is anywhere. */
+static __always_inline bool leave_mount(struct walk *w)
+{
+	void *above = NULL;
+
+	READ(above, w->mount, MOUNT_MNT_PARENT);
+	if (above == w->mount || !above)
+		return false;
+	READ(w->dentry, w->mount, MOUNT_MNT_MOUNTPOINT);
+	w->mount = above;
+	READ(w->root, (char *)above + OFF_MOUNT_MNT, VFSMOUNT_MNT_ROOT);
+	return true;
+}
+
+#ifdef HAVE_TASK_BTF
+enum step { AT_ROOT, AT_END, TOO_FAR };
+
+/* The part of a path within its own mount: what the verifier knows. */
+static __always_inline enum step walk_own_mount(char *text, u64 *n, u64 max, struct walk *w)
+{
+	void *parent;
+	const void *name;
+	int i = 0;
+
+	do {
+		if (w->dentry == w->root)
+			return AT_ROOT;
+		GET(parent, w->dentry, DENTRY_D_PARENT);
+		if (w->dentry == parent && i)
+			return AT_END;
+		GET(name, w->dentry, DENTRY_D_NAME_NAME);
+		if (!add_name(text, n, max, name))
+			return TOO_FAR;
+		w->dentry = parent;
+	} while (__builtin_expect(++i < PATH_STEPS, 0));
+	return TOO_FAR;
+}
+#endif
+
 /*
  * The names of a path from its end up to the root of its mount namespace, each
  * with its NUL, into text, which has room for max. A path that is not reached
  * by name at all (a memfd) is its own name. Returns the bytes written; *cut
- * says that more would have been needed.
+ * says that more would have been needed. *top is a mount, if one was found, whose
+ * root is the end of all paths: the next walk need not go on from there.
  *
  * Old verifiers (6.1 still) know a loop only by a jump back, not where the code
  * before it runs into it; so the compiler is told that going round is unlikely.
  */
-static __always_inline u64 walk_path(char *text, u64 max, void *path, bool *cut)
+static __always_inline u64 walk_path(char *text, u64 max, void *path, void **top, bool *cut)
 {
-	const u64 room = max / 2;
-	void *dentry = NULL, *vfsmount = NULL, *mount, *root = NULL;
-	u64 n = 0;
+	struct walk w = {};
+	void *vfsmount = NULL;
+	u64 n = 0, n_within = 0;
 	int i = 0;
 
-	READ(dentry, path, PATH_DENTRY);
-	READ(vfsmount, path, PATH_MNT);
-	READ(root, vfsmount, VFSMOUNT_MNT_ROOT);
-	mount = (char *)vfsmount - OFF_MOUNT_MNT;
+	GET(w.dentry, path, PATH_DENTRY);
+	GET(vfsmount, path, PATH_MNT);
+	GET(w.root, vfsmount, VFSMOUNT_MNT_ROOT);
+	w.mount = (char *)vfsmount - OFF_MOUNT_MNT;
 	*cut = true;
+#ifdef HAVE_TASK_BTF
+	enum step step = walk_own_mount(text, &n, max, &w);
+
+	*cut = step == TOO_FAR;
+	if (step != AT_ROOT || vfsmount == *top)
+		goto done;
+	if (!leave_mount(&w)) {
+		*top = vfsmount;
+		goto done;
+	}
+	*cut = true;
+	n_within = n;
+#endif
 	do {
 		struct dentry_names names = {};
-		void *above = NULL;
-		s64 length;
 
-		if (dentry == root) {
-			READ(above, mount, MOUNT_MNT_PARENT);
-			if (above == mount || !above) {
-				*cut = false;
-				break;
-			}
-			READ(dentry, mount, MOUNT_MNT_MOUNTPOINT);
-			mount = above;
-			READ(root, (char *)mount + OFF_MOUNT_MNT, VFSMOUNT_MNT_ROOT);
-		} else {
-			read_names(&names, dentry);
-			if (dentry == names.parent && i) {
-				*cut = false;
-				break;
-			}
-			KEEP(n);
-			if (n > max - room)
-				break;
-			length = bpf_probe_read_kernel_str(text + n, room, names.name);
-			if (length <= 0 || length >= (s64)room)
-				break;
-			n += length;
-			dentry = names.parent;
+		if (w.dentry == w.root) {
+			if (leave_mount(&w))
+				continue;
+			*cut = false;
+			if (n == n_within)
+				*top = vfsmount;
+			break;
 		}
+		read_names(&names, w.dentry);
+		if (w.dentry == names.parent && (i || n)) {
+			*cut = false;
+			break;
+		}
+		if (!add_name(text, &n, max, names.name))
+			break;
+		w.dentry = names.parent;
 	} while (__builtin_expect(++i < PATH_STEPS, 0));
+done:
 	KEEP(n);
 	return n > max ? 0 : n;
 }
 #else
-static __always_inline u64 walk_path(char *text, u64 max, void *path, bool *cut)
+static __always_inline u64 walk_path(char *text, u64 max, void *path, void **top, bool *cut)
 {
 	*cut = false;
 	return 0;
@@ -132,12 +183,12 @@ static __always_inline u32 unlinked_flags(void *path)
 	void *dentry = NULL, *parent = NULL, *hash = NULL, *name = NULL;
 	char begin[6] = {};
 
-	READ(dentry, path, PATH_DENTRY);
-	READ(parent, dentry, DENTRY_D_PARENT);
-	READ(hash, dentry, DENTRY_D_HASH_PPREV);
+	GET(dentry, path, PATH_DENTRY);
+	GET(parent, dentry, DENTRY_D_PARENT);
+	GET(hash, dentry, DENTRY_D_HASH_PPREV);
 	if (parent != dentry)
 		return hash ? 0 : AGENTD_UNLINKED;
-	READ(name, dentry, DENTRY_D_NAME_NAME);
+	GET(name, dentry, DENTRY_D_NAME_NAME);
 	bpf_probe_read_kernel(begin, sizeof(begin), name);
 	return AGENTD_UNLINKED | (is_memfd_name(begin) ? AGENTD_MEMFD : 0);
 }
@@ -145,13 +196,12 @@ static __always_inline u32 unlinked_flags(void *path)
 /* The number of a pid structure's process in the initial namespace. */
 static __always_inline u32 pid_number(void *signal, int index)
 {
-	struct upid_copy first = {};
 	void *pid = NULL;
+	int first = 0;
 
-	bpf_probe_read_kernel(&pid, sizeof(pid),
-			      (char *)signal + OFF_SIGNAL_PIDS + index * sizeof(void *));
-	READ(first, pid, PID_NUMBERS);
-	return first.nr;
+	GET(pid, (char *)signal + index * sizeof(void *), SIGNAL_PIDS);
+	GET(first, pid, PID_NUMBERS);
+	return first;
 }
 
 static __always_inline void fill_namespaces(struct agentd_exec *e, void *task)
@@ -160,33 +210,37 @@ static __always_inline void fill_namespaces(struct agentd_exec *e, void *task)
 	struct upid_copy own = {};
 	u32 level = 0;
 
-	READ(leader, task, TASK_GROUP_LEADER);
-	READ(pid, leader, TASK_THREAD_PID);
-	READ(level, pid, PID_LEVEL);
+	GET(leader, task, TASK_GROUP_LEADER);
+	GET(pid, leader, TASK_THREAD_PID);
+	GET(level, pid, PID_LEVEL);
 	bpf_probe_read_kernel(&own, sizeof(own),
 			      (char *)pid + OFF_PID_NUMBERS + level * sizeof(own));
 	e->ns_tgid = own.nr;
 	READ(e->place.pid_ns, own.ns, PID_NAMESPACE_INUM);
-	READ(nsproxy, task, TASK_NSPROXY);
-	READ(mnt_ns, nsproxy, NSPROXY_MNT_NS);
+	GET(nsproxy, task, TASK_NSPROXY);
+	GET(mnt_ns, nsproxy, NSPROXY_MNT_NS);
 	e->place.mnt_ns = 0;
 #ifdef OFF_MNT_NAMESPACE_INUM
-	READ(e->place.mnt_ns, mnt_ns, MNT_NAMESPACE_INUM);
+	GET(e->place.mnt_ns, mnt_ns, MNT_NAMESPACE_INUM);
 #endif
 }
 
 static __always_inline void fill_credentials(struct agentd_exec *e, void *task)
 {
+	u64 caps[2] = {};
 	void *cred = NULL;
 
-	READ(cred, task, TASK_CRED);
-	READ_BOTH(&e->place.real_uid, cred, CRED_UID, CRED_GID);
-	READ(e->place.caps_effective, cred, CRED_CAP_EFFECTIVE);
-	READ(e->place.caps_permitted, cred, CRED_CAP_PERMITTED);
+	GET(cred, task, TASK_CRED);
+	GET(e->place.real_uid, cred, CRED_UID);
+	GET(e->place.real_gid, cred, CRED_GID);
+	READ_BOTH_AS(false, caps, cred, CRED_CAP_PERMITTED, CRED_CAP_EFFECTIVE);
+	e->place.caps_permitted = caps[0];
+	e->place.caps_effective = caps[1];
 	e->place.login_uid = AGENTD_UNSET;
 	e->place.audit_session = AGENTD_UNSET;
 #ifdef OFF_TASK_LOGINUID
-	READ_BOTH(&e->place.login_uid, task, TASK_LOGINUID, TASK_SESSIONID);
+	GET(e->place.login_uid, task, TASK_LOGINUID);
+	GET(e->place.audit_session, task, TASK_SESSIONID);
 #endif
 }
 
@@ -199,18 +253,19 @@ static __always_inline void fill_tty(struct agentd_exec *e, void *signal)
 
 	__builtin_memset(e->place.tty, 0, sizeof(e->place.tty));
 	e->place.tty_device = 0;
-	READ(tty, signal, SIGNAL_TTY);
+	GET(tty, signal, SIGNAL_TTY);
 	if (!tty)
 		return;
 	bpf_probe_read_kernel_str(e->place.tty, sizeof(e->place.tty), (char *)tty + OFF_TTY_NAME);
 #ifdef OFF_TTY_DRIVER_MAJOR
 	void *driver = NULL;
-	u32 index = 0, first[2] = {};
+	u32 index = 0, major = 0, minor = 0;
 
-	READ(driver, tty, TTY_DRIVER);
-	READ(index, tty, TTY_INDEX);
-	READ_BOTH(first, driver, TTY_DRIVER_MAJOR, TTY_DRIVER_MINOR_START);
-	e->place.tty_device = (first[0] << MINOR_BITS) + first[1] + index;
+	GET(driver, tty, TTY_DRIVER);
+	GET(index, tty, TTY_INDEX);
+	GET(major, driver, TTY_DRIVER_MAJOR);
+	GET(minor, driver, TTY_DRIVER_MINOR_START);
+	e->place.tty_device = (major << MINOR_BITS) + minor + index;
 #endif
 }
 
@@ -222,15 +277,111 @@ static __always_inline void fill_context(struct agentd_exec *e, void *task, void
 	e->reserved = 0;
 	fill_credentials(e, task);
 	fill_namespaces(e, task);
-	READ(signal, task, TASK_SIGNAL);
+	GET(signal, task, TASK_SIGNAL);
 	e->process_group = pid_number(signal, PGID_INDEX);
 	e->session = pid_number(signal, SID_INDEX);
-	e->place.cgroup_id = kernfs_id(task_cgroup(task));
-	READ(inode, exe, FILE_INODE);
-	READ(e->place.exe_inode, inode, INODE_I_INO);
-	READ(sb, inode, INODE_I_SB);
-	READ(e->place.exe_device, sb, SUPER_BLOCK_S_DEV);
+	e->place.cgroup_id = kernfs_id(task_cgroup(task, true), true);
+	GET(inode, exe, FILE_INODE);
+	GET(e->place.exe_inode, inode, INODE_I_INO);
+	GET(sb, inode, INODE_I_SB);
+	GET(e->place.exe_device, sb, SUPER_BLOCK_S_DEV);
 	fill_tty(e, signal);
+}
+
+/* What an exec record is made from, whatever its size class. */
+struct exec_source {
+	void *task;
+	void *filename;
+	void *exe;
+	void *fs;
+	void *args;
+	u32 args_count;
+	u32 args_total_bytes;
+	u32 flags;
+	u64 seq;
+};
+
+static __always_inline void find_exec(struct exec_source *s, void *bprm)
+{
+	void *mm = NULL, *args_end = NULL, *names[2] = {};
+
+	READ_BOTH_AS(false, names, bprm, LINUX_BINPRM_FILENAME, LINUX_BINPRM_INTERP);
+	s->filename = names[0];
+	READ(s->args_count, bprm, LINUX_BINPRM_ARGC);
+	GET(mm, s->task, TASK_MM);
+	GET(s->exe, mm, MM_EXE_FILE);
+	GET(s->fs, s->task, TASK_FS);
+	GET(s->args, mm, MM_ARG_START);
+	GET(args_end, mm, MM_ARG_END);
+	s->args_total_bytes = args_end - s->args;
+	if (names[1] != names[0])
+		s->flags |= AGENTD_SCRIPT;
+	s->flags |= unlinked_flags((char *)s->exe + OFF_FILE_PATH);
+}
+
+/* The filename, or nothing where it does not fit: it is never cut. */
+static __always_inline u64 fill_filename(char *text, u64 max, void *filename, bool *fits)
+{
+	u64 n = bpf_probe_read_kernel_str(text, max, filename);
+
+	if (n >= max) {		/* as an error is, too */
+		*fits = false;
+		n = 0;
+	}
+	KEEP(n);
+	return n & (max - 1);
+}
+
+/*
+ * Fill a record that has room for filename_max (a power of two), twice path_max
+ * and args_max of text, all constants for the verifier. Returns whether the
+ * filename and the paths fit.
+ */
+static __always_inline bool fill_exec(struct agentd_exec *e, struct exec_source *s,
+				      u32 filename_max, u32 path_max, u32 args_max)
+{
+	char *text = (char *)(e + 1);
+	u64 args_bytes = s->args_total_bytes;
+	bool fits = true, cut = false;
+	void *leader = NULL, *parent = NULL, *top = NULL;
+	u64 n, m;
+
+	GET(leader, s->task, TASK_GROUP_LEADER);
+	fill_header(&e->header, s->task, leader, true, AGENTD_EXEC, s->seq, sizeof(*e));
+	GET(parent, leader, TASK_REAL_PARENT);
+	fill_parent(&e->header, parent, true);
+	fill_context(e, s->task, s->exe);
+	e->header.flags = s->flags;
+	n = fill_filename(text, filename_max, s->filename, &fits);
+	e->filename_bytes = n;
+	m = walk_path(text + n, path_max, (char *)s->exe + OFF_FILE_PATH, &top, &cut);
+	e->path_bytes = m;
+	n += m;
+	if (cut) {
+		e->header.flags |= AGENTD_PATH_TRUNCATED;
+		fits = false;
+	}
+	m = walk_path(text + n, path_max, (char *)s->fs + OFF_FS_STRUCT_PWD, &top, &cut);
+	e->cwd_bytes = m;
+	n += m;
+	if (cut) {
+		e->header.flags |= AGENTD_CWD_TRUNCATED;
+		fits = false;
+	}
+#ifndef OFF_MOUNT_MNT
+	e->header.flags |= AGENTD_PATH_TRUNCATED | AGENTD_CWD_TRUNCATED;
+#endif
+	if (args_bytes > args_max)
+		args_bytes = args_max;
+	if (bpf_probe_read_user(text + n, args_bytes, s->args))
+		args_bytes = 0;
+	if (args_bytes != s->args_total_bytes || !e->filename_bytes)
+		e->header.flags |= AGENTD_ARGS_TRUNCATED;
+	e->header.record_bytes = sizeof(*e) + n + args_bytes;
+	e->args_bytes = args_bytes;
+	e->args_total_bytes = s->args_total_bytes;
+	e->args_count = s->args_count;
+	return fits;
 }
 
 #endif /* AGENTD_CONTEXT_H */

@@ -20,8 +20,6 @@ from agentd.kernel.handover import Handover
 from agentd.kernel.program import OPTIONAL_MEMBERS, Settings, kernel_headers, lacking
 from agentd.kernel.syscalls import ringbuf_map
 
-_EVERY_HELPER = helpers.NEEDED | helpers.OF_THE_RING | helpers.OF_PERF_BUFFERS
-
 
 def kernel() -> Finding:
     """Which it is."""
@@ -66,20 +64,26 @@ def functions(offers: Callable[[int], bool] = helpers.offers) -> Finding:
     """Whether the kernel has the helpers that the programs call."""
     try:
         check_capabilities()
-        there = {name for name, number in _EVERY_HELPER.items() if offers(number)}
+        there = {name for name, number in helpers.EVERY.items() if offers(number)}
     except (AgentdError, BtfError, OSError) as error:
         return Finding("helpers", NOTE, f"could not be tried: {error}")
-    missing = [name for name in _EVERY_HELPER if name not in there]
+    missing = [name for name in helpers.EVERY if name not in there]
     if not missing:
-        return Finding("helpers", GOOD, f"all there: {', '.join(_EVERY_HELPER)}")
+        return Finding("helpers", GOOD, f"all there: {', '.join(helpers.EVERY)}")
     what = f"not there: {', '.join(missing)}"
-    transports = (helpers.OF_THE_RING, helpers.OF_PERF_BUFFERS)
-    if helpers.NEEDED.keys() <= there and any(each.keys() <= there for each in transports):
-        only = "perf buffers" if "ringbuf_reserve" in missing else "the ring buffer"
-        return Finding("helpers", NOTE, f"{what}; {only} can be used")
-    return Finding(
-        "helpers", BAD, what, "Linux 5.5 or later, and raw tracepoints that may call them"
-    )
+    transports = {
+        "the ring buffer": helpers.OF_THE_RING.keys() <= there,
+        "perf buffers": helpers.OF_PERF_BUFFERS.keys() <= there,
+    }
+    if not helpers.NEEDED.keys() <= there or not any(transports.values()):
+        return Finding(
+            "helpers", BAD, what, "Linux 5.5 or later, and raw tracepoints that may call them"
+        )
+    if not all(transports.values()):
+        what += "".join(f"; {name} can be used" for name, can in transports.items() if can)
+    if not helpers.OF_TYPED_READS.keys() <= there:
+        what += "; the programs take longer in the kernel"
+    return Finding("helpers", NOTE, what)
 
 
 def ring_buffer() -> Finding:

@@ -180,8 +180,10 @@ def variants(bpf_dir: Path, settings: Settings) -> list[Source]:
 
 
 def _helper_flags(settings: Settings) -> list[list[str]]:
-    """What the verifier may know, best first: atomic fetches (5.12), the boot time (5.8)."""
-    choices = [["-DHAVE_ATOMIC_FETCH"], []]
+    """What the verifier may know, best first: what the current task is (5.11), atomic fetches
+    (5.12), the boot time (5.8).
+    """
+    choices = [["-DHAVE_ATOMIC_FETCH", "-DHAVE_TASK_BTF"], ["-DHAVE_ATOMIC_FETCH"], []]
     if settings.transport == PERFBUF:  # a kernel with the ring buffer knows the boot time
         ahead_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
         choices.append([f"-DBOOTTIME_SINCE_MONOTONIC_NS={ahead_ns}ULL"])

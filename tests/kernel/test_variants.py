@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from agentd.core.ending import read_exit_code
 from agentd.core.event import Exit
+from agentd.kernel import helpers
 from tests.cgroup import Cgroup
 from tests.kernel.altered import LoaderSwap, before
 from tests.kernel.available import need_tracing
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("transport")
 PROGRAMS = "bpf/agentd.bpf.c"
 
 
-@pytest.fixture(params=["HAVE_GROUP_DEAD", "HAVE_ATOMIC_FETCH"])
+@pytest.fixture(params=["HAVE_GROUP_DEAD", "HAVE_ATOMIC_FETCH", "HAVE_TASK_BTF"])
 def lesser_tracer(
     request: pytest.FixtureRequest, cgroup: Cgroup, swap_loader: LoaderSwap
 ) -> Iterator[Tracer]:
@@ -72,7 +74,7 @@ def test_two_threads_that_both_are_the_last(
     here the last two of each process always do.
     """
     swap_loader(
-        PROGRAMS,
+        "bpf/ending.h",
         lambda text: "#undef HAVE_GROUP_DEAD\n" + text.replace("live == 0", "live <= 1"),
     )
     with attached(cgroup.path) as tracer:
@@ -84,6 +86,17 @@ def test_two_threads_that_both_are_the_last(
         assert dropped >= 300
         assert [sum(kind) for kind in tracer.counters().attempts] == [300, 1, 301 + dropped]
         assert tracer.pipeline.imbalance == 0
+
+
+def test_the_best_is_what_is_used(cgroup: Cgroup, swap_loader: LoaderSwap) -> None:
+    """Where the kernel lets it read what it knows the type of, its verifier takes that variant."""
+    if not helpers.offers(helpers.OF_TYPED_READS["get_current_task_btf"]):
+        pytest.skip("this kernel has no bpf_get_current_task_btf()")
+    others = re.compile(r"(choices = \[\[.*?\]).*\]")
+    swap_loader("agentd/kernel/program.py", lambda text: others.sub(r"\1]", text))
+    with attached(cgroup.path) as tracer:
+        cgroup.run(["/bin/true"])
+        assert shape(events(tracer.collect())) == ["exec", "exit"]
 
 
 @pytest.mark.parametrize("name", ["ringbuf", "perfbuf"])

@@ -169,13 +169,13 @@ def test_a_main_file_below_usr(tmp_path: Path) -> None:
 
 def test_the_helpers_that_are_tried_are_those_that_are_called() -> None:
     """The lists have what stands in the source of the programs, and nothing else."""
-    sources = [*BPF.glob("agentd.*"), BPF / "context.h"]
+    sources = [path for path in BPF.glob("*.[ch]") if path.name != "throughput.bpf.c"]
     text = "".join(path.read_text() for path in sources)
     called = set(re.findall(r"\bbpf_((?:probe|get|ktime)_\w+)\(", text))
     called |= {f"ringbuf_{name}" for name in re.findall(r"\.ringbuf_(\w+)\(", text)}
     called |= {"map_lookup_elem"} if ".lookup(" in text else set()
     called |= {"perf_event_output"} if ".perf_submit(" in text else set()
-    assert called == {*helpers.NEEDED, *helpers.OF_THE_RING, *helpers.OF_PERF_BUFFERS}
+    assert called == {*helpers.EVERY}
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,7 @@ def test_the_helpers_that_are_tried_are_those_that_are_called() -> None:
         (("ringbuf_reserve", "ktime_get_boot_ns"), NOTE, "perf buffers can be used"),
         (("perf_event_output",), NOTE, "the ring buffer can be used"),
         (("ringbuf_submit", "perf_event_output"), BAD, "ringbuf_submit, perf_event_output"),
+        (("get_current_task_btf",), NOTE, "get_current_task_btf; the programs take longer"),
         (("probe_read_kernel",), BAD, "not there: probe_read_kernel"),
     ],
 )
@@ -193,8 +194,7 @@ def test_helpers(
 ) -> None:
     """Without those of one transport the other must do; without both it cannot run."""
     monkeypatch.setattr(kernel_checks, "check_capabilities", lambda: None)
-    every = helpers.NEEDED | helpers.OF_THE_RING | helpers.OF_PERF_BUFFERS
-    numbers = {every[name] for name in missing}
+    numbers = {helpers.EVERY[name] for name in missing}
     found = kernel_checks.functions(lambda number: number not in numbers)
     assert (found.level, words in found.what) == (level, True)
 
