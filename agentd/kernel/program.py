@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agentd.core.wire import parse_wire, static_assertions
 from agentd.kernel.btf import Btf, BtfError
+from agentd.kernel.helpers import OF_TYPED_READS, offers
 
 AUTO, RINGBUF, PERFBUF = "auto", "ringbuf", "perfbuf"
 """The values of ``transport.kind``."""
@@ -175,15 +176,22 @@ def variants(bpf_dir: Path, settings: Settings) -> list[Source]:
         return _header_variants(text, common, settings)
     return [
         Source(text, (*common, *flags, *helpers), kernel_source)
-        for helpers in _helper_flags(settings)
+        for helpers in (*_typed_flags(), *_helper_flags(settings))
     ]
 
 
+def _typed_flags() -> list[list[str]]:
+    """What is best where the kernel offers the helper (5.11). To try takes a compilation."""
+    try:
+        there = offers(OF_TYPED_READS["get_current_task_btf"])
+    except OSError:
+        there = False
+    return [["-DHAVE_ATOMIC_FETCH", "-DHAVE_TASK_BTF"]] if there else []
+
+
 def _helper_flags(settings: Settings) -> list[list[str]]:
-    """What the verifier may know, best first: what the current task is (5.11), atomic fetches
-    (5.12), the boot time (5.8).
-    """
-    choices = [["-DHAVE_ATOMIC_FETCH", "-DHAVE_TASK_BTF"], ["-DHAVE_ATOMIC_FETCH"], []]
+    """What the verifier may know, best first: atomic fetches (5.12), the boot time (5.8)."""
+    choices = [["-DHAVE_ATOMIC_FETCH"], []]
     if settings.transport == PERFBUF:  # a kernel with the ring buffer knows the boot time
         ahead_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
         choices.append([f"-DBOOTTIME_SINCE_MONOTONIC_NS={ahead_ns}ULL"])
