@@ -98,6 +98,7 @@ class Daemon:
         self._skipping = Skipping(self._capture, self._rounds.wake, journal)
         self._reporting = self._make_reporting(options.log_lines, filtered=filtered)
         self._rounds.hand_on(self._capture.untold, host.wall_offset_ns())
+        self._giving_back = memory.GivingBack()
         self._liveness = Liveness(service, self._canary, self._reporting.status, log)
         self._load = options.reload
         self._config = config
@@ -277,6 +278,7 @@ class Daemon:
         self._skipping.after_round()
         self._reporting.after_round()
         self._canary.after_round()
+        self._giving_back.after_round()
 
     def _readyz(self) -> web_server.Health:
         return web_server.Health(

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from agentd import host
+
 NEW_OBJECTS_MAX = 20_000
 """How many objects may come and not go again before the garbage collector looks. Of a round nothing
 is left for it to find; cycles come with sessions and with requests."""
@@ -17,6 +19,9 @@ is left for it to find; cycles come with sessions and with requests."""
 _KEPT_BYTES = 2 << 20
 """What malloc keeps for the next round, instead of giving it back to the kernel and having every
 page made anew."""
+
+GIVEN_BACK_EVERY_NS = 60_000_000_000
+"""A storm's leftovers are kept no longer than that. It takes a third of a millisecond."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _MADV_DONTNEED = 4  # asm-generic/mman-common.h
@@ -38,6 +43,23 @@ def settle() -> None:
     libc.malloc_trim(0)
     for address, size_bytes in file_pages():
         libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size_bytes), _MADV_DONTNEED)
+
+
+class GivingBack:
+    """Gives back what malloc holds between things that stay. By itself it does so at the end of its
+    heap only, and where that happens to be is a matter of what the last storm was like.
+    """
+
+    def __init__(self) -> None:
+        self._trim = ctypes.CDLL(None).malloc_trim
+        self._last_ns = host.boottime_ns()
+
+    def after_round(self) -> None:
+        """Now and then."""
+        now_ns = host.boottime_ns()
+        if now_ns - self._last_ns >= GIVEN_BACK_EVERY_NS:
+            self._last_ns = now_ns
+            self._trim(0)
 
 
 def file_pages() -> Iterator[tuple[int, int]]:

@@ -50,6 +50,33 @@ def test_pages_that_only_the_start_needed_are_given_back() -> None:
     )
 
 
+_BETWEEN = """
+from agentd import memory
+def resident_kib():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
+memory.settle()
+giving_back = memory.GivingBack()
+parts = [bytes(3000) for _ in range(10_000)]
+stay = parts[::20]
+parts.clear()
+held = resident_kib()
+giving_back.after_round()
+too_soon = resident_kib()
+memory.GIVEN_BACK_EVERY_NS = 0
+giving_back.after_round()
+print(held - too_soon < 1000, held - resident_kib() > 10_000)
+"""
+
+
+def test_what_lies_between_things_that_stay_is_given_back() -> None:
+    """But not after every round."""
+    command = [sys.executable, "-c", _BETWEEN]
+    assert (
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True True\n"
+    )
+
+
 def test_what_was_written_to_stays() -> None:
     """No area that holds anything but its file's pages is given back."""
     areas = list(memory.file_pages())
