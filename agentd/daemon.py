@@ -65,8 +65,7 @@ class Daemon:
         self._stopping = stopping
         self._failure: Exception | None = None
         self._took_over = options.left.former is not None
-        self._log = log
-        self._service = service
+        self._log, self._service = log, service
         self._duration_seconds = options.duration_seconds
         self._recorder = make_recorder(config, attached, options.record) if options.record else None
         journal = self._journal = self._recorder.step if self._recorder else no_journal
