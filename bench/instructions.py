@@ -19,6 +19,8 @@ from pathlib import Path
 
 from replay import Player, record
 
+from agentd import memory
+
 SECONDS = 2.0
 TURNS = 2
 EVENTS_A_LIFECYCLE = 3
@@ -30,6 +32,7 @@ _ROW = re.compile(r"^ *([\d,]+) .*:CPyDef_(\w+)", re.M)
 def play(path: Path) -> None:
     """What callgrind looks at: some turns of everything, and the start of Python around it."""
     player = Player.of(path)
+    memory.settle()
     for _ in range(TURNS):
         player.json(player.pipeline())
 

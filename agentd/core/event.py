@@ -120,7 +120,17 @@ PARENT_TGID: Final = 7
 START_BOOTTIME_NS: Final = 8
 PARENT_START_BOOTTIME_NS: Final = 9
 UID: Final = 10
+GID: Final = 11
 COMM: Final = 12
+# of a fork
+CREATOR_START_BOOTTIME_NS: Final = 13
+CREATOR_TGID: Final = 14
+# of an exit
+EXIT_CODE: Final = 13
+UTIME_NS: Final = 14
+STIME_NS: Final = 15
+ADOPTER_START_BOOTTIME_NS: Final = 20
+ADOPTER_TGID: Final = 21
 # of an exec
 FILENAME_BYTES: Final = 13
 PATH_BYTES: Final = 14
@@ -129,9 +139,11 @@ ARGS_BYTES: Final = 16
 ARGS_COUNT: Final = 18
 PROCESS_GROUP: Final = 19
 SESSION: Final = 20
+NS_TGID: Final = 21
 PLACE: Final = 23
 FILENAME: Final = 24
 PATH: Final = 25
+CWD: Final = 26
 ARGS: Final = 27
 
 NO_CPU = -1

@@ -8,11 +8,13 @@ with sessions of their own too, leads back to that login.
 
 from __future__ import annotations
 
+from typing import Final
+
 from agentd.core.living import Living
 from agentd.core.process import Entry, Key, Leaders, Process
 
 # Leaders(...) would run Python for each exec; this makes the same object in C.
-_make = tuple.__new__
+_make: Final = tuple.__new__
 
 _INIT_TGID = 1
 

@@ -102,8 +102,8 @@ class Tree:
         if parent is None and parent_key[0]:
             self.misses[Misses.FORK_PARENT_UNKNOWN] += 1
         creator_key, creator = parent_key, parent
-        if event.creator_tgid:
-            creator_key = event.creator_tgid, event.creator_start_boottime_ns
+        if event[at.CREATOR_TGID]:
+            creator_key = event[at.CREATOR_TGID], event[at.CREATOR_START_BOOTTIME_NS]
             creator = self.find(creator_key)
         image = inherited(creator, event[at.COMM], event[at.BOOTTIME_NS])
         live = self.living.at(key[0])
@@ -187,7 +187,7 @@ class Tree:
         process.process_group = event[at.PROCESS_GROUP]
         if process.session != event[at.SESSION]:
             process.session = event[at.SESSION]
-            self._sessions.join(process, event.ns_tgid)
+            self._sessions.join(process, event[at.NS_TGID])
 
     def _exit(self, event: Exit) -> Applied | None:
         key = event[at.TGID], event[at.START_BOOTTIME_NS]
@@ -201,15 +201,16 @@ class Tree:
         elif process.exit_code is not None:
             self.duplicate_exits_total += 1
             return None
-        process.exit_code = event.exit_code
+        process.exit_code = event[at.EXIT_CODE]
         process.uid = event[at.UID]
         if process.creator is not None:
-            taken_ns = event.utime_ns + event.stime_ns  # in sums truer than runtime_ns: core.work
+            # in sums truer than runtime_ns: core.work
+            taken_ns = event[at.UTIME_NS] + event[at.STIME_NS]
             process.creator.finished_cpu_ns += taken_ns + process.finished_cpu_ns
         self._last_exit_ns = max(self._last_exit_ns, event[at.BOOTTIME_NS])
         process.parent = parent_key
-        if event.adopter_tgid:
-            adopter = event.adopter_tgid, event.adopter_start_boottime_ns
+        if event[at.ADOPTER_TGID]:
+            adopter = event[at.ADOPTER_TGID], event[at.ADOPTER_START_BOOTTIME_NS]
             self.adopters.note(process, adopter)
         if self._watched_exits is not None:
             self._watched_exits.add(self.living.ticks(key))

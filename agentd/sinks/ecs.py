@@ -11,6 +11,7 @@ import time
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Final
 
+from agentd.core import event as at
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code, scale_cpu_times
 from agentd.core.event import NO_CPU, Exec, Exit, Fork, Lost, kind_names
@@ -48,8 +49,8 @@ class EcsRenderer:
         self._entity = entity_prefix(boot_id)
         self._page_bytes = page_bytes
         self._kind_names = kind_names(wire)
-        self._actions = tuple(_action(_TYPES[name], name) for name in self._kind_names)
-        self._change = _action("change", "exec")
+        self._events = tuple(_event(_TYPES[name], name) for name in self._kind_names)
+        self._change = _event("change", "exec")
         self._flags = {name: wire.constant(macro) for name, macro in _FLAG_NAMES.items()}
         self._execs = ExecRenderer(wire, self._entity, names)
         self._names = names
@@ -58,45 +59,45 @@ class EcsRenderer:
         self._processes: dict[tuple[int, int], tuple[str, str]] = {}
         self._images: dict[Image, tuple[str, str]] = {}
         self._parents: dict[Key, tuple[Image | None, str]] = {}
+        self._cpus: dict[int, str] = {}
         self._second_ns = -_SECOND_NS
         self._second_text = ""
 
     def render(self, batch: Batch) -> bytes:
         """One line for each entry."""
         offset_ns = batch.wall_offset_ns
-        actions, change = self._actions, self._change
+        events, change = self._events, self._change
         lines = []
         for sequence, entry in enumerate(batch.entries, batch.first_sequence):
             if not isinstance(entry, Applied):
                 lines.append(self._other(entry, sequence, offset_ns))
                 continue
             event, image, parent_image, changed, doubt, leaders = entry
-            ns, seq, cpu, kind, flags, _, tgid, parent, start_ns, parent_start_ns, uid, gid = event[
-                :12
-            ]
+            ns, flags = event[at.BOOTTIME_NS], event[at.FLAGS]
             when = self._time(ns + offset_ns)
             more = details = raw = top = ""
             if isinstance(event, Exit):
                 more, details = self._ending(event, when)
             elif isinstance(event, Exec):
                 more, details, raw, top = self._execs.render(event, leaders)
-            elif event.creator_tgid:
+            elif event[at.CREATOR_TGID]:
                 details = self._creator(event)
-            process, start = self._process((tgid, start_ns), offset_ns)
+            key = event[at.TGID], event[at.START_BOOTTIME_NS]
+            process, start = self._process(key, offset_ns)
             what, image_raw = self._image(image)
             if raw or image_raw:
                 details += f',"raw":{{{",".join(filter(None, (image_raw, raw)))}}}'
             if doubt is not None:
                 details += _doubtful(doubt)
-            owner = self._owner(uid, gid)
-            whose = self._parent((parent, parent_start_ns), parent_image)
+            owner = self._owner(event[at.UID], event[at.GID])
+            parent = event[at.PARENT_TGID], event[at.PARENT_START_BOOTTIME_NS]
+            whose = self._parent(parent, parent_image)
+            where = self._cpus.get(event[at.CPU]) or self._add_cpu(event[at.CPU])
             lines.append(
-                f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
-                f'{change if changed else actions[kind]},"sequence":{sequence}}},'
-                f'"process":{{{process}{what}{start}{more},'
-                f"{owner}{whose}}}{top},"
-                f'"agentd":{{"cpu":{cpu},"seq":{seq},"boottime_ns":{ns}{details},'
-                f'"flags":{self._flag_list(flags) if flags else "[]"}}}}}\n'
+                f'{{"@timestamp":"{when}{change if changed else events[event[at.KIND]]}{sequence}'
+                f'}},"process":{{{process}{what}{start}{more},{owner}{whose}}}{top}{where}'
+                f'{event[at.SEQ]},"boottime_ns":{ns}{details},"flags":['
+                f"{self._flag_list(flags) if flags else ''}]}}}}\n"
             )
         return "".join(lines).encode("ascii")
 
@@ -112,9 +113,10 @@ class EcsRenderer:
         ]
         code, killed = self._codes.get(raw_code) or self._add_code(raw_code)
         user_ns, system_ns = scale_cpu_times(utime_ns, stime_ns, runtime_ns)
+        wall_ns = event[at.BOOTTIME_NS] - event[at.START_BOOTTIME_NS]
         return (
             f',"end":"{when}"{code}',
-            f'{killed},"wall_seconds":{_seconds(event.boottime_ns - event.start_boottime_ns)}'
+            f'{killed},"wall_seconds":{_seconds(wall_ns)}'
             f',"cpu_user_seconds":{_seconds(user_ns)}'
             f',"cpu_system_seconds":{_seconds(system_ns)}'
             f',"max_rss_bytes":{rss_pages * self._page_bytes}{_io(read_bytes, written_bytes)}',
@@ -146,8 +148,7 @@ class EcsRenderer:
         if entry.doubt is not None:
             inside += _doubtful(entry.doubt)
         return (
-            f'{{"@timestamp":"{when}","event":{{"kind":"event","category":["process"],'
-            f'{self._actions[entry.kind]},"sequence":{sequence}}},'
+            f'{{"@timestamp":"{when}{self._events[entry.kind]}{sequence}}},'
             f'"process":{{{process}{what}{start}{user}{whose}}},'
             f'"agentd":{{"boottime_ns":{entry.boottime_ns}{inside},"flags":["inferred"]}}}}\n'
         )
@@ -215,9 +216,13 @@ class EcsRenderer:
         self._parents[key] = image, text
         return text
 
+    def _add_cpu(self, cpu: int) -> str:
+        """The part between a process and its number on that CPU."""
+        text = self._cpus[cpu] = f',"agentd":{{"cpu":{cpu},"seq":'
+        return text
+
     def _flag_list(self, flags: int) -> str:
-        names = [f'"{name}"' for name, bit in self._flags.items() if flags & bit]
-        return f"[{','.join(names)}]"
+        return ",".join([f'"{name}"' for name, bit in self._flags.items() if flags & bit])
 
     def _time(self, wall_ns: int) -> str:
         ns = wall_ns - self._second_ns
@@ -255,8 +260,12 @@ def _doubtful(doubt: Doubt) -> str:
     return f'{text},"parent_unknown":"{doubt.parent_unknown}"' if doubt.parent_unknown else text
 
 
-def _action(event_type: str, name: str) -> str:
-    return f'"type":["{event_type}"],"action":"{name}"'
+def _event(event_type: str, name: str) -> str:
+    """The part between an event's time and its number."""
+    return (
+        f'","event":{{"kind":"event","category":["process"],"type":["{event_type}"],'
+        f'"action":"{name}","sequence":'
+    )
 
 
 def _render_parent(entity: str, key: Key, image: Image | None) -> str:

@@ -9,6 +9,7 @@ import re
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Final, TypeAlias
 
+from agentd.core import event as at
 from agentd.core.containers import Identity, identify
 from agentd.core.event import Exec
 from agentd.core.place import Place, PlaceReader
@@ -46,14 +47,14 @@ class ExecRenderer:
 
     def render(self, event: Exec, leaders: Leaders | None) -> ExecParts:
         """The parts of one event."""
-        key = (event.place, event.filename, event.cwd, event.flags & self._flags)
+        key = (event[at.PLACE], event[at.FILENAME], event[at.CWD], event[at.FLAGS] & self._flags)
         parts = self._parts.get(key)
         if parts is None or (key in self._unnamed and self._has_names(*self._unnamed[key])):
             parts = self._add(key)
         more, details, raw, top = parts
         if leaders is not None:
             more += self._leaders.get(leaders) or self._add_leaders(leaders)
-        return more, f'{details},"pid_inside":{event.ns_tgid}}}', raw, top
+        return more, f'{details},"pid_inside":{event[at.NS_TGID]}}}', raw, top
 
     def _add(self, key: _Key) -> ExecParts:
         """Render what all execs with that key have in common, and keep it."""

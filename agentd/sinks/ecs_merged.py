@@ -76,7 +76,7 @@ class MergingRenderer(EcsRenderer):
             f'"process":{{{process}{what}{start}{more},'
             f"{self._owner(event.uid, event.gid)}{self._parent(parent, last.parent_image)}}}{top},"
             f'"agentd":{{"cpu":{event.cpu},"seq":{event.seq},"boottime_ns":{event.boottime_ns}'
-            f'{details},"merged":[{parts}],"flags":{self._flag_list(flags)}}}}}\n'
+            f'{details},"merged":[{parts}],"flags":[{self._flag_list(flags)}]}}}}\n'
         ).encode("ascii")
 
     def _actions_of(self, entries: list[Applied]) -> str:
