@@ -246,7 +246,7 @@ static __always_inline struct exec_scratch *claim_scratch(void)
 
 static __always_inline int output_exec(void *ctx, struct exec_scratch *scratch)
 {
-	u32 bytes = scratch->exec.header.record_bytes;
+	u64 bytes = *(volatile u32 *)&scratch->exec.header.record_bytes;
 
 	KEEP(bytes);
 	if (bytes > sizeof(scratch->exec) + sizeof(scratch->text))

@@ -20,6 +20,28 @@ struct upid_copy {
 	void *ns;
 };
 
+/*
+ * A path as it is written down. How long it is stands in the record only, and is
+ * read from there again and again: of that the verifier knows nothing, so the ways
+ * through a loop that differ in it are one way to it. It follows few enough.
+ */
+struct path_text {
+	char *text;
+	u64 max;		/* bytes that there is room for */
+	u32 *bytes;		/* that are there */
+	u32 *flags;		/* of the record */
+	u32 cut;		/* the one that says that there would be more */
+};
+
+/* A length that stands in the record. */
+static __always_inline u64 length_at(u32 *bytes, u64 max)
+{
+	u64 n = *(volatile u32 *)bytes;
+
+	KEEP(n);
+	return n > max ? 0 : n;
+}
+
 #ifdef OFF_MOUNT_MNT
 #define PATH_STEPS 32
 
@@ -40,21 +62,25 @@ static __always_inline void read_names(struct dentry_names *names, void *dentry)
 	}
 }
 
-/* Add a name with its NUL to the n bytes of text, which has room for max. */
-static __always_inline bool add_name(char *text, u64 *n, u64 max, const void *name)
+/* Add a name with its NUL. Returns whether there was room. */
+static __always_inline bool add_name(struct path_text *p, const void *name)
 {
-	const u64 room = max / 2;
-	u64 at = *n;
+	const u64 room = p->max / 2;
+	u64 n = length_at(p->bytes, p->max);
 	s64 length;
 
-	KEEP(at);
-	if (at > max - room)
+	if (n > p->max - room)
 		return false;
-	length = bpf_probe_read_kernel_str(text + at, room, name);
+	length = bpf_probe_read_kernel_str(p->text + n, room, name);
 	if (length <= 0 || length >= (s64)room)
 		return false;
-	*n = at + length;
+	*(volatile u32 *)p->bytes = n + length;
 	return true;
+}
+
+static __always_inline void end_path(struct path_text *p)
+{
+	*p->flags &= ~p->cut;
 }
 
 /* How far a walk has come: a dentry, and the mount it is in with that mount's root. */
@@ -82,10 +108,10 @@ static __always_inline bool leave_mount(struct walk *w)
 enum step { AT_ROOT, AT_END, TOO_FAR };
 
 /* The part of a path within its own mount: what the verifier knows. */
-static __always_inline enum step walk_own_mount(char *text, u64 *n, u64 max, struct walk *w)
+static __always_inline enum step walk_own_mount(struct path_text *p, struct walk *w)
 {
-	void *parent;
 	const void *name;
+	void *parent;
 	int i = 0;
 
 	do {
@@ -95,7 +121,7 @@ static __always_inline enum step walk_own_mount(char *text, u64 *n, u64 max, str
 		if (w->dentry == parent && i)
 			return AT_END;
 		GET(name, w->dentry, DENTRY_D_NAME_NAME);
-		if (!add_name(text, n, max, name))
+		if (!add_name(p, name))
 			return TOO_FAR;
 		w->dentry = parent;
 	} while (__builtin_expect(++i < PATH_STEPS, 0));
@@ -104,69 +130,71 @@ static __always_inline enum step walk_own_mount(char *text, u64 *n, u64 max, str
 #endif
 
 /*
- * The names of a path from its end up to the root of its mount namespace, each
- * with its NUL, into text, which has room for max. A path that is not reached
- * by name at all (a memfd) is its own name. Returns the bytes written; *cut
- * says that more would have been needed. *top is a mount, if one was found, whose
- * root is the end of all paths: the next walk need not go on from there.
+ * The names from there up to the root of the mount namespace; the first of all,
+ * while i is 0, may be that of a dentry without a parent.
  *
  * Old verifiers (6.1 still) know a loop only by a jump back, not where the code
  * before it runs into it; so the compiler is told that going round is unlikely.
  */
-static __always_inline u64 walk_path(char *text, u64 max, void *path, void **top, bool *cut)
+static __always_inline void walk_mounts(struct path_text *p, struct walk *w, int i)
+{
+	do {
+		struct dentry_names names = {};
+
+		if (w->dentry == w->root) {
+			if (leave_mount(w))
+				continue;
+			end_path(p);
+			break;
+		}
+		read_names(&names, w->dentry);
+		if (w->dentry == names.parent && i) {
+			end_path(p);
+			break;
+		}
+		if (!add_name(p, names.name))
+			break;
+		w->dentry = names.parent;
+	} while (__builtin_expect(++i < PATH_STEPS, 0));
+}
+
+/*
+ * The names of a path from its end up to the root of its mount namespace, each
+ * with its NUL. A path that is not reached by name at all (a memfd) is its own
+ * name. *top is a mount, if one was found, whose root is the end of all paths: the
+ * next walk need not go on from there.
+ */
+static __always_inline void walk_path(struct path_text *p, void *path, void **top)
 {
 	struct walk w = {};
 	void *vfsmount = NULL;
-	u64 n = 0, n_within = 0;
-	int i = 0;
 
+	*p->bytes = 0;
+	*p->flags |= p->cut;
 	GET(w.dentry, path, PATH_DENTRY);
 	GET(vfsmount, path, PATH_MNT);
 	GET(w.root, vfsmount, VFSMOUNT_MNT_ROOT);
 	w.mount = (char *)vfsmount - OFF_MOUNT_MNT;
-	*cut = true;
 #ifdef HAVE_TASK_BTF
-	enum step step = walk_own_mount(text, &n, max, &w);
+	enum step step = walk_own_mount(p, &w);
+	u64 bytes = length_at(p->bytes, p->max);
 
-	*cut = step == TOO_FAR;
-	if (step != AT_ROOT || vfsmount == *top)
-		goto done;
-	if (!leave_mount(&w)) {
-		*top = vfsmount;
-		goto done;
+	if (step == AT_END || (step == AT_ROOT && (vfsmount == *top || !leave_mount(&w)))) {
+		end_path(p);
+	} else if (step == AT_ROOT) {
+		walk_mounts(p, &w, PATH_STEPS / 2);
+		if (!(*p->flags & p->cut) && bytes == length_at(p->bytes, p->max))
+			*top = vfsmount;
 	}
-	*cut = true;
-	n_within = n;
+#else
+	walk_mounts(p, &w, 0);
 #endif
-	do {
-		struct dentry_names names = {};
-
-		if (w.dentry == w.root) {
-			if (leave_mount(&w))
-				continue;
-			*cut = false;
-			if (n == n_within)
-				*top = vfsmount;
-			break;
-		}
-		read_names(&names, w.dentry);
-		if (w.dentry == names.parent && (i || n)) {
-			*cut = false;
-			break;
-		}
-		if (!add_name(text, &n, max, names.name))
-			break;
-		w.dentry = names.parent;
-	} while (__builtin_expect(++i < PATH_STEPS, 0));
-done:
-	KEEP(n);
-	return n > max ? 0 : n;
 }
 #else
-static __always_inline u64 walk_path(char *text, u64 max, void *path, void **top, bool *cut)
+static __always_inline void walk_path(struct path_text *p, void *path, void **top)
 {
-	*cut = false;
-	return 0;
+	*p->bytes = 0;
+	*p->flags |= p->cut;
 }
 #endif
 
@@ -320,31 +348,32 @@ static __always_inline void find_exec(struct exec_source *s, void *bprm)
 }
 
 /* The filename, or nothing where it does not fit: it is never cut. */
-static __always_inline u64 fill_filename(char *text, u64 max, void *filename, bool *fits)
+static __always_inline u64 read_filename(char *text, u64 max, void *filename)
 {
 	u64 n = bpf_probe_read_kernel_str(text, max, filename);
 
-	if (n >= max) {		/* as an error is, too */
-		*fits = false;
-		n = 0;
-	}
-	KEEP(n);
-	return n & (max - 1);
+	return n < max ? n : 0;		/* an error is more, too */
 }
 
 /*
- * Fill a record that has room for filename_max (a power of two), twice path_max
- * and args_max of text, all constants for the verifier. Returns whether the
- * filename and the paths fit.
+ * Fill a record that has room for filename_max, twice path_max and args_max of
+ * text, all constants for the verifier. Returns whether the filename and the paths
+ * fit.
  */
 static __always_inline bool fill_exec(struct agentd_exec *e, struct exec_source *s,
 				      u32 filename_max, u32 path_max, u32 args_max)
 {
-	char *text = (char *)(e + 1);
-	u64 args_bytes = s->args_total_bytes;
-	bool fits = true, cut = false;
+	struct path_text exe = {
+		.max = path_max, .bytes = &e->path_bytes,
+		.flags = &e->header.flags, .cut = AGENTD_PATH_TRUNCATED,
+	};
+	struct path_text cwd = {
+		.max = path_max, .bytes = &e->cwd_bytes,
+		.flags = &e->header.flags, .cut = AGENTD_CWD_TRUNCATED,
+	};
 	void *leader = NULL, *parent = NULL, *top = NULL;
-	u64 n, m;
+	u64 args_bytes = s->args_total_bytes;
+	char *args;
 
 	GET(leader, s->task, TASK_GROUP_LEADER);
 	fill_header(&e->header, s->task, leader, true, AGENTD_EXEC, s->seq, sizeof(*e));
@@ -352,36 +381,28 @@ static __always_inline bool fill_exec(struct agentd_exec *e, struct exec_source 
 	fill_parent(&e->header, parent, true);
 	fill_context(e, s->task, s->exe);
 	e->header.flags = s->flags;
-	n = fill_filename(text, filename_max, s->filename, &fits);
-	e->filename_bytes = n;
-	m = walk_path(text + n, path_max, (char *)s->exe + OFF_FILE_PATH, &top, &cut);
-	e->path_bytes = m;
-	n += m;
-	if (cut) {
-		e->header.flags |= AGENTD_PATH_TRUNCATED;
-		fits = false;
-	}
-	m = walk_path(text + n, path_max, (char *)s->fs + OFF_FS_STRUCT_PWD, &top, &cut);
-	e->cwd_bytes = m;
-	n += m;
-	if (cut) {
-		e->header.flags |= AGENTD_CWD_TRUNCATED;
-		fits = false;
-	}
-#ifndef OFF_MOUNT_MNT
-	e->header.flags |= AGENTD_PATH_TRUNCATED | AGENTD_CWD_TRUNCATED;
-#endif
+	exe.text = (char *)(e + 1);
+	e->filename_bytes = read_filename(exe.text, filename_max, s->filename);
+	exe.text += length_at(&e->filename_bytes, filename_max);
+	walk_path(&exe, (char *)s->exe + OFF_FILE_PATH, &top);
+	cwd.text = exe.text + length_at(exe.bytes, path_max);
+	walk_path(&cwd, (char *)s->fs + OFF_FS_STRUCT_PWD, &top);
+	args = cwd.text + length_at(cwd.bytes, path_max);
 	if (args_bytes > args_max)
 		args_bytes = args_max;
-	if (bpf_probe_read_user(text + n, args_bytes, s->args))
+	if (bpf_probe_read_user(args, args_bytes, s->args))
 		args_bytes = 0;
 	if (args_bytes != s->args_total_bytes || !e->filename_bytes)
 		e->header.flags |= AGENTD_ARGS_TRUNCATED;
-	e->header.record_bytes = sizeof(*e) + n + args_bytes;
+	e->header.record_bytes = (args - (char *)e) + args_bytes;
 	e->args_bytes = args_bytes;
 	e->args_total_bytes = s->args_total_bytes;
 	e->args_count = s->args_count;
-	return fits;
+#ifndef OFF_MOUNT_MNT
+	return e->filename_bytes;
+#else
+	return e->filename_bytes && !(e->header.flags & (exe.cut | cwd.cut));
+#endif
 }
 
 #endif /* AGENTD_CONTEXT_H */
