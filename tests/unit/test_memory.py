@@ -68,6 +68,39 @@ giving_back.after_round()
 print(held - too_soon < 1000, held - resident_kib() > 10_000)
 """
 
+_LEFT = """
+import weakref
+from agentd import memory
+memory.settle()
+class Cycle: pass
+cycle = Cycle()
+cycle.self = cycle
+there = weakref.ref(cycle)
+giving_back = memory.GivingBack()
+memory.GIVEN_BACK_EVERY_NS = 0
+memory.ALL_EVERY = 3
+giving_back.after_round()
+kept = there() is cycle
+del cycle
+new = Cycle()
+new.self = new
+new_there = weakref.ref(new)
+del new
+giving_back.after_round()
+new_left = new_there()
+giving_back.after_round()
+print(kept, new_left, there())
+"""
+
+
+def test_what_refers_to_itself_only_is_let_go() -> None:
+    """Without waiting for so much of it as the collector waits for."""
+    command = [sys.executable, "-c", _LEFT]
+    assert (
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        == "True None None\n"
+    )
+
 
 def test_what_lies_between_things_that_stay_is_given_back() -> None:
     """But not after every round."""
