@@ -18,7 +18,7 @@ from agentd.core.wire import Layout, Wire, WireError
 Span = tuple[int, int]
 """Where one record lies in a buffer: offset and length in bytes."""
 
-_TAILS_KEPT: Final = 1024
+_TAILS_KEPT: Final = 256
 _TailKey: TypeAlias = tuple[bytes, int, int, int, int]
 """What follows an exec's numbers, the lengths of three texts in it, and the flags."""
 _Tail: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]

@@ -11,7 +11,7 @@ from agentd.core.process import Image, Process, Ran
 # Ran(...) would run Python for each exec; this makes the same object in C.
 _make: Final = tuple.__new__
 
-_IMAGES_KEPT: Final = 1024
+_IMAGES_KEPT: Final = 256
 """Images looked up for sharing; the same commands recur soon or not at all."""
 _PAST_KEPT = 32
 """Images that a process ran before; of more, the oldest are forgotten."""

@@ -18,7 +18,7 @@ from agentd.core.wire import Wire
 from agentd.sinks.renderer import Names
 from agentd.sinks.text_values import as_text, named, raw_parts
 
-_PARTS_KEPT: Final = 512
+_PARTS_KEPT: Final = 128
 
 
 _Key: TypeAlias = tuple[bytes, bytes, bytes, int]
