@@ -320,12 +320,12 @@ static __always_inline void fill_context(struct agentd_exec *e, void *task, void
 struct exec_source {
 	void *task;
 	void *filename;
+	void *interp;
 	void *exe;
 	void *fs;
 	void *args;
 	u32 args_count;
 	u32 args_total_bytes;
-	u32 flags;
 	u64 seq;
 };
 
@@ -335,6 +335,7 @@ static __always_inline void find_exec(struct exec_source *s, void *bprm)
 
 	READ_BOTH_AS(false, names, bprm, LINUX_BINPRM_FILENAME, LINUX_BINPRM_INTERP);
 	s->filename = names[0];
+	s->interp = names[1];
 	READ(s->args_count, bprm, LINUX_BINPRM_ARGC);
 	GET(mm, s->task, TASK_MM);
 	GET(s->exe, mm, MM_EXE_FILE);
@@ -342,9 +343,6 @@ static __always_inline void find_exec(struct exec_source *s, void *bprm)
 	GET(s->args, mm, MM_ARG_START);
 	GET(args_end, mm, MM_ARG_END);
 	s->args_total_bytes = args_end - s->args;
-	if (names[1] != names[0])
-		s->flags |= AGENTD_SCRIPT;
-	s->flags |= unlinked_flags((char *)s->exe + OFF_FILE_PATH);
 }
 
 /* The filename, or nothing where it does not fit: it is never cut. */
@@ -380,7 +378,8 @@ static __always_inline bool fill_exec(struct agentd_exec *e, struct exec_source 
 	GET(parent, leader, TASK_REAL_PARENT);
 	fill_parent(&e->header, parent, true);
 	fill_context(e, s->task, s->exe);
-	e->header.flags = s->flags;
+	e->header.flags = s->interp != s->filename ? AGENTD_SCRIPT : 0;
+	e->header.flags |= unlinked_flags((char *)s->exe + OFF_FILE_PATH);
 	exe.text = (char *)(e + 1);
 	e->filename_bytes = read_filename(exe.text, filename_max, s->filename);
 	exe.text += length_at(&e->filename_bytes, filename_max);
