@@ -192,7 +192,9 @@ def test_a_filter_that_is_none(agent: Agent) -> None:
 
 @contextlib.contextmanager
 def _following(agent: Agent, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [AGENTD, "follow", "--socket", agent.socket, *arguments]
+    # whoever runs the tests may have SIGINT ignored, as a shell does in the background
+    command = ["env", "--default-signal=INT", AGENTD, "follow", "--socket", agent.socket]
+    command += arguments
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             yield process

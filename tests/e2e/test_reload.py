@@ -159,8 +159,10 @@ def test_a_terminal_that_goes_away_ends_it(cgroup: Cgroup) -> None:
     leader, follower = pty.openpty()
     command = [AGENTD, "run", "--set", f"filter.cgroup={cgroup.path}", "--set", "metrics.listen="]
     with subprocess.Popen(
-        ["setsid", "--ctty", "--wait", *command], stdin=follower, stdout=follower, stderr=follower
-    ) as process:
+        # whoever runs the tests may have SIGHUP ignored, as nohup does
+        ["setsid", "--ctty", "--wait", "env", "--default-signal=HUP", *command],
+        stdin=follower, stdout=follower, stderr=follower,
+    ) as process:  # fmt: skip
         os.close(follower)
         seen = b""
         while b"ready" not in seen:
