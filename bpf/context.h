@@ -23,7 +23,7 @@ struct upid_copy {
 /*
  * A path as it is written down. How long it is stands in the record only, and is
  * read from there again and again: of that the verifier knows nothing, so the ways
- * through a loop that differ in it are one way to it. It follows few enough.
+ * through a loop that differ in it are one way to it, and not too many to follow.
  */
 struct path_text {
 	char *text;
@@ -182,7 +182,7 @@ static __always_inline void walk_path(struct path_text *p, void *path, void **to
 	if (step == AT_END || (step == AT_ROOT && (vfsmount == *top || !leave_mount(&w)))) {
 		end_path(p);
 	} else if (step == AT_ROOT) {
-		walk_mounts(p, &w, PATH_STEPS / 2);
+		walk_mounts(p, &w, PATH_STEPS / 2);	/* few names are above it */
 		if (!(*p->flags & p->cut) && bytes == length_at(p->bytes, p->max))
 			*top = vfsmount;
 	}
