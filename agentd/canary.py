@@ -105,7 +105,7 @@ class Canary:
             async with asyncio.timeout(limit_seconds):
                 await self._fly(flight)
         except TimeoutError:
-            self.problem = f"not seen within {limit_seconds:g} s"
+            self.problem = f"not seen within {limit_seconds:.3g} s"
         except OSError as error:  # no process, or no file descriptor, is to be had
             self.problem = f"cannot be sent: {error.strerror}"
         else:

@@ -37,6 +37,10 @@ class Doubts:
         self.lost_ns = max(self.lost_ns, lost.boottime_ns)
         self.gaps.add(lost)
 
+    def mistrust(self, until_ns: int) -> None:
+        """What processes inherited up to then may be wrong, and is to be looked at."""
+        self.lost_ns = max(self.lost_ns, until_ns + 1)
+
     def evict(self, key: Key) -> None:
         """A live process was dropped for room."""
         self._evicted[key[0], key[1] // self._tick_ns] = True

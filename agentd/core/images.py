@@ -55,17 +55,30 @@ class Images:
 
 
 def inherited(parent: Process | None, comm: bytes, at_ns: int) -> Image:
-    """The image of a child: its parent's, unless the parent is unknown or was renamed since.
+    """The image of a child: its parent's then, unless the parent is unknown or was renamed since.
 
     What a parent runs that was seen only after the fork, under another name, may be newer.
     """
     if parent is None:
         return Image(_text(comm), b"", b"", 0)
-    if _is_called(comm, parent.image[0]):
-        return parent.image
+    image = parent.image if at_ns >= parent.image_ns else _image_at(parent, at_ns)
+    if _is_called(comm, image[0]):
+        return image
     if at_ns < parent.verified_ns:
         return Image(_text(comm), b"", b"", 0)
-    return parent.image._replace(name=_text(comm))
+    return image._replace(name=_text(comm))
+
+
+def _image_at(process: Process, at_ns: int) -> Image:
+    """What it ran then, for a fork that is told late; the oldest known, if that is younger."""
+    image = process.image
+    ran = process.past
+    while ran is not None:
+        image = ran.image
+        if ran.since_ns <= at_ns:
+            break
+        ran = ran.before
+    return image
 
 
 def change_image(process: Process, image: Image, now_ns: int) -> None:

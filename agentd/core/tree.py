@@ -71,6 +71,7 @@ class Tree:
         self._sessions = Sessions(self.living)
         self.sightings = Sightings(self.living, self._sessions)
         self._images = Images(redact)
+        self._last_fork_ns = 0
         self._last_exit_ns = 0
         self._watched_exits: set[Key] | None = None
 
@@ -106,6 +107,7 @@ class Tree:
             creator_key = event[at.CREATOR_TGID], event[at.CREATOR_START_BOOTTIME_NS]
             creator = self.find(creator_key)
         image = inherited(creator, event[at.COMM], event[at.BOOTTIME_NS])
+        self._last_fork_ns = max(self._last_fork_ns, event[at.BOOTTIME_NS])
         live = self.living.at(key[0])
         # in order, no process is forked before one that has exited already
         if event[at.BOOTTIME_NS] <= self._last_exit_ns and self.departed.has_exited(key):
@@ -165,13 +167,15 @@ class Tree:
             process.gap = self.doubts.why_unknown(key)
             process.image_ns = event[at.BOOTTIME_NS]
             self._insert(process, event[at.BOOTTIME_NS])
-        elif event[at.BOOTTIME_NS] < process.verified_ns:
-            changed = process.executed
-            recall_image(process, image, event[at.BOOTTIME_NS])
         else:
             changed = process.executed
-            change_image(process, image, event[at.BOOTTIME_NS])
-            process.parent = parent_key
+            if event[at.BOOTTIME_NS] < process.verified_ns:
+                recall_image(process, image, event[at.BOOTTIME_NS])
+            else:
+                change_image(process, image, event[at.BOOTTIME_NS])
+                process.parent = parent_key
+            if process.children and event[at.BOOTTIME_NS] < self._last_fork_ns:
+                self.doubts.mistrust(self._last_fork_ns)  # those since have what it ran before
         if process.verified_ns <= event[at.BOOTTIME_NS]:
             self._now_in(process, event)
         doubt = None

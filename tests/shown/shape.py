@@ -9,7 +9,7 @@ from typing import Any
 _VARYING = (
     (re.compile(r"\b[0-9a-f]{16}-\d+-\d+\b|\b[0-9a-f]{16}\b"), "ID"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?Z?|\d\d:\d\d:\d\d\.\d+"), "TIME"),
-    (re.compile(r"\d[\d,.]*(?:e-\d+)?"), "#"),
+    (re.compile(r"\d[\d,.]*(?:e-\d+,?)?"), "#"),
     (re.compile(r"# (?:min # s|ns|µs|ms|s|min|h)\b"), "# TIME"),
     (re.compile(r"# (?:(?:fork|exec|exit) )?events?\b"), "# events"),
     (re.compile(r"[ \t]+"), " "),

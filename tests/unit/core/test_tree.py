@@ -339,3 +339,29 @@ def test_nobody_is_the_parent_of_the_first() -> None:
     tree = _tree()
     tree.apply(fork(parent_tgid=0, parent_start_boottime_ns=0, **A))
     assert tree.misses["fork_parent_unknown"] == 0
+
+
+def test_a_late_fork_has_what_its_parent_ran_then() -> None:
+    """And not what the parent has exec'd since, though that has the same name."""
+    tree = _tree()
+    tree.apply(fork(**A))
+    tree.apply(execed(b"/bin/a", b"a\0one\0", comm=COMM, boottime_ns=10, **A))
+    tree.apply(execed(b"/bin/a", b"a\0two\0", comm=COMM, boottime_ns=30, **A))
+    for at_ns, args in ((20, b"a\0one\0"), (30, b"a\0two\0")):
+        applied = tree.apply(fork(comm=COMM, boottime_ns=at_ns, **B, **CHILD_OF_A))
+        assert applied is not None
+        assert applied.image.args == args
+
+
+def test_what_was_forked_after_a_late_exec_is_suspect() -> None:
+    """It has what its parent ran before; with an exec in time, nobody is suspect."""
+    for late in (False, True):
+        tree = _tree()
+        tree.apply(fork(**A))
+        exec_ = execed(b"/bin/a", b"a\0", comm=COMM, boottime_ns=20, **A)
+        child = fork(comm=COMM, boottime_ns=30, **B, **CHILD_OF_A)
+        for event in (child, exec_) if late else (exec_, child):
+            tree.apply(event)
+        process = tree.find(B_KEY)
+        assert process is not None
+        assert tree.doubts.is_suspect(process) == late
