@@ -151,16 +151,16 @@ def test_what_everybody_is_shown(browser: webdriver.Chrome, cgroup: Cgroup, tmp_
     with running(tmp_path, cgroup.path, "--output", "none") as agent:
         gone = cgroup.popen(["/bin/true", "4444"])
         gone.wait()
-        with cgroup.popen(["/bin/sleep", "3333"]) as live:
+        with cgroup.popen(["/bin/sleep", "3333"]) as live, contextlib.ExitStack() as stack:
+            stack.callback(live.kill)
             agent.wait_for_events(3)
             page = Page(browser, agent)
             page.wait_until(lambda: any(row.endswith("sleep 3333") for row in page.rows()))
-            assert not any("4444" in row for row in page.rows())
+            assert not any(row.endswith("true 4444") for row in page.rows())
             assert "metrics.web_config" in page.text("to-all")
             assert not browser.find_element(By.ID, "show-exited").is_displayed()
             assert agent.get(f"/v1/explain?id={gone.pid}")[0] == 404
             assert agent.get(f"/v1/explain?id={live.pid}")[0] == 200
-            live.kill()
 
 
 def test_on_a_phone(browser: webdriver.Chrome, agent: Agent) -> None:
