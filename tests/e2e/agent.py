@@ -41,6 +41,12 @@ def users_file(password: str) -> str:
     return f"basic_auth_users: {{alice: {hashed!r}}}\n"
 
 
+def whole_lines(output: Path) -> list[dict[str, Any]]:
+    """What was written there as JSON; what a kill cut off, or is still to come, is none."""
+    lines = output.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
 class Agent:
     """A running agentd. ``password``: alice's, if one is asked for."""
 
@@ -108,8 +114,8 @@ class Agent:
 
     def pids(self, *actions: str) -> set[int]:
         """The processes of which the JSON output has one of these events."""
-        whole = [json.loads(line) for line in self.text().splitlines(True) if line.endswith("\n")]
-        events = [line for line in whole if line["event"]["action"] in actions]
+        lines = whole_lines(self._output)
+        events = [line for line in lines if line["event"]["action"] in actions]
         return {line["process"]["pid"] for line in events}
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

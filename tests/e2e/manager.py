@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, whole_lines
 
 # puts the descriptors named in the arguments where sd_listen_fds(3) wants them
 _START = """
@@ -76,6 +77,10 @@ class Manager:
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, f"never told {state}"
             time.sleep(0.01)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """All that was written, by all processes."""
+        return [line for output in self.outputs for line in whole_lines(output)]
 
     def end(self, number: int) -> int:
         """Send a signal, and wait for the end."""

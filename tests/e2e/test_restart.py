@@ -26,17 +26,6 @@ def _options(cgroup: Cgroup, *settings: str) -> list[str]:
     return ["--output", "json", *(word for setting in each for word in ("--set", setting))]
 
 
-def _lines(manager: Manager) -> list[Line]:
-    """All that was written, by all processes; what a kill cut off is none."""
-    written = [
-        line
-        for output in manager.outputs
-        for line in output.read_bytes().splitlines(keepends=True)
-        if line.endswith(b"\n")
-    ]
-    return [json.loads(line) for line in written]
-
-
 def _told(lines: list[Line]) -> dict[tuple[int, int], str]:
     """What each attempt of each CPU became, told once or more often."""
     found: dict[tuple[int, int], str] = {}
@@ -104,7 +93,7 @@ def test_ten_restarts_in_a_storm(cgroup: Cgroup, tmp_path: Path, how: signal.Sig
         truth = _truth(storm)
         _settle(manager)
         assert manager.end(signal.SIGTERM) == 0
-        lines = _lines(manager)
+        lines = manager.lines()
     told = _told(lines)
     assert Counter(told.values()) == truth
     _assert_whole(told)
@@ -125,7 +114,7 @@ def test_perf_buffers_say_what_they_lost(cgroup: Cgroup, tmp_path: Path) -> None
         truth = _truth(storm)
         _settle(manager)
         assert manager.end(signal.SIGTERM) == 0
-        lines = _lines(manager)
+        lines = manager.lines()
     told = _told(lines)
     became = Counter(told.values())
     assert became["lost"] > 0
@@ -151,7 +140,7 @@ def test_a_kill_while_the_reader_is_stuck(cgroup: Cgroup, tmp_path: Path) -> Non
         manager.start()
         _settle(manager)
         assert manager.end(signal.SIGTERM) == 0
-        lines = _lines(manager)
+        lines = manager.lines()
     os.close(reading)
     told = _told(lines)
     assert len(told) == truth.total()
@@ -185,7 +174,7 @@ def test_changes_of_programs_in_a_storm(
         truth = _truth(storm)
         _settle(manager)
         assert manager.end(signal.SIGTERM) == 0
-        lines = _lines(manager)
+        lines = manager.lines()
         names = {name.partition("@")[2] for name in manager.kept} - {""}
     told = _told(lines)
     assert Counter(told.values()) == truth
@@ -213,7 +202,7 @@ def test_a_kill_while_programs_change(cgroup: Cgroup, tmp_path: Path) -> None:
         truth = _truth(storm)
         _settle(manager)
         assert manager.end(signal.SIGTERM) == 0
-        told = _told(_lines(manager))
+        told = _told(manager.lines())
     found = Counter(told.values())
     assert all(found[action] >= count for action, count in truth.items())
     assert found.total() - truth.total() <= 8  # one on each cut may be told by both
@@ -234,7 +223,7 @@ def test_other_records_are_lost_and_told(cgroup: Cgroup, tmp_path: Path) -> None
         cgroup.run(["/bin/true", "after"])
         _settle(manager)
         assert manager.end(signal.SIGTERM) == 0
-        lines = _lines(manager)
+        lines = manager.lines()
     lost = [line["agentd"]["lost"] for line in lines if "lost" in line["agentd"]]
     assert {loss["stage"] for loss in lost} == {"restart"}
     assert sum(loss["count"] for loss in lost) == 6

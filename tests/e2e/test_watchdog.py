@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import resource
 import signal
 import socket
 import time
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,17 +34,16 @@ def _start_inside(manager: Manager, cgroup: Cgroup) -> None:
     manager.wait_until_told("READY=1")
 
 
-def _end_of_the_first(output: Path) -> dict[str, Any]:
+def _end_of_the_first(manager: Manager) -> dict[str, Any]:
     """The exit of the first that forked and exec'd. What READY waits for may still be written."""
     deadline = time.monotonic() + ENOUGH_SECONDS
     while time.monotonic() < deadline:
-        lives: dict[str, list[str]] = {}
-        for line in output.read_text().splitlines(keepends=True):
-            event = json.loads(line) if line.endswith("\n") else {"event": {"action": ""}}
-            life = lives.setdefault(event.get("process", {}).get("entity_id", ""), [])
-            life.append(event["event"]["action"])
+        lives: dict[str, list[str]] = defaultdict(list)
+        for line in manager.lines():
+            life = lives[line.get("process", {}).get("entity_id", "")]
+            life.append(line["event"]["action"])
             if life == ["fork", "exec", "exit"]:
-                return dict(event)
+                return line
         time.sleep(0.01)
     raise AssertionError("no canary was written")
 
@@ -54,7 +53,7 @@ def test_a_canary_goes_before_ready_and_feeds_the_watchdog(cgroup: Cgroup, tmp_p
     with managing(tmp_path, *_options(cgroup)) as manager:
         _start_inside(manager, cgroup)
         ready = datetime.now(UTC)
-        end = _end_of_the_first(manager.outputs[-1])
+        end = _end_of_the_first(manager)
         assert datetime.fromisoformat(end["@timestamp"][:26] + "+00:00") < ready
         assert end["process"]["executable"] == "/usr/bin/true"
         manager.wait_until_told("WATCHDOG=1", 4)

@@ -8,6 +8,13 @@ from pathlib import Path
 
 from agentd import memory
 
+
+def _printed(program: str) -> str:
+    """By a Python of its own: the settings are for a process."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 _CYCLES = """
 import weakref
 from agentd import memory
@@ -26,8 +33,7 @@ print(most <= 2 * memory.NEW_OBJECTS_MAX)
 
 def test_cycles_do_not_pile_up() -> None:
     """Garbage that refers to itself is found, if later than by default."""
-    command = [sys.executable, "-c", _CYCLES]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True\n"
+    assert _printed(_CYCLES) == "True\n"
 
 
 _PAGES = """
@@ -44,10 +50,7 @@ print(resident_kib() < before, ssl.create_default_context().check_hostname)
 
 def test_pages_that_only_the_start_needed_are_given_back() -> None:
     """What is resident of programs and libraries shrinks, and comes back where it is needed."""
-    command = [sys.executable, "-c", _PAGES]
-    assert (
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True True\n"
-    )
+    assert _printed(_PAGES) == "True True\n"
 
 
 _BETWEEN = """
@@ -95,19 +98,12 @@ print(kept, new_left, there())
 
 def test_what_refers_to_itself_only_is_let_go() -> None:
     """Without waiting for so much of it as the collector waits for."""
-    command = [sys.executable, "-c", _LEFT]
-    assert (
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        == "True None None\n"
-    )
+    assert _printed(_LEFT) == "True None None\n"
 
 
 def test_what_lies_between_things_that_stay_is_given_back() -> None:
     """But not after every round."""
-    command = [sys.executable, "-c", _BETWEEN]
-    assert (
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True True\n"
-    )
+    assert _printed(_BETWEEN) == "True True\n"
 
 
 def test_what_was_written_to_stays() -> None:
