@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,19 @@ pytestmark = pytest.mark.usefixtures("transport")
 PROGRAMS = "bpf/agentd.bpf.c"
 
 
-@pytest.fixture(params=["HAVE_GROUP_DEAD", "HAVE_ATOMIC_FETCH", "HAVE_TASK_BTF"])
+@pytest.fixture(scope="module", params=["HAVE_GROUP_DEAD", "HAVE_ATOMIC_FETCH", "HAVE_TASK_BTF"])
 def lesser_tracer(
-    request: pytest.FixtureRequest, cgroup: Cgroup, swap_loader: LoaderSwap
+    request: pytest.FixtureRequest,
+    cgroup: Cgroup,
+    transport: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Tracer]:
-    """A tracer whose programs do without one feature of newer kernels."""
-    swap_loader(PROGRAMS, before('#include "agentd.h"', f"#undef {request.param}\n"))
-    with attached(cgroup.path) as tracer:
+    """A tracer whose programs do without one feature of newer kernels; loaded once."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            swap_loader = LoaderSwap(tmp_path_factory.mktemp("lesser"), monkeypatch)
+            swap_loader(PROGRAMS, before('#include "agentd.h"', f"#undef {request.param}\n"))
+            tracer = stack.enter_context(attached(cgroup.path))
         yield tracer
 
 
