@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import time
 from dataclasses import asdict
 from typing import Any
@@ -94,6 +95,7 @@ class Reporting:
             page_bytes=host.PAGE_BYTES,
             programs=self._capture.program_costs(),
             wakeups=resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw,
+            python_blocks=sys.getallocatedblocks(),
             last_event_timestamp_seconds=self._last_event_seconds(),
             rounds=self._rounds.total,
             round_duration=self._rounds.duration,

@@ -22,7 +22,10 @@ METRICS: dict[str, tuple[Family, ...]] = {
     "tree": pipeline.TREE,
     "rounds": running.LATENCIES,
     "work": (*work.UNITS, *work.EXECUTABLES, work.CAPACITY),
-    "costs": (running.PROGRAM_RUNS, running.PROGRAM_SECONDS, running.WAKEUPS, sinks.BYTES),
+    "costs": (
+        running.PROGRAM_RUNS, running.PROGRAM_SECONDS, running.WAKEUPS, running.PYTHON_BLOCKS,
+        sinks.BYTES,
+    ),
     "alive": (
         running.LAST_EVENT, sinks.WRITTEN, sinks.DROPPED, sinks.UNWANTED, sinks.MERGED,
         sinks.FAILING, sinks.QUEUED, sinks.QUEUED_BYTES,

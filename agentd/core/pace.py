@@ -9,6 +9,8 @@ from __future__ import annotations
 
 BUSY_RECORDS = 16
 """A round of at least so many records is worth waiting longer for the next."""
+ENOUGH_RECORDS = 1000
+"""More than so many cost no less each, and are all in memory at once."""
 FULL_FRACTION = 0.25
 """A buffer that was filled further than this wants its next round sooner."""
 
@@ -23,7 +25,7 @@ class Pace:
 
     def after(self, records: int, filled: float) -> None:
         """Adapt to a round that took ``records`` out of a buffer filled to that fraction."""
-        if filled > FULL_FRACTION:
+        if filled > FULL_FRACTION or records > ENOUGH_RECORDS:
             self.delay_seconds = max(self._shortest, self.delay_seconds / 2)
         elif records >= BUSY_RECORDS:
             self.delay_seconds = min(self._longest, max(self.delay_seconds * 2, 0.001))

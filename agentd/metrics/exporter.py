@@ -34,6 +34,7 @@ class AgentdCollector(Collector):
         yield from running.rounds(now)
         yield from running.transport(now)
         yield from running.programs(now)
+        yield from running.memory(now)
         yield from sinks.sinks(now)
         yield from running.audit(now)
         yield from sinks.canary(now)

@@ -73,6 +73,13 @@ PROGRAM_SECONDS = Family(
     "Time that a program took in the kernel, while kernel.bpf_stats_enabled is 1.",
     ("tracepoint",),
 )
+PYTHON_BLOCKS = Family(
+    GAUGE,
+    "agentd_python_blocks",
+    "Blocks of memory that objects of Python take.",
+    more="`sys.getallocatedblocks()`. Resident memory has what is free between them, too",
+    todo="goes up for hours while the tree does not: a leak, please report it",
+)
 BUILD = Family(GAUGE, "agentd_build_info", "What runs, as labels.", ("version", "python", "kernel"))
 FORKS_UNACCOUNTED = Family(
     GAUGE,
@@ -106,6 +113,11 @@ def programs(now: Snapshot) -> Iterator[Metric]:
     """What the programs in the kernel cost; nothing moves unless the kernel counts it."""
     yield PROGRAM_RUNS.by((program.tracepoint, program.runs) for program in now.programs)
     yield PROGRAM_SECONDS.by((program.tracepoint, program.run_ns / 1e9) for program in now.programs)
+
+
+def memory(now: Snapshot) -> Iterator[Metric]:
+    """What tells a leak from memory that is free, but cannot be given back."""
+    yield PYTHON_BLOCKS.value(now.python_blocks)
 
 
 def audit(now: Snapshot) -> Iterator[Metric]:

@@ -53,6 +53,7 @@ class Snapshot:
     page_bytes: int
     programs: tuple[ProgramCost, ...]
     wakeups: int
+    python_blocks: int
     last_event_timestamp_seconds: float
     rounds: int
     round_duration: Histogram

@@ -9,6 +9,7 @@ held against what was done.
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ ASK_EVERY_SECONDS = 10
 LIFE_SECONDS = 30
 """Of each process while it is ended again and again."""
 HOWS = ("restart", "kill", "settings")
+_BLOCKS = re.compile(r"^agentd_python_blocks (\S+)", re.M)
 _RING_BYTES = (1 << 22, 1 << 21)
 _SETTLED_SECONDS = 3.0
 
@@ -73,6 +75,8 @@ class Soak:
         self.made: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self.answers = 0
+        self._blocks: int | None = None
+        """Of the last scrape; None if that was not answered."""
         self._seconds = 0
         """That the load has been going on."""
 
@@ -80,7 +84,8 @@ class Soak:
         """One process, looked at every second."""
         assert self._manager.process is not None
         for passed in self._pass(seconds):
-            self.growth.look(passed, self._manager.process.pid)
+            if self._blocks is not None:
+                self.growth.look(passed, self._manager.process.pid, self._blocks)
 
     def live_short(self, seconds: float) -> None:
         """One process after another."""
@@ -109,9 +114,10 @@ class Soak:
             if self._seconds % STORM_EVERY_SECONDS == 0:
                 self.load.storm()
             if self._seconds % ASK_EVERY_SECONDS == 0:
-                self.answers += self._asked("/v1/processes")
+                self._ask("/v1/processes")
             self._seconds += 1
-            self.answers += self._asked("/metrics")
+            blocks = _BLOCKS.search(self._ask("/metrics"))
+            self._blocks = int(float(blocks[1])) if blocks is not None else None
             self.account.read(self._manager.outputs[-1])
             yield passed
             time.sleep(1)
@@ -128,12 +134,15 @@ class Soak:
         self.account.read(self._manager.outputs[-1])
         self.account.ended(self._manager.log())
 
-    def _asked(self, path: str) -> bool:
+    def _ask(self, path: str) -> str:
+        """The answer; nothing where there is none."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=10) as got:
-                return bool(got.read())
+                answer = str(got.read(), "utf-8")
         except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
+            return ""
+        self.answers += 1
+        return answer
 
 
 if __name__ == "__main__":

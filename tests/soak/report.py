@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests.soak.growth import GROWTH_MAX_BYTES
+from tests.soak.growth import BLOCKS_MAX_MORE, RESIDENT_MAX_MORE_BYTES, Sample
 from tests.soak.load import STEADY_PER_SECOND, STORM_COMMANDS
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _MIB = 1 << 20
 def table(soak: Soak, minutes: float) -> str:
     """All of it."""
     thirds = soak.growth.thirds()
-    fds = [fds for part in thirds[1:] for _, _, fds in part]
+    fds = [sample.fds for third in thirds[1:] for sample in third]
     slope = soak.growth.slope_bytes_per_minute()
     ends = ", ".join(f"{count} {how}" for how, count in soak.ended.items()) or "none"
     rows = {
@@ -25,10 +25,13 @@ def table(soak: Soak, minutes: float) -> str:
         "load": f"{STEADY_PER_SECOND} commands a second, and {soak.load.storms} storms of"
         f" {STORM_COMMANDS:,} as fast as they go",
         "scrapes and questions answered": f"{soak.answers:,}",
-        "the one process lived": f"{soak.growth.points[-1][0] / 60:.1f} minutes",
-        "its resident memory in thirds of that": "; ".join(map(_range, thirds)) + " MiB",
-        "its floor, from the middle third to the last": f"{soak.growth.bytes_more() / 1024:+.0f}"
-        f" KiB; more than {GROWTH_MAX_BYTES / 1024:+.0f} is growth",
+        "the one process lived": f"{soak.growth.samples[-1].seconds / 60:.1f} minutes",
+        "blocks that its objects take, in thirds of that": "; ".join(map(_blocks, thirds)),
+        "their floor, from the middle third to the last": f"{soak.growth.blocks_more():+,};"
+        f" more than {BLOCKS_MAX_MORE:+,} is growth",
+        "its resident memory": "; ".join(map(_resident, thirds)) + " MiB",
+        "its floor, likewise": f"{soak.growth.resident_bytes_more() / 1024:+,.0f} KiB;"
+        f" more than {RESIDENT_MAX_MORE_BYTES / 1024:+,.0f} is growth",
         "slope of both, by least squares": f"{slope / 1024:+.1f} KiB a minute",
         "its file descriptors": f"{min(fds)} to {max(fds)}",
         "then ended": ends,
@@ -41,8 +44,13 @@ def table(soak: Soak, minutes: float) -> str:
     return "\n".join(f"| {name} | {value} |" for name, value in rows.items())
 
 
-def _range(points: list[tuple[float, int, int]]) -> str:
-    resident = [resident for _, resident, _ in points]
+def _blocks(third: list[Sample]) -> str:
+    blocks = [sample.blocks for sample in third]
+    return f"{min(blocks):,} to {max(blocks):,}"
+
+
+def _resident(third: list[Sample]) -> str:
+    resident = [sample.resident_bytes for sample in third]
     return f"{min(resident) / _MIB:.2f} to {max(resident) / _MIB:.2f}"
 
 

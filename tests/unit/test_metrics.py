@@ -69,6 +69,7 @@ agentd_program_runs_total{tracepoint=sched_process_fork}
 agentd_program_seconds_total{tracepoint=sched_process_exec}
 agentd_program_seconds_total{tracepoint=sched_process_exit}
 agentd_program_seconds_total{tracepoint=sched_process_fork}
+agentd_python_blocks
 agentd_reconciliations_total
 agentd_reorder_capacity
 agentd_reorder_forced_total
@@ -132,6 +133,7 @@ def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
         page_bytes=4096,
         programs=tuple(ProgramCost(tracepoint, 0, 0, 0) for tracepoint in TRACEPOINTS),
         wakeups=0,
+        python_blocks=0,
         last_event_timestamp_seconds=0.0,
         rounds=0,
         round_duration=Histogram((1000, 2000)),

@@ -6,7 +6,7 @@ import pytest
 
 from agentd.core.ending import Ending, read_exit_code, scale_cpu_times
 from agentd.core.histogram import Histogram
-from agentd.core.pace import BUSY_RECORDS, Pace
+from agentd.core.pace import BUSY_RECORDS, ENOUGH_RECORDS, Pace
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,16 @@ def test_pace_is_quick_on_a_quiet_host() -> None:
     pace.after(BUSY_RECORDS, 0.0)
     pace.after(BUSY_RECORDS - 1, 0.0)
     assert pace.delay_seconds == 0.02
+
+
+def test_pace_hurries_when_rounds_grow_large() -> None:
+    """After a round of more records than pays off the next one comes sooner."""
+    pace = Pace(0.02, 0.1)
+    for _ in range(4):
+        pace.after(ENOUGH_RECORDS, 0.0)
+    assert pace.delay_seconds == 0.1
+    pace.after(ENOUGH_RECORDS + 1, 0.0)
+    assert pace.delay_seconds == 0.05
 
 
 def test_pace_hurries_when_the_buffer_fills() -> None:
