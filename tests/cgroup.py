@@ -12,6 +12,9 @@ from pathlib import Path
 
 from agentd.cgroups import cgroup2_mount
 
+ENOUGH_SECONDS = 300.0
+"""A safety net for what should be over at once, on an emulated CPU that others want, too."""
+
 
 class Cgroup:
     """One cgroup below the cgroup v2 mount."""
@@ -35,7 +38,7 @@ class Cgroup:
         """Run a command in the cgroup to its end."""
         options.setdefault("stdout", subprocess.PIPE)
         with self.popen(command, **options) as process:
-            output, errors = process.communicate(timeout=60)
+            output, errors = process.communicate(timeout=ENOUGH_SECONDS)
             return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def processes(self) -> list[int]:

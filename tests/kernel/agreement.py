@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from agentd import host, procfs
 from agentd.core.process import Key, Process
-from tests.cgroup import Cgroup
+from tests.cgroup import ENOUGH_SECONDS, Cgroup
 from tests.kernel.tracer import Tracer
 
 SETTLED_SECONDS = 60.0
@@ -59,4 +59,4 @@ def held(cgroup: Cgroup, command: list[str]) -> Iterator[subprocess.Popen[str]]:
     wrapped = ["/bin/sh", "-c", 'exec "$@" 3<&0', "sh", *command]
     with cgroup.popen(wrapped, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         yield process
-        process.communicate("", timeout=60)
+        process.communicate("", timeout=ENOUGH_SECONDS)

@@ -19,7 +19,7 @@ from agentd.core.event import Event, Exec, Lost
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied
 from agentd.core.reconcile import Inferred
-from tests.cgroup import Cgroup, own_cgroup
+from tests.cgroup import ENOUGH_SECONDS, Cgroup, own_cgroup
 from tests.kernel.available import need_tracing
 from tests.kernel.loadgen import built_loadgen, loadgen_command
 from tests.kernel.tracer import (
@@ -111,7 +111,7 @@ def test_full_buffer_with_a_stopped_reader(loadgen: Path, storm_cgroup: Cgroup) 
     """A buffer of one page loses events; every one is accounted for, in the stream and in sum."""
     with attached(storm_cgroup.path, buffer_bytes=4096) as tracer:
         storm = _storm(loadgen, storm_cgroup, "--count", "2000")
-        report, _ = storm.communicate(timeout=60)
+        report, _ = storm.communicate(timeout=ENOUGH_SECONDS)
         truth = _truth(report)
         entries = tracer.collect()
         counters = tracer.counters()
@@ -133,7 +133,7 @@ def test_losses_stand_at_their_place(loadgen: Path, storm_cgroup: Cgroup) -> Non
         entries: list[Entry] = []
         for _ in range(4):
             storm = _storm(loadgen, storm_cgroup, "--count", "40")
-            storm.communicate(timeout=60)
+            storm.communicate(timeout=ENOUGH_SECONDS)
             entries += tracer.collect()
         assert len(lost(entries)) > 1
         _assert_no_gap(entries)
@@ -208,7 +208,7 @@ def test_kind_of_a_loss(storm_cgroup: Cgroup) -> None:
 def test_reader_goes_on_after_a_loss(loadgen: Path, storm_cgroup: Cgroup) -> None:
     """When the reader comes back, events flow again and nothing more is lost."""
     with attached(storm_cgroup.path, buffer_bytes=4096) as tracer:
-        _storm(loadgen, storm_cgroup, "--count", "200").communicate(timeout=60)
+        _storm(loadgen, storm_cgroup, "--count", "200").communicate(timeout=ENOUGH_SECONDS)
         tracer.collect()
         failures = tracer.counters().failures_total
         storm_cgroup.run(["/bin/true", "after"])

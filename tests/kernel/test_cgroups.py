@@ -14,7 +14,7 @@ from agentd.core.batch import Batch
 from agentd.core.event import Fork
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.renderer import Names
-from tests.cgroup import Cgroup, own_cgroup
+from tests.cgroup import ENOUGH_SECONDS, Cgroup, own_cgroup
 from tests.kernel.c_programs import CLONE3
 from tests.kernel.tracer import Tracer, applied, attached, events, of, shape
 from tests.programs import compile_c
@@ -98,7 +98,7 @@ def test_fork_into_the_cgroup(cgroup: Cgroup, tracer: Tracer, clone3: str) -> No
     with subprocess.Popen(
         [clone3, "-c", str(cgroup.folder)], stdout=subprocess.PIPE, text=True
     ) as process:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=ENOUGH_SECONDS)
     child = _child_of(subprocess.CompletedProcess([], process.returncode, output))
     entries = tracer.collect()
     assert shape(events(entries)) == ["fork", "exit"]

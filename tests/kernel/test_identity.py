@@ -12,7 +12,7 @@ import pytest
 
 from agentd import host, procfs
 from agentd.core.event import Event, Exec
-from tests.cgroup import Cgroup
+from tests.cgroup import ENOUGH_SECONDS, Cgroup
 from tests.kernel.c_programs import CLONE3, DO_NOTHING, SHARES_MEMORY
 from tests.kernel.tracer import Tracer, applied, attached, events, of, shape
 from tests.programs import compile_c
@@ -189,7 +189,7 @@ def test_process_that_ran_before(cgroup: Cgroup) -> None:
         cgroup.popen(command, stdin=subprocess.PIPE) as process,
         attached(cgroup.path) as tracer,
     ):
-        process.communicate("go\n", timeout=60)
+        process.communicate("go\n", timeout=ENOUGH_SECONDS)
         entries = tracer.collect()
     forked, execed, _, shell_exit = applied(entries)
     assert shape(events(entries)) == ["fork", "exec", "exit", "exit"]

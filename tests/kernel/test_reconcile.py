@@ -18,10 +18,10 @@ from agentd import host, procfs
 from agentd.core.pipeline import Entry
 from agentd.core.process import Key
 from agentd.core.reconcile import Inferred, Scan
-from tests.cgroup import Cgroup, own_cgroup
+from tests.cgroup import ENOUGH_SECONDS, Cgroup, own_cgroup
 from tests.kernel.agreement import in_proc, in_tree
 from tests.kernel.available import need_tracing
-from tests.kernel.tracer import ENOUGH_SECONDS, Tracer, attached, lost
+from tests.kernel.tracer import Tracer, attached, lost
 from tests.records import EXEC, EXIT
 from tests.records import lost as lost_event
 from tests.requirements import need_program

@@ -15,10 +15,8 @@ from agentd.core.pipeline import Entry
 from agentd.core.process import Applied
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.program import Settings
+from tests.cgroup import ENOUGH_SECONDS
 from tests.records import limits
-
-ENOUGH_SECONDS = 300.0
-"""A safety net for what should be over at once."""
 
 LIMITS = limits(65536, live_capacity=65536, exited_capacity=65536)
 
