@@ -35,6 +35,9 @@ LIFE_SECONDS = 30
 HOWS = ("restart", "kill", "settings")
 _BLOCKS = re.compile(r"^agentd_python_blocks (\S+)", re.M)
 _RING_BYTES = (1 << 22, 1 << 21)
+_EXITED_CAPACITY = 256
+"""How many of those that it remembers are there at a moment moves the count of blocks, by a dozen
+each; with so few that stays below what is growth."""
 _SETTLED_SECONDS = 3.0
 
 
@@ -58,6 +61,7 @@ def _options(cgroup: Cgroup, port: int, ring_bytes: int) -> list[str]:
         f"metrics.listen=127.0.0.1:{port}",
         f"transport.ring_bytes={ring_bytes}",
         "control.socket=",
+        f"tree.exited_capacity={_EXITED_CAPACITY}",
     )
     return ["--output", "json", *(word for setting in settings for word in ("--set", setting))]
 
