@@ -73,7 +73,7 @@ class Daemon:
         self._outlets = Outlets(config, journal, self._names, self._sink_told)
         self._sinks = self._outlets.fanout()
         self._seeded = False
-        self._keeper = Keeper(service, attached, options.left, resumed=progress_fd is not None)
+        self._keeper = Keeper(service, attached, options.left, log, resumed=progress_fd is not None)
         self._capture = Capture(
             attached,
             limits_of(config),

@@ -75,10 +75,11 @@ class Keeper:
         service: Service,
         attached: Attached,
         left: Left,
+        log: Any,
         *,
         resumed: bool,
     ) -> None:
-        self._resumed = resumed
+        self._resumed, self._log = resumed, log
         self._service = service
         self._attached = attached
         self._past_fd = left.past_fd
@@ -89,7 +90,8 @@ class Keeper:
         if self._resumed or not self._service.keeps:
             return
         about_fd = _about_fd(self._attached)
-        self._service.keep(_names_and_fds(self._attached, about_fd, ledger))
+        if not self._service.keep(_names_and_fds(self._attached, about_fd, ledger)):
+            self._log.warning("not kept", reason="the service manager does not listen")
         os.close(about_fd)
         if self._former is not None:
             self._service.forget(self._former.names)

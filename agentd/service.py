@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 _USEC = 1_000_000
-
-
-def _deaf(state: str, fds: Sequence[int] = ()) -> None:
-    """Nobody started us that listens."""
+_PATIENCE_SECONDS = 1.0
+"""How long a message may wait for room. A service manager that has frozen reads none ever again,
+and a daemon that waits for it would report nothing any more."""
 
 
 class Service:
     """systemd's protocol; silent where something else, or a person, started agentd."""
 
     def __init__(self) -> None:
-        self._notify: Callable[..., object] = _deaf
-        self.keeps = bool(os.environ.get("NOTIFY_SOCKET"))
+        self._address = os.environ.get("NOTIFY_SOCKET", "")
+        self.keeps = bool(self._address)
         """Whether it may keep file descriptors for the next process."""
-        if self.keeps:
-            from systemd.daemon import notify  # noqa: PLC0415 (memory)
-
-            self._notify = notify
 
     @property
     def watchdog_seconds(self) -> float | None:
@@ -38,11 +34,11 @@ class Service:
 
     def alive(self, status: str) -> None:
         """An event of our own has come through the whole pipeline."""
-        self._notify(f"WATCHDOG=1\nSTATUS={status}")
+        self._notify(f"WATCHDOG=1\nSTATUS={status}", patience_seconds=0)
 
     def status(self, status: str) -> None:
         """A sentence about how it is going."""
-        self._notify(f"STATUS={status}")
+        self._notify(f"STATUS={status}", patience_seconds=0)
 
     def reloading(self) -> None:
         """The configuration is being read again; ``ready`` says when that is done."""
@@ -59,10 +55,11 @@ class Service:
             os.set_inheritable(fd, False)
         return fds
 
-    def keep(self, named: Iterable[tuple[str, int]]) -> None:
-        """Have these kept for the next process."""
-        for name, fd in named:
-            self._notify(f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", fds=[fd])
+    def keep(self, named: Iterable[tuple[str, int]]) -> bool:
+        """Have these kept for the next process. Returns whether all were taken."""
+        return all(
+            self._notify(f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", fds=[fd]) for name, fd in named
+        )
 
     def forget(self, names: Iterable[str]) -> None:
         """Have these closed that were kept."""
@@ -72,3 +69,21 @@ class Service:
     def stopping(self) -> None:
         """The end has begun."""
         self._notify("STOPPING=1")
+
+    def _notify(
+        self, state: str, fds: Sequence[int] = (), patience_seconds: float = _PATIENCE_SECONDS
+    ) -> bool:
+        """Returns whether it was taken; libsystemd would wait for that without a limit."""
+        if not self._address:
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(patience_seconds)
+            try:
+                sock.connect("\0" + self._address[1:] if self._address[0] == "@" else self._address)
+                if fds:
+                    socket.send_fds(sock, [state.encode()], list(fds))
+                else:
+                    sock.send(state.encode())
+            except OSError:
+                return False
+        return True
