@@ -12,6 +12,8 @@ from agentd.service import Service
 
 _FIRST_SECONDS = 20.0
 _AGAIN_SECONDS = 1.0
+_READY_TIMES = 60
+"""A host that boots may keep its service manager from hearing us for a while."""
 _MISSED_MAX = 3
 _PARTS_OF_WATCHDOG = _MISSED_MAX + 2
 """One part goes by before the first canary after one that passed; then each has one part. So the
@@ -37,7 +39,10 @@ class Liveness:
                 f" ({self._canary.problem})",
                 "agentd doctor looks at what it needs",
             )
-        self._service.ready(self._status())
+        for _ in range(_READY_TIMES):
+            if self._service.ready(self._status()):
+                break
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _first(self) -> bool:
         """Whether a canary came through; one that could not be sent is followed by others."""

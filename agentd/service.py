@@ -28,9 +28,9 @@ class Service:
         pid = os.environ.get("WATCHDOG_PID", str(os.getpid()))
         return int(usec) / _USEC if usec.isdigit() and pid == str(os.getpid()) else None
 
-    def ready(self, status: str) -> None:
-        """Attached and seeded, and the pipeline moves."""
-        self._notify(f"READY=1\nSTATUS={status}")
+    def ready(self, status: str) -> bool:
+        """Attached and seeded, and the pipeline moves. Returns whether that was heard."""
+        return self._notify(f"READY=1\nSTATUS={status}")
 
     def alive(self, status: str) -> None:
         """An event of our own has come through the whole pipeline."""
@@ -75,7 +75,7 @@ class Service:
     ) -> bool:
         """Returns whether it was taken; libsystemd would wait for that without a limit."""
         if not self._address:
-            return False
+            return True
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.settimeout(patience_seconds)
             try:

@@ -19,13 +19,17 @@ WATCHDOG_SECONDS = 60.0
 class FakeService:
     """Remembers when it was told what."""
 
-    def __init__(self, watchdog_seconds: float | None = WATCHDOG_SECONDS) -> None:
+    def __init__(self, watchdog_seconds: float | None = WATCHDOG_SECONDS, deaf: int = 0) -> None:
         self.watchdog_seconds = watchdog_seconds
+        self._deaf = deaf
+        """Times that it does not hear that all is ready."""
         self.told: list[tuple[str, float]] = []
 
-    def ready(self, status: str) -> None:
+    def ready(self, status: str) -> bool:
         """All is ready."""
         self._tell("ready")
+        self._deaf -= 1
+        return self._deaf < 0
 
     def alive(self, status: str) -> None:
         """A canary has passed."""
@@ -113,6 +117,13 @@ def test_readiness_waits_for_a_canary() -> None:
     """READY is said when one has passed; what could not be sent is tried again."""
     service, _ = _live("cannot be sent", "cannot be sent", "passed")
     assert service.told == [("ready", 2.0)]
+
+
+def test_readiness_is_said_until_it_is_heard() -> None:
+    """A service manager that does not read for a while hears of it all the same."""
+    service, _ = _live("passed", "passed", service=FakeService(deaf=2))
+    assert service.times("ready") == [0.0, 1.0, 2.0]
+    assert service.times("alive") == [2.0]
 
 
 def test_a_blind_agentd_does_not_become_ready() -> None:
