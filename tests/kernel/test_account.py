@@ -29,6 +29,7 @@ from tests.kernel.tracer import (
     events,
     failures_by_kind,
     lost,
+    per_kind,
 )
 from tests.records import WIRE
 
@@ -62,13 +63,6 @@ def _truth(report: str) -> list[int]:
     return [told["forks"] + workers, told["execs"], told["exits"] + workers + 1]
 
 
-def _per_kind(entries: list[Entry]) -> list[int]:
-    counts = [0, 0, 0]
-    for event in events(entries):
-        counts[event.kind] += 1
-    return counts
-
-
 @pytest.mark.parametrize("shape", ["fork-exec", "fork-exit", "vfork-exec"])
 def test_two_cpus_flat_out(loadgen: Path, storm_cgroup: Cgroup, shape: str) -> None:
     """As fast as the machine can: everything arrives, in order, nothing late, account exact."""
@@ -82,8 +76,8 @@ def test_two_cpus_flat_out(loadgen: Path, storm_cgroup: Cgroup, shape: str) -> N
         with storm.stdout:
             truth = _truth(storm.stdout.read())
         queue = tracer.pipeline.reorderer
-        tracer.assert_all(_per_kind(entries), truth)
-        assert [sum(kind) for kind in tracer.counters().attempts] == _per_kind(entries)
+        tracer.assert_all(per_kind(entries), truth)
+        assert [sum(kind) for kind in tracer.counters().attempts] == per_kind(entries)
         assert (queue.late_total, queue.forced_total, queue.inversions_out_total) == (0, 0, 0)
         assert tracer.pipeline.imbalance == 0
         stamps = [event.boottime_ns for event in events(entries)]
@@ -120,7 +114,7 @@ def test_full_buffer_with_a_stopped_reader(loadgen: Path, storm_cgroup: Cgroup) 
         assert missing == counters.failures_total > 0
         by_kind = [
             emitted + failed
-            for emitted, failed in zip(_per_kind(entries), failures_by_kind(counters), strict=True)
+            for emitted, failed in zip(per_kind(entries), failures_by_kind(counters), strict=True)
         ]
         tracer.assert_all(by_kind, truth)
         assert tracer.pipeline.imbalance == 0
@@ -181,7 +175,7 @@ def test_reader_that_is_always_too_slow(loadgen: Path, storm_cgroup: Cgroup, sha
             truth = _truth(storm.stdout.read())
         failed = failures_by_kind(tracer.counters())
         assert sum(loss.missing for loss in lost(entries)) == sum(failed) > 0
-        emitted = _per_kind(entries)
+        emitted = per_kind(entries)
         tracer.assert_all([a + b for a, b in zip(emitted, failed, strict=True)], truth)
         stamps = [_item(entry).boottime_ns for entry in entries]
         assert stamps == sorted(stamps)

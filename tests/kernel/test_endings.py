@@ -20,7 +20,7 @@ from tests.kernel.c_programs import (
     LEADER_LEAVES,
     LEADER_LEAVES_THEN_EXIT,
 )
-from tests.kernel.tracer import Tracer, events, of, shape
+from tests.kernel.tracer import Tracer, of, per_kind, shape
 from tests.programs import compile_c
 
 PARENT = """
@@ -121,8 +121,7 @@ def test_a_thread_ends_the_process(cgroup: Cgroup, tracer: Tracer) -> None:
 def test_threads_that_end_together(cgroup: Cgroup, tracer: Tracer, compiled: Path) -> None:
     """However many threads end at the same moment, the process ends once."""
     cgroup.run([compile_c(compiled, "all_threads_leave", ALL_THREADS_LEAVE), "300"])
-    found = shape(events(tracer.collect()))
-    assert [found.count(kind) for kind in ("fork", "exec", "exit")] == [300, 1, 301]
+    tracer.assert_all(per_kind(tracer.collect()), (300, 1, 301))
 
 
 def test_killed_threads(cgroup: Cgroup, tracer: Tracer) -> None:

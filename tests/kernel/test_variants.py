@@ -18,7 +18,7 @@ from tests.kernel.altered import LoaderSwap, before
 from tests.kernel.available import need_tracing
 from tests.kernel.c_programs import ALL_THREADS_LEAVE, LEADER_LEAVES_THEN_EXIT
 from tests.kernel.old_verifier import fallthrough_back_edges
-from tests.kernel.tracer import Tracer, applied, attached, events, shape
+from tests.kernel.tracer import Tracer, applied, attached, events, per_kind, shape
 from tests.programs import compile_c
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -66,8 +66,7 @@ def test_leader_that_leaves_first(cgroup: Cgroup, lesser_tracer: Tracer, compile
 def test_threads_that_end_together(cgroup: Cgroup, lesser_tracer: Tracer, compiled: Path) -> None:
     """Threads that end at one moment are one exit of their process."""
     cgroup.run([compile_c(compiled, "all_threads_leave", ALL_THREADS_LEAVE), "300"])
-    found = shape(events(lesser_tracer.collect()))
-    assert [found.count(kind) for kind in ("fork", "exec", "exit")] == [300, 1, 301]
+    lesser_tracer.assert_all(per_kind(lesser_tracer.collect()), (300, 1, 301))
     assert lesser_tracer.pipeline.imbalance == 0
 
 
@@ -85,12 +84,12 @@ def test_two_threads_that_both_are_the_last(
     )
     with attached(cgroup.path) as tracer:
         cgroup.run([compile_c(compiled, "all_threads_leave", ALL_THREADS_LEAVE), "300"])
-        found = shape(events(tracer.collect()))
-        assert [found.count(kind) for kind in ("fork", "exec", "exit")] == [300, 1, 301]
-        assert tracer.pipeline.emitted == [300, 1, 301]
+        told = per_kind(tracer.collect())
+        tracer.assert_all(told, (300, 1, 301))
+        assert tracer.pipeline.emitted == told
         dropped = tracer.pipeline.tree.duplicate_exits_total
         assert dropped >= 300
-        assert [sum(kind) for kind in tracer.counters().attempts] == [300, 1, 301 + dropped]
+        assert [sum(kind) for kind in tracer.counters().attempts] == [*told[:2], told[2] + dropped]
         assert tracer.pipeline.imbalance == 0
 
 

@@ -140,6 +140,14 @@ def of(entries: list[Entry], tgid: int) -> list[Event]:
     return [event for event in events(entries) if event.tgid == tgid]
 
 
+def per_kind(entries: list[Entry]) -> list[int]:
+    """How many forks, execs and exits they tell of."""
+    counts = [0, 0, 0]
+    for event in events(entries):
+        counts[event.kind] += 1
+    return counts
+
+
 def shape(found: list[Event]) -> list[str]:
     """The kinds of events, in order."""
     names = {Fork: "fork", Exec: "exec", Exit: "exit"}

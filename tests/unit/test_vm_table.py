@@ -16,7 +16,7 @@ def test_a_row() -> None:
         {"subject": "ringbuf", "level": "note", "what": "not in this kernel"},
         {"subject": "fields", "level": "good", "what": "all"},
     ]
-    outcome.take("VM-DOCTOR " + json.dumps({"findings": findings}))
+    outcome.take("\x1bc\x1b[2JVM-DOCTOR " + json.dumps({"findings": findings}))
     for line in (
         "tests/kernel/test_a.py::test_one[ringbuf-/bin/true] PASSED   [  1%]",
         "tests/kernel/test_a.py::test_one[perfbuf-/bin/true] FAILED   [  2%]",

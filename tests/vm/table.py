@@ -36,8 +36,9 @@ class Outcome:
 
     def take(self, line: str) -> None:
         """A line of the guest."""
-        if line.startswith("VM-DOCTOR "):
-            found = json.loads(line.removeprefix("VM-DOCTOR "))["findings"]
+        _, doctor, said = line.partition("VM-DOCTOR ")  # the console may have cleared its screen
+        if doctor:
+            found = json.loads(said)["findings"]
             self.findings = {finding["subject"]: finding for finding in found}
             self.kernel = self.findings["kernel"]["what"].split()[1]
         elif match := _OUTCOME.search(line):
