@@ -13,7 +13,7 @@ T = TypeVar("T")
 def stop_on_signals() -> asyncio.Event:
     """An event that SIGTERM and SIGINT set."""
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGINT, signal.SIGTERM):  # which Python does not catch by itself: last
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     return stopping
 

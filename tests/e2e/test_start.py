@@ -102,8 +102,7 @@ def test_a_signal_while_it_starts(cgroup: Cgroup, number: signal.Signals) -> Non
         _command(cgroup), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         loader = _first_child(process.pid)
-        # its own signal handling is in place once the event loop runs
-        _wait_for_event_loop(process.pid)
+        _wait_until_it_catches(signal.SIGTERM, process.pid)  # the last for which it does
         process.send_signal(number)
         _, errors = process.communicate(timeout=ENOUGH_SECONDS)
     assert "Traceback" not in errors
@@ -124,18 +123,16 @@ def _first_child(pid: int) -> int:
     raise AssertionError("agentd started no loader")
 
 
-def _wait_for_event_loop(pid: int) -> None:
-    """Until it has an epoll instance."""
+def _wait_until_it_catches(number: signal.Signals, pid: int) -> None:
+    """By SigCgt in proc_pid_status(5)."""
     deadline = time.monotonic() + ENOUGH_SECONDS
     while time.monotonic() < deadline:
-        for fd in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                if os.readlink(fd) == "anon_inode:[eventpoll]":
-                    return
-            except FileNotFoundError:
-                continue
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+        if caught >> (number - 1) & 1:
+            return
         time.sleep(0.001)
-    raise AssertionError("agentd started no event loop")
+    raise AssertionError("agentd catches no signal")
 
 
 IN_A_NAMESPACE = """
