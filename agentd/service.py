@@ -80,10 +80,7 @@ class Service:
             sock.settimeout(patience_seconds)
             try:
                 sock.connect("\0" + self._address[1:] if self._address[0] == "@" else self._address)
-                if fds:
-                    socket.send_fds(sock, [state.encode()], list(fds))
-                else:
-                    sock.send(state.encode())
+                socket.send_fds(sock, [state.encode()], list(fds))
             except OSError:
                 return False
         return True

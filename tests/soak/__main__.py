@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from agentd.metrics.running import PYTHON_BLOCKS
 from tests.cgroup import Cgroup, own_cgroup
 from tests.e2e.agent import free_port
 from tests.e2e.manager import Manager, managing
@@ -33,7 +34,7 @@ ASK_EVERY_SECONDS = 10
 LIFE_SECONDS = 30
 """Of each process while it is ended again and again."""
 HOWS = ("restart", "kill", "settings")
-_BLOCKS = re.compile(r"^agentd_python_blocks (\S+)", re.M)
+_BLOCKS = re.compile(rf"^{PYTHON_BLOCKS.sample} (\S+)", re.M)
 _RING_BYTES = (1 << 22, 1 << 21)
 _EXITED_CAPACITY = 256
 """How many of those that it remembers are there at a moment moves the count of blocks, by a dozen
@@ -79,17 +80,15 @@ class Soak:
         self.made: Counter[str] = Counter()
         self.ended: Counter[str] = Counter()
         self.answers = 0
-        self._blocks: int | None = None
-        """Of the last scrape; None if that was not answered."""
         self._seconds = 0
         """That the load has been going on."""
 
     def live_long(self, seconds: float) -> None:
         """One process, looked at every second."""
         assert self._manager.process is not None
-        for passed in self._pass(seconds):
-            if self._blocks is not None:
-                self.growth.look(passed, self._manager.process.pid, self._blocks)
+        for passed, page in self._pass(seconds):
+            if blocks := _BLOCKS.search(page):
+                self.growth.look(passed, self._manager.process.pid, int(float(blocks[1])))
 
     def live_short(self, seconds: float) -> None:
         """One process after another."""
@@ -111,8 +110,8 @@ class Soak:
         """Nothing missing, nothing grew, every account added up."""
         return self.account.is_exact(self.made) and self.growth.is_flat()
 
-    def _pass(self, seconds: float) -> Iterator[float]:
-        """A second after the other, with all that goes on meanwhile."""
+    def _pass(self, seconds: float) -> Iterator[tuple[float, str]]:
+        """A second after the other, with all that goes on meanwhile, and what a scrape says."""
         begun = time.monotonic()
         while (passed := time.monotonic() - begun) < seconds:
             if self._seconds % STORM_EVERY_SECONDS == 0:
@@ -120,10 +119,9 @@ class Soak:
             if self._seconds % ASK_EVERY_SECONDS == 0:
                 self._ask("/v1/processes")
             self._seconds += 1
-            blocks = _BLOCKS.search(self._ask("/metrics"))
-            self._blocks = int(float(blocks[1])) if blocks is not None else None
+            page = self._ask("/metrics")
             self.account.read(self._manager.outputs[-1])
-            yield passed
+            yield passed, page
             time.sleep(1)
 
     def _replace(self, how: str) -> None:
