@@ -134,11 +134,11 @@ def test_everything_about_one(browser: webdriver.Chrome, agent: Agent) -> None:
 def test_what_happens_is_shown(browser: webdriver.Chrome, agent: Agent, cgroup: Cgroup) -> None:
     """A process that begins appears, one that ends goes where the exited are not wanted."""
     page = Page(browser, agent)
-    page.search("2222")
+    page.search("2222.5")  # digits alone may be those of a pid
     browser.find_element(By.ID, "show-exited").click()
-    page.wait_until(lambda: "0 of" in page.text("message"))
-    process = cgroup.popen(["/bin/sleep", "2222"])
-    page.wait_until(lambda: any("sleep 2222" in row for row in page.rows()))
+    page.wait_until(lambda: page.text("message").startswith("0 of"))
+    process = cgroup.popen(["/bin/sleep", "2222.5"])
+    page.wait_until(lambda: any("sleep 2222.5" in row for row in page.rows()))
     process.kill()
     process.wait()
     page.wait_until(lambda: not page.rows())
