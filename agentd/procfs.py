@@ -28,7 +28,7 @@ _GONE = (FileNotFoundError, ProcessLookupError)
 _DELETED = b" (deleted)"
 """What the kernel puts behind the path of a file that has no name any more (fs/d_path.c)."""
 ARGS_BYTES_MAX = 16384
-"""As much as an exec record may hold (``AGENTD_LARGE_ARGS``); what is behind it is only counted."""
+"""As much as an exec record may hold (``AGENTD_ARGS_MAX``); what is behind it is only counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ static __always_inline bool bit_at(void *byte, u8 mask)
 {
 	u8 bits = 0;
 
-	bpf_probe_read_kernel(&bits, sizeof(bits), byte);
+	read_kernel(&bits, sizeof(bits), byte);
 	return bits & mask;
 }
 
@@ -59,7 +59,7 @@ static __always_inline void *find_adopter(void *task, void *signal)
 
 	READ(pid, task, TASK_THREAD_PID);
 	READ(own_level, pid, PID_LEVEL);
-	bpf_probe_read_kernel(&own, sizeof(own),
+	read_kernel(&own, sizeof(own),
 			      (char *)pid + OFF_PID_NUMBERS + own_level * sizeof(own));
 	READ(reaper, own.ns, PID_NAMESPACE_CHILD_REAPER);
 	if (!READ_BIT(signal, SIGNAL_HAS_CHILD_SUBREAPER))

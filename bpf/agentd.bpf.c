@@ -2,9 +2,9 @@
 /*
  * Reports every fork, exec and exit of a process. BCC dialect of C.
  *
- * Each probe: filter, number the attempt, find room, stamp, fill, hand over.
- * The number is taken before the clock is read: all that is stamped before a
- * moment has a number below the counters as user space reads them after it.
+ * Each probe: filter, number the attempt, stamp, fill, hand over. The number is
+ * taken before the clock is read: all that is stamped before a moment has a
+ * number below the counters as user space reads them after it.
  *
  * Given by the loader as macros: OFF_<STRUCT>_<MEMBER>, the offsets in the
  * running kernel; AGENTD_CPUS; AGENTD_RING_PAGES, or AGENTD_PERFBUF for perf
@@ -66,107 +66,6 @@ static __always_inline int fail(struct agentd_counters *c, u32 kind)
 	return 0;
 }
 
-#define SMALL AGENTD_SMALL_FILENAME, AGENTD_SMALL_PATH, AGENTD_SMALL_ARGS
-#define MEDIUM AGENTD_MEDIUM_FILENAME, AGENTD_MEDIUM_PATH, AGENTD_MEDIUM_ARGS
-#define LARGE AGENTD_LARGE_FILENAME, AGENTD_LARGE_PATH, AGENTD_LARGE_ARGS
-
-#ifndef AGENTD_PERFBUF
-
-/*
- * One ring for all CPUs. Records are written straight into it. A record that
- * is reserved but not yet submitted stops the reader.
- *
- * When it fills up, detail goes first: beyond one half of it execs are cut, and
- * beyond seven eighths there is room for forks and exits only.
- */
-BPF_RINGBUF_OUTPUT(events, AGENTD_RING_PAGES);
-
-#define RING_BYTES ((u64)AGENTD_RING_PAGES * AGENTD_PAGE_SIZE)
-#define DETAIL_BYTES (RING_BYTES / 2)
-#define EXECS_BYTES (RING_BYTES / 8 * 7)
-
-/*
- * BCC has no map.ringbuf_query(). What it makes of map.ringbuf_output(), the map
- * being the first argument, asks for the unread bytes instead.
- */
-#define bpf_ringbuf_output(ring, data, bytes, flags)			\
-	bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA)
-
-static __always_inline int report_fork(void *ctx, struct agentd_counters *c, void *child,
-				       u64 seq)
-{
-	struct agentd_fork *e = events.ringbuf_reserve(sizeof(struct agentd_fork));
-
-	if (!e)
-		return fail(c, AGENTD_FORK);
-	fill_fork(e, child, seq);
-	events.ringbuf_submit(e, 0);
-	return 0;
-}
-
-static __always_inline int report_exit(void *ctx, struct agentd_counters *c, void *task,
-				       u64 seq)
-{
-	struct agentd_exit *e = events.ringbuf_reserve(sizeof(struct agentd_exit));
-
-	if (!e)
-		return fail(c, AGENTD_EXIT);
-	fill_exit(e, task, seq);
-	events.ringbuf_submit(e, 0);
-	return 0;
-}
-
-enum submission { NO_ROOM, TOO_LONG, SUBMITTED };
-
-/* Try one size class. What is too long for it is cut if it may be. */
-static __always_inline enum submission submit_exec_class(struct exec_source *s, u64 unread,
-							 u32 filename_max, u32 path_max,
-							 u32 args_max, bool may_cut)
-{
-	const u64 bytes = sizeof(struct agentd_exec) + filename_max + 2 * path_max + args_max;
-	struct agentd_exec *e;
-
-	if (unread + bytes > EXECS_BYTES)
-		return NO_ROOM;
-	e = events.ringbuf_reserve(sizeof(struct agentd_exec) + filename_max + 2 * path_max +
-				   args_max);
-	if (!e)
-		return NO_ROOM;
-	if (!fill_exec(e, s, filename_max, path_max, args_max) && !may_cut) {
-		/* with a wake-up: only the first record after an empty ring has one */
-		events.ringbuf_discard(e, 0);
-		return TOO_LONG;
-	}
-	events.ringbuf_submit(e, 0);
-	return SUBMITTED;
-}
-
-/* The smallest class that holds all of it; without room for that, less of it. */
-static __always_inline int report_exec(void *ctx, struct agentd_counters *c,
-				       struct exec_source *s)
-{
-	u64 unread = events.ringbuf_output(NULL, 0, 0);
-	enum submission done = unread > DETAIL_BYTES ? NO_ROOM : TOO_LONG;
-
-	if (done == TOO_LONG && s->args_total_bytes <= AGENTD_SMALL_ARGS)
-		done = submit_exec_class(s, unread, SMALL, false);
-	if (done == TOO_LONG && s->args_total_bytes <= AGENTD_MEDIUM_ARGS)
-		done = submit_exec_class(s, unread, MEDIUM, false);
-	if (done == TOO_LONG)
-		done = submit_exec_class(s, unread, LARGE, true);
-	if (done == NO_ROOM)
-		done = submit_exec_class(s, unread, SMALL, true);
-	return done == SUBMITTED ? 0 : fail(c, AGENTD_EXEC);
-}
-
-#else /* AGENTD_PERFBUF */
-
-/*
- * One buffer for each CPU. A record is made elsewhere and copied, or, without
- * room, made in vain.
- */
-BPF_PERF_OUTPUT(events);
-
 static __always_inline int output_error(struct agentd_counters *c, u32 kind, int error)
 {
 	if (error == -NO_SPACE)
@@ -175,36 +74,15 @@ static __always_inline int output_error(struct agentd_counters *c, u32 kind, int
 	return 0;
 }
 
-static __always_inline int report_fork(void *ctx, struct agentd_counters *c, void *child,
-				       u64 seq)
-{
-	struct agentd_fork e = {};
-	int error;
-
-	fill_fork(&e, child, seq);
-	error = events.perf_submit(ctx, &e, sizeof(e));
-	return error ? output_error(c, AGENTD_FORK, error) : 0;
-}
-
-static __always_inline int report_exit(void *ctx, struct agentd_counters *c, void *task,
-				       u64 seq)
-{
-	struct agentd_exit e = {};
-	int error;
-
-	fill_exit(&e, task, seq);
-	error = events.perf_submit(ctx, &e, sizeof(e));
-	return error ? output_error(c, AGENTD_EXIT, error) : 0;
-}
-
 /*
- * An exec does not fit on the stack. Programs that preempt each other on one
- * CPU each claim an area of their own; a torn record cannot be.
+ * An exec is made here and copied, for only then it is known how long it is.
+ * Programs that preempt each other on one CPU each claim an area of their own: a
+ * record is never half of one and half of another.
  */
 struct exec_scratch {
 	u64 claims;
 	struct agentd_exec exec;
-	char text[AGENTD_LARGE_FILENAME + 2 * AGENTD_LARGE_PATH + AGENTD_LARGE_ARGS];
+	char text[AGENTD_FILENAME_MAX + 2 * AGENTD_PATH_MAX + AGENTD_ARGS_MAX];
 };
 
 #define SCRATCHES 2
@@ -244,15 +122,112 @@ static __always_inline struct exec_scratch *claim_scratch(void)
 	return NULL;
 }
 
-static __always_inline int output_exec(void *ctx, struct exec_scratch *scratch)
+/* How long it is, for a verifier that knows nothing of the record; 0 never happens. */
+static __always_inline u64 exec_bytes(struct exec_scratch *scratch)
 {
-	u64 bytes = *(volatile u32 *)&scratch->exec.header.record_bytes;
-
-	KEEP(bytes);
-	if (bytes > sizeof(scratch->exec) + sizeof(scratch->text))
-		return -1;
-	return events.perf_submit(ctx, &scratch->exec, bytes);
+	return length_at(&scratch->exec.header.record_bytes,
+			 sizeof(scratch->exec) + sizeof(scratch->text));
 }
+
+#ifndef AGENTD_PERFBUF
+
+/*
+ * One ring for all CPUs. A record that is reserved but not yet submitted stops the
+ * reader; forks and exits are written straight into it.
+ *
+ * When it fills up, detail goes first: beyond one half of it execs are cut, and
+ * beyond seven eighths there is room for forks and exits only.
+ */
+BPF_RINGBUF_OUTPUT(events, AGENTD_RING_PAGES);
+
+#define RING_BYTES ((u64)AGENTD_RING_PAGES * AGENTD_PAGE_SIZE)
+#define DETAIL_BYTES (RING_BYTES / 2)
+#define EXECS_BYTES (RING_BYTES / 8 * 7)
+
+/*
+ * BCC has no map.ringbuf_query(). What it makes of map.ringbuf_output(), the map
+ * being the first argument, asks for the unread bytes where there is no data.
+ */
+static __always_inline s64 put_or_query(void *ring, void *data, u64 bytes, u64 flags)
+{
+	if (!data)
+		return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
+	return bpf_ringbuf_output(ring, data, bytes, flags);
+}
+#define bpf_ringbuf_output put_or_query
+
+static __always_inline int report_fork(void *ctx, struct agentd_counters *c, void *child,
+				       u64 seq)
+{
+	struct agentd_fork *e = events.ringbuf_reserve(sizeof(struct agentd_fork));
+
+	if (!e)
+		return fail(c, AGENTD_FORK);
+	fill_fork(e, child, seq);
+	events.ringbuf_submit(e, 0);
+	return 0;
+}
+
+static __always_inline int report_exit(void *ctx, struct agentd_counters *c, void *task,
+				       u64 seq)
+{
+	struct agentd_exit *e = events.ringbuf_reserve(sizeof(struct agentd_exit));
+
+	if (!e)
+		return fail(c, AGENTD_EXIT);
+	fill_exit(e, task, seq);
+	events.ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* If no more than so much would be unread then. */
+static __always_inline int output_exec(void *ctx, struct exec_scratch *scratch, u64 limit_bytes)
+{
+	u64 unread = events.ringbuf_output(NULL, 0, 0);
+	u64 bytes = exec_bytes(scratch);
+
+	if (unread + bytes > limit_bytes)
+		return -NO_SPACE;
+	return events.ringbuf_output(&scratch->exec, bytes, 0) ? -NO_SPACE : 0;
+}
+
+#else /* AGENTD_PERFBUF */
+
+/* One buffer for each CPU. Without room a record is made in vain. */
+BPF_PERF_OUTPUT(events);
+
+static __always_inline int report_fork(void *ctx, struct agentd_counters *c, void *child,
+				       u64 seq)
+{
+	struct agentd_fork e = {};
+	int error;
+
+	fill_fork(&e, child, seq);
+	error = events.perf_submit(ctx, &e, sizeof(e));
+	return error ? output_error(c, AGENTD_FORK, error) : 0;
+}
+
+static __always_inline int report_exit(void *ctx, struct agentd_counters *c, void *task,
+				       u64 seq)
+{
+	struct agentd_exit e = {};
+	int error;
+
+	fill_exit(&e, task, seq);
+	error = events.perf_submit(ctx, &e, sizeof(e));
+	return error ? output_error(c, AGENTD_EXIT, error) : 0;
+}
+
+/* What is unread is not known: there is room or not. */
+#define DETAIL_BYTES 0
+#define EXECS_BYTES 0
+
+static __always_inline int output_exec(void *ctx, struct exec_scratch *scratch, u64 limit_bytes)
+{
+	return events.perf_submit(ctx, &scratch->exec, exec_bytes(scratch));
+}
+
+#endif /* AGENTD_PERFBUF */
 
 /* All of it; without room for that, less of it. */
 static __always_inline int report_exec(void *ctx, struct agentd_counters *c,
@@ -263,17 +238,15 @@ static __always_inline int report_exec(void *ctx, struct agentd_counters *c,
 
 	if (!scratch)
 		return output_error(c, AGENTD_EXEC, -1);
-	fill_exec(&scratch->exec, s, LARGE);
-	error = output_exec(ctx, scratch);
+	fill_exec(&scratch->exec, s);
+	error = output_exec(ctx, scratch, DETAIL_BYTES);
 	if (error == -NO_SPACE) {
-		fill_exec(&scratch->exec, s, SMALL);
-		error = output_exec(ctx, scratch);
+		cut_args(&scratch->exec);
+		error = output_exec(ctx, scratch, EXECS_BYTES);
 	}
 	release(scratch);
 	return error ? output_error(c, AGENTD_EXEC, error) : 0;
 }
-
-#endif /* AGENTD_PERFBUF */
 
 int on_fork(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -336,7 +309,7 @@ int on_cgroup_mkdir(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	made->number = 0;
 	made->id = kernfs_id(cgroup, false);
-	bpf_probe_read_kernel_str(made->path, sizeof(made->path), (void *)ctx->args[1]);
+	read_kernel_str(made->path, sizeof(made->path), (void *)ctx->args[1]);
 	made->number = ++count->number;
 	return 0;
 }

@@ -37,19 +37,14 @@
 #define AGENTD_UNSET 4294967295
 
 /*
- * What an exec record can hold of its text, by size class, in bytes. Filenames
- * by powers of two; the largest is more than PATH_MAX and so always enough. A
- * single name of a path may have half of the room that the path has.
+ * What an exec record can hold of its text, in bytes; a single name of a path may
+ * have half of the room that the path has. A filename's is more than PATH_MAX and
+ * so always enough. Where there is little room, arguments are cut.
  */
-#define AGENTD_SMALL_FILENAME 64
-#define AGENTD_SMALL_PATH 96
-#define AGENTD_SMALL_ARGS 128
-#define AGENTD_MEDIUM_FILENAME 256
-#define AGENTD_MEDIUM_PATH 512
-#define AGENTD_MEDIUM_ARGS 2048
-#define AGENTD_LARGE_FILENAME 8192
-#define AGENTD_LARGE_PATH 2048
-#define AGENTD_LARGE_ARGS 16384
+#define AGENTD_FILENAME_MAX 8192
+#define AGENTD_PATH_MAX 2048
+#define AGENTD_ARGS_MAX 16384
+#define AGENTD_CUT_ARGS_MAX 128
 
 /* What every record begins with. Processes are named by thread-group leader. */
 struct agentd_header {

@@ -26,8 +26,7 @@ struct upid_copy {
  * through a loop that differ in it are one way to it, and not too many to follow.
  */
 struct path_text {
-	char *text;
-	u64 max;		/* bytes that there is room for */
+	char *text;		/* room for AGENTD_PATH_MAX */
 	u32 *bytes;		/* that are there */
 	u32 *flags;		/* of the record */
 	u32 cut;		/* the one that says that there would be more */
@@ -65,13 +64,13 @@ static __always_inline void read_names(struct dentry_names *names, void *dentry)
 /* Add a name with its NUL. Returns whether there was room. */
 static __always_inline bool add_name(struct path_text *p, const void *name)
 {
-	const u64 room = p->max / 2;
-	u64 n = length_at(p->bytes, p->max);
+	const u64 room = AGENTD_PATH_MAX / 2;
+	u64 n = length_at(p->bytes, AGENTD_PATH_MAX);
 	s64 length;
 
-	if (n > p->max - room)
+	if (n > AGENTD_PATH_MAX - room)
 		return false;
-	length = bpf_probe_read_kernel_str(p->text + n, room, name);
+	length = read_kernel_str(p->text + n, room, name);
 	if (length <= 0 || length >= (s64)room)
 		return false;
 	*(volatile u32 *)p->bytes = n + length;
@@ -177,13 +176,13 @@ static __always_inline void walk_path(struct path_text *p, void *path, void **to
 	w.mount = (char *)vfsmount - OFF_MOUNT_MNT;
 #ifdef HAVE_TASK_BTF
 	enum step step = walk_own_mount(p, &w);
-	u64 bytes = length_at(p->bytes, p->max);
+	u64 bytes = length_at(p->bytes, AGENTD_PATH_MAX);
 
 	if (step == AT_END || (step == AT_ROOT && (vfsmount == *top || !leave_mount(&w)))) {
 		end_path(p);
 	} else if (step == AT_ROOT) {
 		walk_mounts(p, &w, PATH_STEPS / 2);	/* few names are above it */
-		if (!(*p->flags & p->cut) && bytes == length_at(p->bytes, p->max))
+		if (!(*p->flags & p->cut) && bytes == length_at(p->bytes, AGENTD_PATH_MAX))
 			*top = vfsmount;
 	}
 #else
@@ -217,7 +216,7 @@ static __always_inline u32 unlinked_flags(void *path)
 	if (parent != dentry)
 		return hash ? 0 : AGENTD_UNLINKED;
 	GET(name, dentry, DENTRY_D_NAME_NAME);
-	bpf_probe_read_kernel(begin, sizeof(begin), name);
+	read_kernel(begin, sizeof(begin), name);
 	return AGENTD_UNLINKED | (is_memfd_name(begin) ? AGENTD_MEMFD : 0);
 }
 
@@ -232,16 +231,15 @@ static __always_inline u32 pid_number(void *signal, int index)
 	return first;
 }
 
-static __always_inline void fill_namespaces(struct agentd_exec *e, void *task)
+static __always_inline void fill_namespaces(struct agentd_exec *e, void *task, void *leader)
 {
-	void *leader = NULL, *pid = NULL, *nsproxy = NULL, *mnt_ns = NULL;
+	void *pid = NULL, *nsproxy = NULL, *mnt_ns = NULL;
 	struct upid_copy own = {};
 	u32 level = 0;
 
-	GET(leader, task, TASK_GROUP_LEADER);
 	GET(pid, leader, TASK_THREAD_PID);
 	GET(level, pid, PID_LEVEL);
-	bpf_probe_read_kernel(&own, sizeof(own),
+	read_kernel(&own, sizeof(own),
 			      (char *)pid + OFF_PID_NUMBERS + level * sizeof(own));
 	e->ns_tgid = own.nr;
 	READ(e->place.pid_ns, own.ns, PID_NAMESPACE_INUM);
@@ -284,7 +282,7 @@ static __always_inline void fill_tty(struct agentd_exec *e, void *signal)
 	GET(tty, signal, SIGNAL_TTY);
 	if (!tty)
 		return;
-	bpf_probe_read_kernel_str(e->place.tty, sizeof(e->place.tty), (char *)tty + OFF_TTY_NAME);
+	read_kernel_str(e->place.tty, sizeof(e->place.tty), (char *)tty + OFF_TTY_NAME);
 #ifdef OFF_TTY_DRIVER_MAJOR
 	void *driver = NULL;
 	u32 index = 0, major = 0, minor = 0;
@@ -298,13 +296,14 @@ static __always_inline void fill_tty(struct agentd_exec *e, void *signal)
 }
 
 /* All but the texts. */
-static __always_inline void fill_context(struct agentd_exec *e, void *task, void *exe)
+static __always_inline void fill_context(struct agentd_exec *e, void *task, void *leader,
+					 void *exe)
 {
 	void *signal = NULL, *inode = NULL, *sb = NULL;
 
 	e->reserved = 0;
 	fill_credentials(e, task);
-	fill_namespaces(e, task);
+	fill_namespaces(e, task, leader);
 	GET(signal, task, TASK_SIGNAL);
 	e->process_group = pid_number(signal, PGID_INDEX);
 	e->session = pid_number(signal, SID_INDEX);
@@ -316,7 +315,7 @@ static __always_inline void fill_context(struct agentd_exec *e, void *task, void
 	fill_tty(e, signal);
 }
 
-/* What an exec record is made from, whatever its size class. */
+/* What an exec record is made from. */
 struct exec_source {
 	void *task;
 	void *filename;
@@ -345,51 +344,38 @@ static __always_inline void find_exec(struct exec_source *s, void *bprm)
 	s->args_total_bytes = args_end - s->args;
 }
 
-/* The filename, or nothing where it does not fit: it is never cut. */
-static __always_inline u64 read_filename(char *text, u64 max, void *filename)
-{
-	u64 n = bpf_probe_read_kernel_str(text, max, filename);
-
-	return n < max ? n : 0;		/* an error is more, too */
-}
-
-/*
- * Fill a record that has room for filename_max, twice path_max and args_max of
- * text, all constants for the verifier. Returns whether the filename and the paths
- * fit.
- */
-static __always_inline bool fill_exec(struct agentd_exec *e, struct exec_source *s,
-				      u32 filename_max, u32 path_max, u32 args_max)
+/* Fill a record that has room for all of its text. */
+static __always_inline void fill_exec(struct agentd_exec *e, struct exec_source *s)
 {
 	struct path_text exe = {
-		.max = path_max, .bytes = &e->path_bytes,
-		.flags = &e->header.flags, .cut = AGENTD_PATH_TRUNCATED,
+		.bytes = &e->path_bytes, .flags = &e->header.flags, .cut = AGENTD_PATH_TRUNCATED,
 	};
 	struct path_text cwd = {
-		.max = path_max, .bytes = &e->cwd_bytes,
-		.flags = &e->header.flags, .cut = AGENTD_CWD_TRUNCATED,
+		.bytes = &e->cwd_bytes, .flags = &e->header.flags, .cut = AGENTD_CWD_TRUNCATED,
 	};
 	void *leader = NULL, *parent = NULL, *top = NULL;
 	u64 args_bytes = s->args_total_bytes;
+	s64 filename_bytes;
 	char *args;
 
 	GET(leader, s->task, TASK_GROUP_LEADER);
 	fill_header(&e->header, s->task, leader, true, AGENTD_EXEC, s->seq, sizeof(*e));
 	GET(parent, leader, TASK_REAL_PARENT);
 	fill_parent(&e->header, parent, true);
-	fill_context(e, s->task, s->exe);
+	fill_context(e, s->task, leader, s->exe);
 	e->header.flags = s->interp != s->filename ? AGENTD_SCRIPT : 0;
 	e->header.flags |= unlinked_flags((char *)s->exe + OFF_FILE_PATH);
 	exe.text = (char *)(e + 1);
-	e->filename_bytes = read_filename(exe.text, filename_max, s->filename);
-	exe.text += length_at(&e->filename_bytes, filename_max);
+	filename_bytes = read_kernel_str(exe.text, AGENTD_FILENAME_MAX, s->filename);
+	e->filename_bytes = filename_bytes > 0 ? filename_bytes : 0;
+	exe.text += length_at(&e->filename_bytes, AGENTD_FILENAME_MAX);
 	walk_path(&exe, (char *)s->exe + OFF_FILE_PATH, &top);
-	cwd.text = exe.text + length_at(exe.bytes, path_max);
+	cwd.text = exe.text + length_at(exe.bytes, AGENTD_PATH_MAX);
 	walk_path(&cwd, (char *)s->fs + OFF_FS_STRUCT_PWD, &top);
-	args = cwd.text + length_at(cwd.bytes, path_max);
-	if (args_bytes > args_max)
-		args_bytes = args_max;
-	if (bpf_probe_read_user(args, args_bytes, s->args))
+	args = cwd.text + length_at(cwd.bytes, AGENTD_PATH_MAX);
+	if (args_bytes > AGENTD_ARGS_MAX)
+		args_bytes = AGENTD_ARGS_MAX;
+	if (read_user(args, args_bytes, s->args))
 		args_bytes = 0;
 	if (args_bytes != s->args_total_bytes || !e->filename_bytes)
 		e->header.flags |= AGENTD_ARGS_TRUNCATED;
@@ -397,11 +383,16 @@ static __always_inline bool fill_exec(struct agentd_exec *e, struct exec_source 
 	e->args_bytes = args_bytes;
 	e->args_total_bytes = s->args_total_bytes;
 	e->args_count = s->args_count;
-#ifndef OFF_MOUNT_MNT
-	return e->filename_bytes;
-#else
-	return e->filename_bytes && !(e->header.flags & (exe.cut | cwd.cut));
-#endif
+}
+
+/* Leave out what stands last: of long arguments all but their beginning. */
+static __always_inline void cut_args(struct agentd_exec *e)
+{
+	if (e->args_bytes <= AGENTD_CUT_ARGS_MAX)
+		return;
+	e->header.record_bytes -= e->args_bytes - AGENTD_CUT_ARGS_MAX;
+	e->args_bytes = AGENTD_CUT_ARGS_MAX;
+	e->header.flags |= AGENTD_ARGS_TRUNCATED;
 }
 
 #endif /* AGENTD_CONTEXT_H */

@@ -6,9 +6,20 @@
 #ifndef AGENTD_READ_H
 #define AGENTD_READ_H
 
+/*
+ * By their numbers: for what it finds by the helpers' own names BCC looks through
+ * /proc/kallsyms, which takes long, and takes another helper where it may not see them.
+ */
+static long (*read_kernel)(void *dst, u32 bytes, const void *from) =
+	(void *)BPF_FUNC_probe_read_kernel;
+static long (*read_kernel_str)(void *dst, u32 bytes, const void *from) =
+	(void *)BPF_FUNC_probe_read_kernel_str;
+static long (*read_user)(void *dst, u32 bytes, const void *from) =
+	(void *)BPF_FUNC_probe_read_user;
+
 /* Read the member at OFF_<member> of a kernel object, zero when unreadable. */
 #define READ(dst, object, member)					\
-	bpf_probe_read_kernel(&(dst), sizeof(dst), (char *)(object) + OFF_##member)
+	read_kernel(&(dst), sizeof(dst), (char *)(object) + OFF_##member)
 
 /*
  * The current task, and with GET() what is reached from it member by member: the
@@ -37,7 +48,7 @@
 #define READ_BOTH_AS(is_known, dst, object, first, second)		\
 	do {								\
 		if (!is_known && OFF_##second == OFF_##first + sizeof(*(dst))) { \
-			bpf_probe_read_kernel(dst, 2 * sizeof(*(dst)),	\
+			read_kernel(dst, 2 * sizeof(*(dst)),	\
 					      (char *)(object) + OFF_##first); \
 		} else {						\
 			READ_AS(is_known, (dst)[0], object, first);	\

@@ -150,3 +150,9 @@ class Btf:
                 if inner is not None:
                     return offset + inner[0], inner[1]
         return None
+
+
+@functools.cache
+def kernel_btf() -> Btf:
+    """That of this kernel, read once. Raises BtfError if there is none."""
+    return Btf()

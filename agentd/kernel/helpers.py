@@ -21,7 +21,6 @@ NEEDED = {
 OF_THE_RING = {
     "ringbuf_reserve": 131,
     "ringbuf_submit": 132,
-    "ringbuf_discard": 133,
     "ringbuf_output": 130,
     "ringbuf_query": 134,
     "ktime_get_boot_ns": 125,

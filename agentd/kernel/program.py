@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentd.core.wire import parse_wire, static_assertions
-from agentd.kernel.btf import Btf, BtfError
+from agentd.kernel.btf import Btf, BtfError, kernel_btf
 from agentd.kernel.helpers import OF_TYPED_READS, offers
 
 AUTO, RINGBUF, PERFBUF = "auto", "ringbuf", "perfbuf"
@@ -176,7 +176,7 @@ def variants(bpf_dir: Path, settings: Settings) -> list[Source]:
     text += static_assertions(wire)
     common = [f"-I{bpf_dir}", *_COMPILER_FLAGS, *_settings_flags(settings)]
     try:
-        flags, kernel_source = _btf_flags(Btf(), settings), bpf_dir / "headers"
+        flags, kernel_source = _btf_flags(kernel_btf(), settings), bpf_dir / "headers"
     except BtfError:
         if not kernel_headers().is_dir():
             raise

@@ -172,7 +172,7 @@ def test_arguments_too_long_are_flagged(cgroup: Cgroup, tmp_path: Path) -> None:
 
 
 def test_long_name_comes_without_delay(cgroup: Cgroup, tmp_path: Path) -> None:
-    """A record that did not fit the first size class wakes the daemon like any other."""
+    """An exec of long paths wakes the daemon like any other."""
     folder = tmp_path / ("d" * 200) / ("e" * 200)
     folder.mkdir(parents=True)
     (folder / "program").symlink_to("/bin/true")

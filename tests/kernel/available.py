@@ -7,7 +7,7 @@ import os
 
 from agentd.cgroups import cgroup2_mount
 from agentd.errors import PermissionMissingError
-from agentd.kernel.attach import check_capabilities
+from agentd.kernel.spawn import check_capabilities
 from tests.requirements import do_without, need_bpf
 
 

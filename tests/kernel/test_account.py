@@ -220,7 +220,7 @@ def test_arguments_give_way_before_events(storm_cgroup: Cgroup) -> None:
         assert isinstance(found[0], Exec)
         assert found[0].flags == WIRE.constant("AGENTD_ARGS_TRUNCATED")
         assert found[0].args_total_bytes == 5011
-        kept = WIRE.constant("AGENTD_SMALL_ARGS")
+        kept = WIRE.constant("AGENTD_CUT_ARGS_MAX")
         assert found[0].args == (b"/bin/true\0" + b"x" * 5000)[:kept]
 
 

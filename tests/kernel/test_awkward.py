@@ -132,7 +132,7 @@ def test_two_megabytes_of_arguments(
     assert event.flags == ARGS_TRUNCATED
     whole = b"/bin/true\0" + (b"x" * length + b"\0") * count
     assert whole.startswith(event.args)
-    assert len(event.args) == WIRE.constant("AGENTD_LARGE_ARGS")
+    assert len(event.args) == WIRE.constant("AGENTD_ARGS_MAX")
 
 
 def test_pid_namespaces_in_pid_namespaces(cgroup: Cgroup, tracer: Tracer) -> None:

@@ -142,7 +142,6 @@ def test_time_and_memory(cgroup: Cgroup, tracer: Tracer, compiled: Path) -> None
     exited = waited.exit
     user_ns, system_ns = scale_cpu_times(exited.utime_ns, exited.stime_ns, exited.runtime_ns)
     assert user_ns + system_ns == exited.runtime_ns
-    slice_seconds = 0.05
-    assert 0 <= waited.cpu_seconds - exited.runtime_ns / 1e9 < slice_seconds
+    assert waited.cpu_seconds / 2 < exited.runtime_ns / 1e9 <= waited.cpu_seconds
     assert exited.max_rss_pages * PAGE_BYTES == waited.max_rss_kib * 1024
     assert exited.max_rss_pages * PAGE_BYTES > 30 << 20

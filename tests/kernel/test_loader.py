@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from agentd.kernel.attach import LoaderError
+from agentd.kernel.spawn import LoaderProcess
+from agentd.privileges import CAP_SYSLOG
 from tests.cgroup import Cgroup
 from tests.kernel.altered import LoaderSwap, before
+from tests.kernel.available import need_tracing
 from tests.kernel.tracer import attached, events, shape
 
 PROGRAMS = "bpf/agentd.bpf.c"
 FORK_PROBE = "int on_fork("
 FORK_BODY = "void *child = (void *)ctx->args[1];"
+
+
+def _children() -> list[str]:
+    return Path("/proc/thread-self/children").read_text().split()
 
 
 def _failure(cgroup: Cgroup) -> LoaderError:
@@ -57,7 +66,8 @@ def test_contract_that_python_reads_otherwise(cgroup: Cgroup, swap_loader: Loade
 def test_without_bcc(cgroup: Cgroup, swap_loader: LoaderSwap) -> None:
     """Where BCC is not installed it is named, and how to get it."""
     swap_loader(
-        "agentd/kernel/loader.py", before("import bcc", "raise ImportError('no bcc')\n        ")
+        "agentd/kernel/loader.py",
+        before("import bcc  # noqa: PLC0415 (", "raise ImportError('no bcc')\n        "),
     )
     error = _failure(cgroup)
     assert "python3-bpfcc" in error.hint
@@ -118,3 +128,22 @@ def test_programs_detach_with_their_links(cgroup: Cgroup) -> None:
         cgroup.run(["/bin/true"])
         assert tracer.collect() == []
         assert tracer.counters().attempts_total == 2
+
+
+def test_loader_without_orders() -> None:
+    """It gets BCC into its memory, sees no kernel symbols, and ends when there are no orders."""
+    need_tracing()
+    others = set(_children())
+    process = LoaderProcess()
+    try:
+        (pid,) = set(_children()) - others
+        while "libbcc" not in Path(f"/proc/{pid}/maps").read_text():
+            time.sleep(0.01)
+        status = Path(f"/proc/{pid}/status").read_text()
+        (effective,) = re.findall(r"^CapEff:\s+(\w+)$", status, re.M)
+        assert not int(effective, 16) >> CAP_SYSLOG & 1
+        process.socket.close()
+        process.wait()
+    finally:
+        process.close()
+    assert not Path(f"/proc/{pid}").exists()

@@ -16,7 +16,7 @@ from tests.kernel.tracer import Current, attached, events, failures_by_kind, los
 from tests.records import WIRE
 
 ARGS_TRUNCATED = WIRE.constant("AGENTD_ARGS_TRUNCATED")
-SMALL_ARGS = WIRE.constant("AGENTD_SMALL_ARGS")
+CUT_ARGS_MAX = WIRE.constant("AGENTD_CUT_ARGS_MAX")
 RING_BYTES = 1 << 20
 STAYING = 10
 
@@ -58,13 +58,14 @@ def test_tree_after_a_flood_that_loses_arguments(cgroup: Cgroup) -> None:
         cut = [bool(event.flags & ARGS_TRUNCATED) for event in long]
         assert cut == sorted(cut)
         assert set(cut) == {False, True}
-        assert {len(event.args) for event in long if event.flags & ARGS_TRUNCATED} == {SMALL_ARGS}
+        assert {len(event.args) for event in long if event.flags & ARGS_TRUNCATED} == {CUT_ARGS_MAX}
 
 
 def test_execs_go_before_forks_and_exits(cgroup: Cgroup) -> None:
     """With no room for cut arguments either, who lives and whose child it is are known still."""
+    count = 1100
     with attached(cgroup.path, RING_BYTES) as tracer:
-        with _flood(cgroup, 750) as there:
+        with _flood(cgroup, count) as there:
             forks, execs, exits = failures_by_kind(tracer.counters())
             assert (forks, exits) == (0, 0)
             assert execs > 100
@@ -75,5 +76,5 @@ def test_execs_go_before_forks_and_exits(cgroup: Cgroup) -> None:
         }
         assert sum(loss.missing for loss in lost(entries)) == execs
         kinds = shape(events(entries))
-        assert kinds.count("fork") == 750 + STAYING
-        assert kinds.count("exit") == 750
+        assert kinds.count("fork") == count + STAYING
+        assert kinds.count("exit") == count

@@ -194,7 +194,7 @@ def test_a_first_thread_that_has_left(tmp_path: Path) -> None:
 
 def test_arguments_are_cut_as_an_event_cuts_them() -> None:
     """As many bytes are kept as an exec record has room for; all arguments are counted."""
-    assert WIRE.constant("AGENTD_LARGE_ARGS") == procfs.ARGS_BYTES_MAX
+    assert WIRE.constant("AGENTD_ARGS_MAX") == procfs.ARGS_BYTES_MAX
     words = ["sleep", "100", *["0" * 99] * 1000]
     with subprocess.Popen(words) as process:
         (seen,) = (o for o in procfs.Look() if o.process.key[0] == process.pid)

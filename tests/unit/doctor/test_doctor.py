@@ -171,7 +171,7 @@ def test_the_helpers_that_are_tried_are_those_that_are_called() -> None:
     """The lists have what stands in the source of the programs, and nothing else."""
     sources = [path for path in BPF.glob("*.[ch]") if path.name != "throughput.bpf.c"]
     text = "".join(path.read_text() for path in sources)
-    called = set(re.findall(r"\bbpf_((?:probe|get|ktime)_\w+)\(", text))
+    called = set(re.findall(r"(?:\bbpf_(?=get_|ktime_)|BPF_FUNC_)(\w+)", text))
     called |= {f"ringbuf_{name}" for name in re.findall(r"\.ringbuf_(\w+)\(", text)}
     called |= {"map_lookup_elem"} if ".lookup(" in text else set()
     called |= {"perf_event_output"} if ".perf_submit(" in text else set()
