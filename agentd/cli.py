@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import functools
 import os
 import sys
-import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-import uvloop
-
-from agentd import cgroups, host, output, vantage
+from agentd import output, vantage
 from agentd.arguments import make_parser
-from agentd.config import load_config
 from agentd.errors import AgentdError, ConfigError
-from agentd.kernel.attach import Loader, LoaderError
-from agentd.kernel.kept import KeptPrograms
-from agentd.kernel.program import Settings
-from agentd.service import Service
-from agentd.settings import Config
-from agentd.web.web_config import web_config_of
-
-if TYPE_CHECKING:
-    from agentd.keeping import Former, Left
+from agentd.kernel.spawn import LoaderProcess
 
 
 def main() -> None:
@@ -57,6 +42,9 @@ def _fill_standard_fds() -> None:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
+    from agentd.config import load_config  # noqa: PLC0415 (needs what other commands do not)
+    from agentd.web.web_config import web_config_of  # noqa: PLC0415
+
     config = load_config(arguments.file)
     web_config_of(config.metrics)
     output.write(f"{arguments.file}: good\n")
@@ -64,85 +52,24 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    config = _config(arguments)
-    if sys.stdout is None and config.output.format != "none":
-        raise ConfigError("standard output is closed, and events go there", "--output none")
     vantage.check()
-    service = Service()
-    fds = service.kept()
-    past_fd = fds.pop("past", None)
-    programs, former = _programs(_settings(config), fds, service)
-    from agentd.keeping import Left  # noqa: PLC0415 (while the loader compiles)
-
+    # what another process kept needs no loader
+    process = None if os.environ.get("LISTEN_FDS") else LoaderProcess()
     try:
-        return _run_daemon(config, programs, arguments, service, Left(past_fd, former))
+        from agentd import launching  # noqa: PLC0415 (while the loader makes itself ready)
+
+        return launching.run(arguments, process)
     finally:
-        programs.close()
-
-
-def _config(arguments: argparse.Namespace) -> Config:
-    """The configuration that the command line asks for."""
-    assignments = list(arguments.set)
-    if arguments.output:
-        assignments.append(f"output.format={arguments.output}")
-    return load_config(arguments.config, assignments)
-
-
-def _programs(
-    settings: Settings, fds: dict[str, int], service: Service
-) -> tuple[Loader | KeptPrograms, Former | None]:
-    """Those that a process before us left; or the loader of new ones, and others that run."""
-    if not fds:
-        return Loader(settings), None
-    from agentd import keeping  # noqa: PLC0415 (memory)
-
-    kept = keeping.take(fds, settings, service.forget)
-    if isinstance(kept, KeptPrograms):
-        return kept, None
-    if kept is not None:
-        settings = keeping.behind(settings, kept)
-    return Loader(settings), kept
-
-
-def _run_daemon(
-    config: Config,
-    programs: Loader | KeptPrograms,
-    arguments: argparse.Namespace,
-    service: Service,
-    left: Left,
-) -> int:
-    # imported only now, while the loader already compiles
-    from agentd import starting  # noqa: PLC0415
-    from agentd.log import configure_log  # noqa: PLC0415
-    from agentd.options import Options  # noqa: PLC0415
-
-    log, lines = configure_log(config.log.level, config.log.format)
-    reload = None
-    if arguments.config is not None and arguments.record is None:
-        reload = functools.partial(_config, arguments)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            options = Options(arguments.duration, arguments.record, reload, left, lines)
-            runner.run(starting.run(config, programs, options, log, service))
-    except LoaderError as error:
-        log.debug("the loader said", text=error.log)
-        raise
-    except AgentdError:
-        raise
-    except Exception:
-        lines.finish()
-        traceback.print_exc()
-        return 1
-    finally:
-        lines.finish()
-    return os.EX_OK
+        if process is not None:
+            process.close()
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from agentd.doctor import report  # noqa: PLC0415 (needs what the daemon does not)
     from agentd.doctor.examine import examine  # noqa: PLC0415
+    from agentd.launching import program_settings  # noqa: PLC0415
 
-    findings = examine(arguments.config, _settings)
+    findings = examine(arguments.config, program_settings)
     output.write(report.as_json(findings) if arguments.json else report.as_text(findings))
     return os.EX_OK if report.can_run(findings) else os.EX_UNAVAILABLE
 
@@ -190,17 +117,6 @@ def _replay(arguments: argparse.Namespace) -> int:
     finally:
         recording.close()
     return os.EX_OK
-
-
-def _settings(config: Config) -> Settings:
-    return Settings(
-        cpus=host.possible_cpus(),
-        page_bytes=host.PAGE_BYTES,
-        cgroup=cgroups.find_filter(config.filter.cgroup),
-        transport=config.transport.kind,
-        ring_bytes=config.transport.ring_bytes,
-        perf_bytes_per_cpu=config.transport.perf_bytes_per_cpu,
-    )
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -8,6 +8,9 @@ from collections.abc import Collection
 
 CAP_SYS_PTRACE = 19
 """Reading /proc/PID/exe of other users' processes (proc(5)). include/uapi/linux/capability.h"""
+CAP_SYSLOG = 34
+"""Seeing addresses in /proc/kallsyms (kptr_restrict)."""
+EVERY = range(64)
 
 _VERSION_3 = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 _PR_SET_NO_NEW_PRIVS = 38  # include/uapi/linux/prctl.h

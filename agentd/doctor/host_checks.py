@@ -11,7 +11,7 @@ from pathlib import Path
 from agentd import config, vantage
 from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
-from agentd.kernel.attach import check_capabilities
+from agentd.kernel.spawn import check_capabilities
 from agentd.web.web_config import web_config_of
 
 SYSTEMD_NEEDED = 252

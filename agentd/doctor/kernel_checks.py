@@ -14,10 +14,11 @@ from agentd import host
 from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
 from agentd.kernel import helpers
-from agentd.kernel.attach import Loader, check_capabilities
+from agentd.kernel.attach import Loader
 from agentd.kernel.btf import Btf, BtfError
 from agentd.kernel.handover import Handover
 from agentd.kernel.program import OPTIONAL_MEMBERS, Settings, kernel_headers, lacking
+from agentd.kernel.spawn import check_capabilities
 from agentd.kernel.syscalls import ringbuf_map
 
 

@@ -18,8 +18,8 @@ from agentd.experiment.load import own_cgroup
 from agentd.experiment.report import Report
 from agentd.experiment.run import Outcome, Plan, run
 from agentd.experiment.throughput import Throughput
-from agentd.kernel.attach import check_capabilities
 from agentd.kernel.program import PERFBUF, RINGBUF
+from agentd.kernel.spawn import check_capabilities
 
 MEMORY_BYTES = 4 << 20
 SMALL_BYTES_PER_CPU = 1 << 13

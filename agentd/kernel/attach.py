@@ -1,6 +1,6 @@
-"""The daemon's side of loading: run the loader, take over its file descriptors.
+"""The daemon's side of loading: give the loader its orders, take over its file descriptors.
 
-The loader is started first of all, so that BCC compiles while the rest of the daemon starts.
+That is done as early as can be, so that BCC compiles while the rest of the daemon starts.
 """
 
 from __future__ import annotations
@@ -9,22 +9,17 @@ import asyncio
 import contextlib
 import os
 import socket
-import subprocess
-import sys
 from dataclasses import dataclass
 
 from agentd.errors import PermissionMissingError, UnavailableError
 from agentd.kernel import handover
 from agentd.kernel.handover import Failure, Handover
 from agentd.kernel.program import Settings, kernel_headers
+from agentd.kernel.spawn import LoaderProcess
 
 LOADER_TIMEOUT_SECONDS = 100
 """It takes half a second; on an emulated CPU that others want, too, more than a minute. systemd
 waits 120 seconds, and so hears of it."""
-
-_CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
-_CAP_PERFMON = 38
-_CAP_BPF = 39
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +43,13 @@ class LoaderError(UnavailableError):
 class Loader:
     """A running loader. ``attached`` waits for what it brings; ``close`` ends it in any case."""
 
-    def __init__(self, settings: Settings) -> None:
-        check_capabilities()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, settings: Settings, process: LoaderProcess | None = None) -> None:
         self._settings = settings
-        self._socket = ours
-        self._log_fd = os.memfd_create("agentd-loader-log")
-        with theirs:
-            self._process = subprocess.Popen(
-                # -P: not a line from the folder where somebody happens to start us, as root
-                [sys.executable, "-P", "-m", "agentd.kernel.loader", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log_fd,
-                stderr=self._log_fd,
-            )
+        self._process = process or LoaderProcess()
+        self._socket = self._process.socket
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # attached() will tell
-            ours.send(handover.encode_settings(settings))
-        ours.setblocking(False)
+            self._socket.send(handover.encode_settings(settings))
+        self._socket.setblocking(False)
 
     async def attached(self) -> Attached:
         """Wait for the loader to attach. It stays until it is dismissed.
@@ -92,11 +76,7 @@ class Loader:
 
     def close(self) -> None:
         """End the loader if it still runs, and let go of what belonged to it."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._socket.close()
-        os.close(self._log_fd)
+        self._process.close()
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
@@ -108,27 +88,11 @@ class Loader:
             loop.remove_reader(self._socket.fileno())
 
     def _log(self) -> str:
-        size = os.fstat(self._log_fd).st_size
-        return os.pread(self._log_fd, size, 0).decode(errors="replace")
+        size = os.fstat(self._process.log_fd).st_size
+        return os.pread(self._process.log_fd, size, 0).decode(errors="replace")
 
 
 _DEBUG_HINT = "--set log.level=debug shows what it printed"
-
-
-def check_capabilities() -> None:
-    """Raise PermissionMissingError unless this process may load tracing programs."""
-    with open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith("CapEff:"))
-    effective = int(line.split()[1], 16)
-
-    def has(capability: int) -> bool:
-        return bool(effective >> capability & 1)
-
-    if not (has(_CAP_SYS_ADMIN) or (has(_CAP_BPF) and has(_CAP_PERFMON))):
-        raise PermissionMissingError(
-            "agentd needs the capabilities CAP_BPF and CAP_PERFMON to attach its BPF programs",
-            "run it as root, for instance with sudo",
-        )
 
 
 def _error(failure: Failure | None, log: str) -> PermissionMissingError | LoaderError:

@@ -7,6 +7,7 @@ verifier's own words go to stderr, which the daemon reads.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -18,12 +19,13 @@ from typing import Any
 
 from agentd import host
 from agentd.kernel import handover
-from agentd.kernel.btf import BtfError
+from agentd.kernel.btf import BtfError, kernel_btf
 from agentd.kernel.handover import Failure, Handover
 from agentd.kernel.perf_events import open_event
 from agentd.kernel.program import AUTO, PERFBUF, RINGBUF, Settings, Source, variants
 from agentd.kernel.syscalls import ringbuf_map
 from agentd.paths import bpf_dir
+from agentd.privileges import CAP_SYSLOG, EVERY, keep_only
 
 _KEPT_MAPPED: list[mmap.mmap] = []
 """Perf buffers, which exist only while somebody has them mapped."""
@@ -36,7 +38,11 @@ class _PerfError(Exception):
 def main() -> int:
     """Answer one request on the socket named by the first argument."""
     with socket.socket(fileno=int(sys.argv[1])) as sock:
-        settings = handover.decode_settings(sock.recv(handover.MESSAGE_BYTES_MAX))
+        _prepare()
+        orders = sock.recv(handover.MESSAGE_BYTES_MAX)
+        if not orders:  # nothing is to be loaded, after all
+            os._exit(0)
+        settings = handover.decode_settings(orders)
         answer = _load(settings)
         if isinstance(answer, Failure):
             handover.send_failure(sock, answer)
@@ -46,6 +52,16 @@ def main() -> int:
     sys.stderr.flush()
     # bcc would detach what it attached at exit; the links now belong to the daemon
     os._exit(0)
+
+
+def _prepare() -> None:
+    """What takes long and needs no orders; where it fails, that is told when they are there."""
+    # where BCC may see the kernel's symbols it sorts them all, and we need none
+    keep_only(set(EVERY) - {CAP_SYSLOG})
+    with contextlib.suppress(BtfError):
+        kernel_btf()
+    with contextlib.suppress(ImportError):
+        import bcc  # noqa: F401, PLC0415
 
 
 def _load(settings: Settings) -> Handover | Failure:
@@ -84,7 +100,7 @@ def _load_source(source: Source, settings: Settings, reason: str) -> Handover | 
     if source.kernel_source is not None:
         os.environ["BCC_KERNEL_SOURCE"] = str(source.kernel_source)
     try:
-        import bcc  # noqa: PLC0415 (reads the environment when imported)
+        import bcc  # noqa: PLC0415 (may not be installed)
     except ImportError as error:
         return Failure(handover.FAILED_NO_BCC, str(error))
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from agentd import __version__, cli
+from agentd import __version__, cli, launching
 from agentd.arguments import make_parser
 from agentd.errors import PermissionMissingError, UnavailableError
 from agentd.kernel.attach import Attached
@@ -24,14 +24,29 @@ SHIPPED = str(Path(__file__).resolve().parents[2] / "config/agentd.toml")
 QUIET = ("run", "--output", "none", "--set", "metrics.listen=")
 
 
+class FakeProcess:
+    """A loader's process that is none."""
+
+    made: list[FakeProcess]
+
+    def __init__(self) -> None:
+        self.closed = 0
+        self.made.append(self)
+
+    def close(self) -> None:
+        """Counted."""
+        self.closed += 1
+
+
 class FakeLoader:
     """A loader that brings an error in place of programs, as soon as somebody waits for it."""
 
     error: Exception
     made: list[FakeLoader]
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, process: FakeProcess | None) -> None:
         self.settings = settings
+        self.process = process
         self.closed = 0
         self.made.append(self)
 
@@ -47,9 +62,10 @@ class FakeLoader:
 @pytest.fixture
 def loader(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeLoader]]:
     """The fake in the place of the loader, and the log put back afterwards."""
-    FakeLoader.made = []
+    FakeLoader.made, FakeProcess.made = [], []
     FakeLoader.error = UnavailableError("not today", "try tomorrow")
-    monkeypatch.setattr(cli, "Loader", FakeLoader)
+    monkeypatch.setattr(launching, "Loader", FakeLoader)
+    monkeypatch.setattr(cli, "LoaderProcess", FakeProcess)
     yield FakeLoader
     structlog.reset_defaults()
 
@@ -153,9 +169,20 @@ def test_a_bad_file(
 def test_bad_settings_load_nothing(
     monkeypatch: pytest.MonkeyPatch, loader: type[FakeLoader]
 ) -> None:
-    """A bad --set exits with 78 before anything privileged begins."""
+    """A bad --set exits with 78 before the loader has any orders, and ends it."""
     assert _exit_code(monkeypatch, *QUIET, "--set", "log.level=loud") == os.EX_CONFIG
     assert loader.made == []
+    assert [process.closed for process in FakeProcess.made] == [1]
+
+
+def test_kept_programs_need_no_loader(
+    monkeypatch: pytest.MonkeyPatch, loader: type[FakeLoader]
+) -> None:
+    """Where another process left programs, a loader is begun only once it is needed."""
+    monkeypatch.setenv("LISTEN_FDS", "0")
+    _exit_code(monkeypatch, *QUIET)
+    assert FakeProcess.made == []
+    assert [made.process for made in loader.made] == [None]
 
 
 def test_settings_of_the_command_line_win(

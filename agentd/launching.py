@@ -1,0 +1,116 @@
+"""The command ``run``: from what the command line asks for to a daemon that starts."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from agentd import cgroups, host
+from agentd.config import load_config
+from agentd.errors import AgentdError, ConfigError
+from agentd.kernel.attach import Loader, LoaderError
+from agentd.kernel.kept import KeptPrograms
+from agentd.kernel.program import Settings
+from agentd.kernel.spawn import LoaderProcess
+from agentd.service import Service
+from agentd.settings import Config
+
+if TYPE_CHECKING:
+    from agentd.keeping import Former, Left
+
+
+def run(arguments: argparse.Namespace, process: LoaderProcess | None) -> int:
+    """Run the daemon to its end. Returns the exit code.
+
+    ``process`` is a loader that has no orders yet.
+    """
+    config = _config(arguments)
+    if sys.stdout is None and config.output.format != "none":
+        raise ConfigError("standard output is closed, and events go there", "--output none")
+    service = Service()
+    fds = service.kept()
+    past_fd = fds.pop("past", None)
+    programs, former = _programs(program_settings(config), process, fds, service)
+    from agentd.keeping import Left  # noqa: PLC0415 (while the loader compiles)
+
+    try:
+        return _run_daemon(config, programs, arguments, service, Left(past_fd, former))
+    finally:
+        programs.close()
+
+
+def program_settings(config: Config) -> Settings:
+    """What the programs are to be built for."""
+    return Settings(
+        cpus=host.possible_cpus(),
+        page_bytes=host.PAGE_BYTES,
+        cgroup=cgroups.find_filter(config.filter.cgroup),
+        transport=config.transport.kind,
+        ring_bytes=config.transport.ring_bytes,
+        perf_bytes_per_cpu=config.transport.perf_bytes_per_cpu,
+    )
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    """The configuration that the command line asks for."""
+    assignments = list(arguments.set)
+    if arguments.output:
+        assignments.append(f"output.format={arguments.output}")
+    return load_config(arguments.config, assignments)
+
+
+def _programs(
+    settings: Settings, process: LoaderProcess | None, fds: dict[str, int], service: Service
+) -> tuple[Loader | KeptPrograms, Former | None]:
+    """Those that a process before us left; or the loader of new ones, and others that run."""
+    if not fds:
+        return Loader(settings, process), None
+    from agentd import keeping  # noqa: PLC0415 (memory)
+
+    kept = keeping.take(fds, settings, service.forget)
+    if isinstance(kept, KeptPrograms):
+        return kept, None
+    if kept is not None:
+        settings = keeping.behind(settings, kept)
+    return Loader(settings, process), kept
+
+
+def _run_daemon(
+    config: Config,
+    programs: Loader | KeptPrograms,
+    arguments: argparse.Namespace,
+    service: Service,
+    left: Left,
+) -> int:
+    # imported only now, while the loader already compiles
+    from agentd import starting  # noqa: PLC0415
+    from agentd.log import configure_log  # noqa: PLC0415
+    from agentd.options import Options  # noqa: PLC0415
+
+    log, lines = configure_log(config.log.level, config.log.format)
+    reload = None
+    if arguments.config is not None and arguments.record is None:
+        reload = functools.partial(_config, arguments)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            options = Options(arguments.duration, arguments.record, reload, left, lines)
+            runner.run(starting.run(config, programs, options, log, service))
+    except LoaderError as error:
+        log.debug("the loader said", text=error.log)
+        raise
+    except AgentdError:
+        raise
+    except Exception:
+        lines.finish()
+        traceback.print_exc()
+        return 1
+    finally:
+        lines.finish()
+    return os.EX_OK
