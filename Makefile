@@ -13,7 +13,7 @@ BIN := .venv/bin
 
 # What the fleet runs: Debian's own packages, not newer ones.
 RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachetools \
-	python3-structlog python3-prometheus-client python3-hypercorn python3-h11 python3-tqdm \
+	python3-structlog python3-prometheus-client python3-h11 python3-tqdm \
 	python3-msgpack python3-systemd python3-bcrypt python3-yaml python3-lark python3-urwid \
 	python3-wcwidth
 TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev python3-hatchling curl prometheus python3-matplotlib stress-ng groff-base \

@@ -19,13 +19,10 @@ _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 def application(route: Asgi, on_bug: Callable[[Exception], None]) -> Asgi:
     """An application that only reads: what else is asked is refused.
 
-    The server would log an exception and go on; ``on_bug`` hears of it first.
+    The server would answer with an error and go on; ``on_bug`` hears of it first.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-            return
         try:
             if scope["method"] in ("GET", "HEAD"):
                 await route(scope, receive, send)
@@ -53,8 +50,7 @@ async def respond(
     await send({"type": "http.response.body", "body": body})
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
-    """Nothing to do at start-up and shutdown, but the server wants an answer."""
-    for phase in ("startup", "shutdown"):
-        await receive()
-        await send({"type": f"lifespan.{phase}.complete"})
+async def gone(receive: Receive) -> None:
+    """Return when the peer has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -148,7 +148,7 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             rounds = group.create_task(self._rounds.run())
             if asking is not None:
-                group.create_task(control_server.run(self._control_app(), asking, stop, self._fail))
+                group.create_task(control_server.run(self._control_app(), asking, stop))
             await self._seed()
             if web is not None:  # passwords are checked in threads: privileges belong to threads
                 group.create_task(web_server.run(partial(self._http_app, web), web, stop))

@@ -148,7 +148,7 @@ async def _follow(subject: Subject, asked: _Asked) -> None:
             400, f"there is no format {name}; there is {', '.join(subject.renderers)}"
         )
     follower = Follower(wanted, subject.renderers[name]())
-    gone = asyncio.ensure_future(asked.receive())
+    gone = asyncio.ensure_future(asgi.gone(asked.receive))
     try:
         with subject.followers.following(follower):
             await _start(asked.send, "application/x-ndjson" if name == "json" else "text/plain")
@@ -167,7 +167,7 @@ async def _work(subject: Subject, asked: _Asked) -> None:
     seconds = _seconds(asked.query.get("seconds", "1"))
     wanted = _entry_filter(subject, asked)
     interval = Interval(_NAMES_MAX)
-    gone = asyncio.ensure_future(asked.receive())
+    gone = asyncio.ensure_future(asgi.gone(asked.receive))
     try:
         with subject.workload.told(interval, wanted):
             await _start(asked.send, "application/x-ndjson")

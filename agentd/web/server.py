@@ -5,33 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import logging
-import os
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from hypercorn.asyncio import serve
-from hypercorn.config import Config as HypercornConfig
-
 from agentd import asgi, settings
 from agentd.asgi import Asgi, Receive, Scope, Send
 from agentd.errors import ConfigError, TakenError
 from agentd.rules import split_address
+from agentd.serving import Server
 from agentd.web import page
 from agentd.web.basic_auth import guarded
-from agentd.web.bounded import CONNECTIONS_MAX, bounded
 from agentd.web.web_config import WebConfig, web_config_of
 
-GRACEFUL_SECONDS = 0.2
+_GRACEFUL_SECONDS = 0.2
+_CONNECTIONS_MAX = 64
+"""Whoever may connect could otherwise take all file descriptors and much memory."""
+_PATIENCE_SECONDS = 60.0
 _AGAIN_SECONDS = 5.0
 """Until a port that somebody else had is tried again."""
-_HANDSHAKE_SECONDS = 5
-"""As long as hypercorn lets a connection be idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,33 +159,16 @@ async def run(make: Callable[[], Asgi], door: Door, stop: Callable[[], Awaitable
             ends = partial(asyncio.wait, (stopping, changed), return_when=asyncio.FIRST_COMPLETED)
             app = guarded(make(), door.web_config.users)
             app = _with_headers(app, door.web_config.headers)
-            with bounded(asyncio.get_running_loop(), CONNECTIONS_MAX):
-                await serve(app, _Config(door), shutdown_trigger=ends)  # type: ignore[arg-type]
+            await _server(door, app).run(ends, _GRACEFUL_SECONDS)
             changed.cancel()
     finally:
         stopping.cancel()
 
 
-class _Config(HypercornConfig):
-    """Hypercorn's, with TLS as the door has it."""
-
-    def __init__(self, door: Door) -> None:
-        super().__init__()
-        self._tls = door.web_config.tls
-        self.bind = [f"fd://{os.dup(door.sock.fileno())}"]
-        self.graceful_timeout = GRACEFUL_SECONDS
-        self.include_server_header = False
-        self.ssl_handshake_timeout = _HANDSHAKE_SECONDS
-        self.alpn_protocols = ["h2", "http/1.1"] if door.web_config.http2 else ["http/1.1"]
-        self.errorlog = logging.getLogger("hypercorn.error")
-        self.errorlog.setLevel(logging.ERROR)
-
-    @property
-    def ssl_enabled(self) -> bool:
-        return self._tls is not None
-
-    def create_ssl_context(self) -> ssl.SSLContext | None:
-        return None if self._tls is None else self._tls.context(self.alpn_protocols)
+def _server(door: Door, app: Asgi) -> Server:
+    tls = door.web_config.tls
+    context = None if tls is None else tls.context()
+    return Server(door.sock, lambda connection: app, _CONNECTIONS_MAX, context, _PATIENCE_SECONDS)
 
 
 def _with_headers(app: Asgi, headers: Mapping[str, str]) -> Asgi:

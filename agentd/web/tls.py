@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ssl import (
@@ -85,8 +85,8 @@ class Tls:
         """Whether nobody comes in without one."""
         return self.verify_mode == CERT_REQUIRED
 
-    def context(self, protocols: Sequence[str]) -> SSLContext:
-        """For a server. ``protocols``: of ALPN. Raises OSError, SSLError, ValueError."""
+    def context(self) -> SSLContext:
+        """For a server. Raises OSError, SSLError, ValueError."""
         context = create_default_context(Purpose.CLIENT_AUTH)
         context.minimum_version, context.maximum_version = self.minimum, self.maximum
         context.set_ciphers(self.ciphers)
@@ -95,7 +95,7 @@ class Tls:
             context.options &= ~OP_CIPHER_SERVER_PREFERENCE
         if self.curve is not None:
             context.set_ecdh_curve(self.curve)
-        context.set_alpn_protocols(list(protocols))
+        context.set_alpn_protocols(["http/1.1"])
         with _as_file(self.certificate) as certificate, _as_file(self.key) as key:
             context.load_cert_chain(certificate, key, password=_no_password)
         if self.client_ca is not None:
@@ -155,7 +155,7 @@ def _curve(section: Section) -> str | None:
 def _try(section: Section, tls: Tls) -> None:
     """Whether TLS can be served with these."""
     try:
-        tls.context(())
+        tls.context()
     except SSLError as error:
         reason = error.reason or str(error)
         raise section.wrong("", f"certificate, key or authority: {reason}") from None

@@ -36,8 +36,6 @@ class WebConfig:
     tls: Tls | None = None
     users: Mapping[str, bytes] = field(default_factory=dict)
     """The bcrypt hash of each user's password."""
-    http2: bool = True
-    """Over TLS."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Of every answer that has none of that name."""
 
@@ -58,15 +56,15 @@ def load_web_config(path: Path) -> WebConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}", WAY_OUT) from None
     whole = Section(path, "", found if found is not None else {}, _KEYS, _REFUSED)
-    http2, headers = _http(path, whole)
+    headers = _http_headers(path, whole)
     users = _users(path, whole)
     if tls.NAME not in whole:
-        return WebConfig(None, users, http2, headers)
+        return WebConfig(None, users, headers)
     section = Section(path, tls.NAME, whole.value(tls.NAME), tls.KEYS, tls.REFUSED)
-    return WebConfig(tls.read_tls(section), users, http2, headers)
+    return WebConfig(tls.read_tls(section), users, headers)
 
 
-def _http(path: Path, whole: Section) -> tuple[bool, dict[str, str]]:
+def _http_headers(path: Path, whole: Section) -> dict[str, str]:
     name = "http_server_config"
     section = Section(path, name, whole.value(name) or {}, {"http2", "headers"})
     headers = Section(path, f"{name}.headers", section.value("headers") or {}, _HEADERS)
@@ -74,7 +72,8 @@ def _http(path: Path, whole: Section) -> tuple[bool, dict[str, str]]:
     for key, value in named.items():
         if not isinstance(value, str) or not value.isascii() or not value.isprintable():
             raise headers.wrong(key, "must be a line of ASCII")
-    return section.flag("http2", default=True), named
+    section.flag("http2", default=True)  # an offer to clients, which need not be made
+    return named
 
 
 def _users(path: Path, whole: Section) -> dict[str, bytes]:

@@ -101,10 +101,10 @@ def test_what_is_not_good_changes_nothing(tmp_path: Path) -> None:
 def test_what_stands_in_web_config(tmp_path: Path) -> None:
     """The same path with other contents is a change; with the same contents it is none."""
     file = tmp_path / "web-config.yml"
-    file.write_text("http_server_config: {http2: false}")
+    file.write_text("http_server_config: {headers: {X-Frame-Options: deny}}")
     config = Config(metrics=Metrics(web_config=str(file)))
     door = Door(config.metrics, WebConfig())
     assert _reload(config, config, door)[1][-1] == ("reloaded", {"changed": ["metrics.web_config"]})
-    assert door.web_config == WebConfig(http2=False)
+    assert door.web_config == WebConfig(headers={"X-Frame-Options": "deny"})
     assert _reload(config, config, door)[1][-1] == ("reloaded", {"changed": []})
     door.close()

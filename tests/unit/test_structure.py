@@ -19,15 +19,14 @@ CORE_STDLIB = {
 }  # fmt: skip
 THIRD_PARTY = {
     "bcc": {"kernel/loader.py", "experiment/throughput.py"},
-    "uvloop": {"cli.py", "experiment/run.py"},
+    "uvloop": {"launching.py", "experiment/run.py"},
     "cachetools": {"core/doubts.py", "core/exited.py"},
     "structlog": {"log.py"},
     "prometheus_client": {"metrics/exporter.py", "metrics/family.py"},
-    "h11": {"control/server.py"},
+    "h11": {"serving.py"},
     "urwid": {"control/screen.py"},
     "wcwidth": {"control/widths.py"},
     "lark": {"filtering/language.py"},
-    "hypercorn": {"web/server.py"},
     "msgpack": {"keeping.py", "recording.py", "scanning.py"},
     "yaml": {"web/web_config.py"},
     "bcrypt": {"web/basic_auth.py"},
@@ -37,7 +36,7 @@ THIRD_PARTY = {
 }
 LEAVES = {
     "agentd", "asgi", "asking", "filtering", "errors", "host", "journal_log", "memory",
-    "observations", "output", "paths", "printable", "rules", "settings", "toml_text",
+    "observations", "output", "paths", "printable", "rules", "serving", "settings", "toml_text",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
@@ -69,6 +68,7 @@ ABOVE_EDGES = {
         "scanning",
     },
     "starting": {"control", "daemon", "options"},
+    "launching": {"keeping", "options", "starting"},
     "replay": {"capture", "control", "recording"},
     "doctor": {"doctor"},
     "experiment": {"capture", "experiment", "rounds"},
@@ -76,12 +76,13 @@ ABOVE_EDGES = {
 """Who may use which rooms beside core, leaves and edges."""
 EDGE_TO_EDGE = {
     ("cgroups", "kernel"),
+    ("kernel", "privileges"),
     ("log", "log_queue"),
     ("log", "sinks"),
     ("log_queue", "sinks"),
 }
-"""cgroups.py makes the filter that the kernel programs are built with; the daemon's own log goes
-where events go, through channels that never block."""
+"""cgroups.py makes the filter that the kernel programs are built with; the loader gives up a
+privilege; the daemon's own log goes where events go, through channels that never block."""
 
 
 def _name(path: Path) -> str:

@@ -54,7 +54,7 @@ def _promtool_agrees(path: Path) -> None:
 
 
 def test_all_that_can_be_served(tmp_path: Path) -> None:
-    """Versions, ciphers by Go's names, a curve, HTTP/2 and headers; promtool agrees."""
+    """Versions, ciphers by Go's names, a curve and headers; promtool agrees."""
     make_certificate(tmp_path)
     path = _file(
         tmp_path,
@@ -66,10 +66,10 @@ def test_all_that_can_be_served(tmp_path: Path) -> None:
         "http_server_config:\n  http2: false\n  headers: {X-Frame-Options: deny}\n",
     )
     found = load_web_config(path)
-    assert (found.http2, found.headers) == (False, {"X-Frame-Options": "deny"})
+    assert found.headers == {"X-Frame-Options": "deny"}
     assert found.tls is not None
     assert not found.tls.needs_certificate
-    context = found.tls.context(["http/1.1"])
+    context = found.tls.context()
     assert context.minimum_version == context.maximum_version == ssl.TLSVersion.TLSv1_2
     ciphers = [c["name"] for c in context.get_ciphers() if c["protocol"] != "TLSv1.3"]
     assert ciphers == ["ECDHE-ECDSA-AES256-GCM-SHA384"]
