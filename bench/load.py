@@ -89,11 +89,12 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """What the generator is asked for; rate 0 is flat out."""
+    """What the generator is asked for; rate 0 is flat out, count 0 until the time is over."""
 
     shape: str
     rate_per_s: int
     seconds: float
+    count: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def running_load(loadgen: Path, cgroup: Cgroup, plan: LoadPlan) -> Iterator[Load
         *("--shape", plan.shape),
         *("--rate", str(plan.rate_per_s)),
         *("--seconds", str(plan.seconds)),
+        *(("--count", str(plan.count)) if plan.count else ()),
         *("--cgroup", str(cgroup.path)),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, process_group=0)

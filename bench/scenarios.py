@@ -61,6 +61,8 @@ class LoadScenario:
     """agentd under a load."""
 
     plan: LoadPlan
+    rest_s: float = 0.0
+    """Between the load and the look at memory, which is given back once a minute."""
 
     def run(self, bench: Bench, seconds: float | None) -> LoadFigures:
         """Measure it."""
@@ -73,6 +75,7 @@ class LoadScenario:
             ended_s = time.monotonic()
             after = settle(agentd)
             settle_s = time.monotonic() - ended_s
+            time.sleep(self.rest_s)
             return LoadRun(ready_s, settle_s, report, before, after).figures(agentd)
 
 
@@ -156,6 +159,7 @@ SCENARIOS: dict[str, Scenario] = {
     "paced": LoadScenario(LoadPlan("fork-exec", rate_per_s=2000, seconds=30.0)),
     "flat": LoadScenario(LoadPlan("fork-exec", rate_per_s=0, seconds=10.0)),
     "flat-fork": LoadScenario(LoadPlan("fork-exit", rate_per_s=0, seconds=10.0)),
+    "million": LoadScenario(LoadPlan("fork-exec", 0, seconds=600.0, count=1_000_000), rest_s=70.0),
     "idle": IdleScenario(seconds=20.0),
     "first-event": FirstEventScenario(),
 }
