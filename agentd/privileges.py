@@ -11,6 +11,7 @@ CAP_SYS_PTRACE = 19
 CAP_SYSLOG = 34
 """Seeing addresses in /proc/kallsyms (kptr_restrict)."""
 EVERY = range(64)
+"""As many as there may be: they are bits of two words."""
 
 _VERSION_3 = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
 _PR_SET_NO_NEW_PRIVS = 38  # include/uapi/linux/prctl.h
