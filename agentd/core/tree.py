@@ -283,7 +283,7 @@ class Tree:
         displaced = self.living.insert(process)
         if displaced is None:
             return
-        if displaced is not process:
+        if displaced is not process and displaced.inside:  # of others no end is told
             self.misses[Misses.EXIT_MISSED] += 1
         self.departed.remember(displaced, now_ns)
 

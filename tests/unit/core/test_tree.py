@@ -139,6 +139,16 @@ def test_a_pid_used_again_is_another_process() -> None:
     assert tree.misses["exit_missed"] == 1
 
 
+def test_a_pid_of_somebody_outside_is_used_again() -> None:
+    """Whose end a filter leaves out was not missed."""
+    tree = _tree()
+    outsider = Process(A_KEY, (0, 0), Image(b"out", b"", b"", 0), executed=True, inside=False)
+    tree.seed([outsider], begun_ns=10 * TICK_NS)
+    tree.apply(fork(tgid=10, start_boottime_ns=20 * TICK_NS))
+    assert tree.living.at(10) is not outsider
+    assert tree.misses["exit_missed"] == 0
+
+
 def test_a_delayed_exit_does_not_close_the_next_owner() -> None:
     """The exit of a pid's old owner leaves the new one alive."""
     tree = _tree()
