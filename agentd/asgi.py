@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -39,6 +40,11 @@ def application(route: Asgi, on_bug: Callable[[Exception], None]) -> Asgi:
 async def text(send: Send, status: int, body: str) -> None:
     """Answer with plain text."""
     await respond(send, status, "text/plain; charset=utf-8", body.encode())
+
+
+async def as_json(send: Send, status: int, value: dict[str, Any]) -> None:
+    """Answer with an object of JSON."""
+    await respond(send, status, "application/json", json.dumps(value).encode() + b"\n")
 
 
 async def respond(

@@ -10,7 +10,7 @@ CAP_SYS_PTRACE = 19
 """Reading /proc/PID/exe of other users' processes (proc(5)). include/uapi/linux/capability.h"""
 CAP_SYSLOG = 34
 """Seeing addresses in /proc/kallsyms (kptr_restrict)."""
-EVERY = range(64)
+ALL_CAPABILITIES = frozenset(range(64))
 """As many as there may be: they are bits of two words."""
 
 _VERSION_3 = 0x20080522  # _LINUX_CAPABILITY_VERSION_3

@@ -59,8 +59,7 @@ static __always_inline void *find_adopter(void *task, void *signal)
 
 	READ(pid, task, TASK_THREAD_PID);
 	READ(own_level, pid, PID_LEVEL);
-	read_kernel(&own, sizeof(own),
-			      (char *)pid + OFF_PID_NUMBERS + own_level * sizeof(own));
+	read_kernel(&own, sizeof(own), (char *)pid + OFF_PID_NUMBERS + own_level * sizeof(own));
 	READ(reaper, own.ns, PID_NAMESPACE_CHILD_REAPER);
 	if (!READ_BIT(signal, SIGNAL_HAS_CHILD_SUBREAPER))
 		return reaper;

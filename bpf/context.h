@@ -239,8 +239,7 @@ static __always_inline void fill_namespaces(struct agentd_exec *e, void *task, v
 
 	GET(pid, leader, TASK_THREAD_PID);
 	GET(level, pid, PID_LEVEL);
-	read_kernel(&own, sizeof(own),
-			      (char *)pid + OFF_PID_NUMBERS + level * sizeof(own));
+	read_kernel(&own, sizeof(own), (char *)pid + OFF_PID_NUMBERS + level * sizeof(own));
 	e->ns_tgid = own.nr;
 	READ(e->place.pid_ns, own.ns, PID_NAMESPACE_INUM);
 	GET(nsproxy, task, TASK_NSPROXY);

@@ -40,14 +40,13 @@ static __always_inline bool in_filter(void *task, bool is_current)
 	u64 id = 0;
 
 	read_kernel(&id, sizeof(id), (char *)cgroup + OFF_CGROUP_ANCESTORS +
-			      FILTER_CGROUP_LEVEL * sizeof(u64));
+		    FILTER_CGROUP_LEVEL * sizeof(u64));
 	return id == FILTER_CGROUP_ID;
 #else
 	void *ancestor = NULL;
 
-	read_kernel(&ancestor, sizeof(ancestor),
-			      (char *)cgroup + OFF_CGROUP_ANCESTORS +
-			      FILTER_CGROUP_LEVEL * sizeof(void *));
+	read_kernel(&ancestor, sizeof(ancestor), (char *)cgroup + OFF_CGROUP_ANCESTORS +
+		    FILTER_CGROUP_LEVEL * sizeof(void *));
 	return kernfs_id(ancestor, false) == FILTER_CGROUP_ID;
 #endif
 }

@@ -48,8 +48,8 @@ static long (*read_user)(void *dst, u32 bytes, const void *from) =
 #define READ_BOTH_AS(is_known, dst, object, first, second)		\
 	do {								\
 		if (!is_known && OFF_##second == OFF_##first + sizeof(*(dst))) { \
-			read_kernel(dst, 2 * sizeof(*(dst)),	\
-					      (char *)(object) + OFF_##first); \
+			read_kernel(dst, 2 * sizeof(*(dst)),		\
+				    (char *)(object) + OFF_##first);	\
 		} else {						\
 			READ_AS(is_known, (dst)[0], object, first);	\
 			READ_AS(is_known, (dst)[1], object, second);	\

@@ -96,13 +96,13 @@ def make_app(subject: Subject, on_bug: Callable[[Exception], None]) -> Asgi:
             await answer(subject, asked)
         except _RefusedError as refused:
             status, message = refused.args
-            await _json(send, status, {"error": message})
+            await asgi.as_json(send, status, {"error": message})
 
     return asgi.application(route, on_bug)
 
 
 async def _status(subject: Subject, asked: _Asked) -> None:
-    await _json(asked.send, 200, subject.status() | {"to_all": subject.to_all})
+    await asgi.as_json(asked.send, 200, subject.status() | {"to_all": subject.to_all})
 
 
 async def _explain(subject: Subject, asked: _Asked) -> None:
@@ -112,7 +112,7 @@ async def _explain(subject: Subject, asked: _Asked) -> None:
     if process is None or not describer.shows(process):
         why = "it exited too long ago, if ever"
         raise _RefusedError(404, f"nothing is known of {wanted}: {why}")
-    await _json(asked.send, 200, describer.explained(process))
+    await asgi.as_json(asked.send, 200, describer.explained(process))
 
 
 async def _processes(subject: Subject, asked: _Asked) -> None:
@@ -246,10 +246,6 @@ def _find(subject: Subject, asked: str) -> Process | None:
     if re.fullmatch(r"\d{1,10}", asked, re.ASCII):
         return latest(subject.tree, int(asked))
     raise _RefusedError(400, f"{asked!r} is no pid and no entity id")
-
-
-async def _json(send: Send, status: int, value: dict[str, Any]) -> None:
-    await asgi.respond(send, status, "application/json", json.dumps(value).encode() + b"\n")
 
 
 async def _start(send: Send, content_type: str) -> None:

@@ -5,7 +5,6 @@ Who connects is known from the kernel: SO_PEERCRED and SO_PEERGROUPS, unix(7).
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import struct
@@ -66,7 +65,6 @@ def _refusal(status: int, message: str) -> Asgi:
     """An application that answers everything with an error."""
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
-        body = json.dumps({"error": message}).encode() + b"\n"
-        await asgi.respond(send, status, "application/json", body)
+        await asgi.as_json(send, status, {"error": message})
 
     return refuse

@@ -88,8 +88,8 @@ class Loader:
             loop.remove_reader(self._socket.fileno())
 
     def _log(self) -> str:
-        size = os.fstat(self._process.log_fd).st_size
-        return os.pread(self._process.log_fd, size, 0).decode(errors="replace")
+        fd = self._process.log.fileno()
+        return os.pread(fd, os.fstat(fd).st_size, 0).decode(errors="replace")
 
 
 _DEBUG_HINT = "--set log.level=debug shows what it printed"

@@ -25,7 +25,7 @@ from agentd.kernel.perf_events import open_event
 from agentd.kernel.program import AUTO, PERFBUF, RINGBUF, Settings, Source, variants
 from agentd.kernel.syscalls import ringbuf_map
 from agentd.paths import bpf_dir
-from agentd.privileges import CAP_SYSLOG, EVERY, keep_only
+from agentd.privileges import ALL_CAPABILITIES, CAP_SYSLOG, keep_only
 
 _KEPT_MAPPED: list[mmap.mmap] = []
 """Perf buffers, which exist only while somebody has them mapped."""
@@ -57,7 +57,7 @@ def main() -> int:
 def _prepare() -> None:
     """What takes long and needs no orders; where it fails, that is told when they are there."""
     # where BCC may see the kernel's symbols it sorts them all, and we need none
-    keep_only(set(EVERY) - {CAP_SYSLOG})
+    keep_only(ALL_CAPABILITIES - {CAP_SYSLOG})
     with contextlib.suppress(BtfError):
         kernel_btf()
     with contextlib.suppress(ImportError):

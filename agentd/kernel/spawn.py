@@ -24,7 +24,7 @@ class LoaderProcess:
         check_capabilities()
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         """Where it takes orders, and answers."""
-        self.log_fd = os.memfd_create("agentd-loader-log")
+        self.log = open(os.memfd_create("agentd-loader-log"), "rb", buffering=0)  # noqa: SIM115
         """What it prints."""
         with theirs:
             self._process = subprocess.Popen(
@@ -32,8 +32,8 @@ class LoaderProcess:
                 [sys.executable, "-P", "-m", "agentd.kernel.loader", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=self.log_fd,
-                stderr=self.log_fd,
+                stdout=self.log,
+                stderr=self.log,
             )
 
     def wait(self) -> None:
@@ -46,9 +46,7 @@ class LoaderProcess:
             self._process.kill()
             self._process.wait()
         self.socket.close()
-        if self.log_fd >= 0:
-            os.close(self.log_fd)
-            self.log_fd = -1
+        self.log.close()
 
 
 def check_capabilities() -> None:

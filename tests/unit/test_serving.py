@@ -115,12 +115,13 @@ def test_one_request_after_the_other(loop: Loop) -> None:
         (_ask("/x", version="1.0") + _ask("/y"), b"200", b"GET /x\n"),
         (_ask("/x", more="Connection: close\r\n") + _ask("/y"), b"200", b"GET /x\n"),
         (_ask("/x", "POST", more="Content-Length: 4\r\n") + b"body", b"200", b"POST /x\n"),
+        (b"nonsense\r\n\r\n", b"400", b"not an HTTP request\n"),
         (b"GET / HTT", b"400", b"not an HTTP request\n"),
         (b"\0" * 40000, b"400", b"not an HTTP request\n"),
         (b"GET /" + b"x" * 20000, b"431", b"not an HTTP request\n"),
         (_ask("/bug") + _ask("/x"), b"500", b"this could not be answered\n"),
     ],
-    ids=["head", "1.0", "close", "body", "cut", "garbage", "too-long", "bug"],
+    ids=["head", "1.0", "close", "body", "nonsense", "cut", "garbage", "too-long", "bug"],
 )
 def test_how_it_ends(request_bytes: bytes, status: bytes, text: bytes) -> None:
     """One answer, and then the end, where a connection cannot go on."""
@@ -132,6 +133,16 @@ def test_how_it_ends(request_bytes: bytes, status: bytes, text: bytes) -> None:
         assert text in body
         assert answer.count(b"HTTP/1.1 ") == 1
         assert bool(body) == bool(text)
+
+    _serving(asyncio.new_event_loop, test)
+
+
+def test_who_says_nothing_gets_nothing() -> None:
+    """A connection without a word is closed, and reaches no application."""
+
+    async def test(app: _App, port: int) -> None:
+        assert await _said(port, b"") == b""
+        assert not app.ended
 
     _serving(asyncio.new_event_loop, test)
 
