@@ -71,3 +71,14 @@ def own_cgroup(name: str) -> Iterator[Cgroup]:
         yield cgroup
     finally:
         cgroup.end()
+
+
+@contextlib.contextmanager
+def only_on(cpu: int) -> Iterator[None]:
+    """What is started meanwhile stays on one CPU."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -110,6 +110,7 @@ class Workload:
                 self._sum_up(list(filter(wanted, batch.entries)), [tally])
         applied = (entry for entry in reversed(batch.entries) if isinstance(entry, Applied))
         last_ns = next((entry.event.boottime_ns for entry in applied), 0)
+        self._reviewed_ns = self._reviewed_ns or last_ns
         if last_ns - self._reviewed_ns >= _REVIEW_NS:
             self._reviewed_ns = last_ns
             self.rankings.review()

@@ -97,8 +97,9 @@ class Sums(Generic[Name]):
 class Ranking(Generic[Name]):
     """Work by name since the beginning, for counters: of those that do most, the rest as one.
 
-    A name that takes another's place begins at nothing: what it did before is in ``other``, so
-    that no sum ever falls. What is called like the rest belongs to the rest.
+    A name that takes another's place begins at nothing: what it did before is in ``other``. No
+    sum ever falls: that of a name which loses its place ends. What is called like the rest belongs
+    to the rest.
     """
 
     def __init__(self, capacity: int, other: Name) -> None:

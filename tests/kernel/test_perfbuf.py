@@ -11,7 +11,7 @@ import pytest
 
 from agentd import host
 from agentd.core.event import Exec
-from tests.cgroup import Cgroup
+from tests.cgroup import Cgroup, only_on
 from tests.kernel.altered import LoaderSwap
 from tests.kernel.loadgen import built_loadgen, loadgen_command
 from tests.kernel.tracer import (
@@ -45,12 +45,8 @@ def last_cpu() -> int:
 
 def _run_on(cpu: int, cgroup: Cgroup, *command: str) -> None:
     """Run something that stays on one CPU from its first event in the cgroup to its last."""
-    pinned = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})
-    try:
+    with only_on(cpu):
         cgroup.run(list(command))
-    finally:
-        os.sched_setaffinity(0, pinned)
 
 
 def _assert_all_lost_on(cpu: int, tracer: Tracer) -> None:

@@ -110,6 +110,23 @@ def test_who_asks_hears_of_what_happens_meanwhile() -> None:
     assert list(interval.executables.named) == ["/bin/b"]
 
 
+def test_a_review_comes_after_a_minute() -> None:
+    """Those of the first round keep their series for as long as those of any other."""
+    host = Host()
+    first_ns, minute_ns = 1 << 40, 60_000_000_000
+    named = host.workload.rankings.executables.named
+    little = {"utime_ns": 1, "boottime_ns": first_ns}
+    host.see(
+        *_process(10, b"/bin/a", 1, **little),
+        *_process(11, b"/bin/b", 1, **little),
+        *_process(12, b"/bin/c", 1, utime_ns=100, boottime_ns=first_ns),
+    )
+    for tgid, now_ns in ((13, first_ns + minute_ns - 1), (14, first_ns + minute_ns)):
+        assert ("/bin/c",) not in named
+        host.see(*_process(tgid, b"/bin/c", 1, boottime_ns=now_ns))
+    assert ("/bin/c",) in named
+
+
 @pytest.mark.parametrize(
     ("cgroup", "unit", "piece", "container", "expected"),
     [
