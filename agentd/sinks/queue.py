@@ -102,6 +102,7 @@ class Sink:
         self._channel = channel
         self._told = told
         self._events_in = events_in
+        self._a_line_each = events_in is lines and not merges
         self.wanted = wanted
         """Which entries go there; it may change between batches."""
         self._merges = merges
@@ -140,9 +141,9 @@ class Sink:
         """Take over a batch, which follows the one before without a gap."""
         parts = [batch] if self.wanted is None else wanted_of(batch, self.wanted)
         payloads = deque(memoryview(data) for part in parts for data in self._encode(part))
-        accepted = sum(map(self._events_in, payloads))
-        self.accepted_total += accepted
         entries = sum(len(part.entries) for part in parts)
+        accepted = entries if self._a_line_each else sum(map(self._events_in, payloads))
+        self.accepted_total += accepted
         merged = entries - accepted if self._merges else 0
         self.merged_total += merged
         self.unwanted_total += len(batch.entries) - accepted - merged
