@@ -4,13 +4,12 @@ the next, and little of the code that the start has run.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import re
 from collections.abc import Iterator
 from pathlib import Path
-
-from agentd import host
 
 NEW_OBJECTS_MAX = 20_000
 """How many objects may come and not go again before the garbage collector looks. Of a round nothing
@@ -20,7 +19,7 @@ _KEPT_BYTES = 2 << 20
 """What malloc keeps for the next round, instead of giving it back to the kernel and having every
 page made anew."""
 
-GIVEN_BACK_EVERY_NS = 60_000_000_000
+GIVEN_BACK_AFTER_SECONDS = 60.0
 """Leftovers of storms and of requests are kept no longer than that. It takes a millisecond."""
 
 ALL_EVERY = 60
@@ -55,22 +54,25 @@ class GivingBack:
 
     By itself the collector would come every quarter of an hour where all there is to find is what
     a scrape leaves; and malloc gives back the end of its heap only, which is where the last storm
-    left it.
+    left it. Where nothing happens there is nothing to give back, and nobody wakes up for it.
     """
 
     def __init__(self) -> None:
         self._trim = ctypes.CDLL(None).malloc_trim
-        self._last_ns = host.boottime_ns()
         self._turns = 0
+        self._due = False
 
     def after_round(self) -> None:
-        """Now and then."""
-        now_ns = host.boottime_ns()
-        if now_ns - self._last_ns >= GIVEN_BACK_EVERY_NS:
-            self._last_ns = now_ns
-            self._turns += 1
-            gc.collect(_YOUNG if self._turns % ALL_EVERY else _ALL)
-            self._trim(0)
+        """Soon after, once for all rounds until then."""
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(GIVEN_BACK_AFTER_SECONDS, self._give_back)
+
+    def _give_back(self) -> None:
+        self._due = False
+        self._turns += 1
+        gc.collect(_YOUNG if self._turns % ALL_EVERY else _ALL)
+        self._trim(0)
 
 
 def file_pages() -> Iterator[tuple[int, int]]:

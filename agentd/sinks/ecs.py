@@ -25,7 +25,7 @@ from agentd.sinks.text_values import as_text, named, raw_parts
 _SECOND_NS: Final = 1_000_000_000
 _NOT_ACCOUNTED: Final = (1 << 64) - 1
 
-_PARTS_KEPT: Final = 512
+_PARTS_KEPT: Final = 256
 """Of each sort; recurring parts recur soon, so all are dropped when there are more."""
 
 _FLAG_NAMES = {

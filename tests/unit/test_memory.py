@@ -54,45 +54,76 @@ def test_pages_that_only_the_start_needed_are_given_back() -> None:
 
 
 _BETWEEN = """
+import asyncio
 from agentd import memory
+memory.GIVEN_BACK_AFTER_SECONDS = 0.0
 def resident_kib():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
-memory.settle()
-giving_back = memory.GivingBack()
-parts = [bytes(3000) for _ in range(10_000)]
-stay = parts[::20]
-parts.clear()
-held = resident_kib()
-giving_back.after_round()
-too_soon = resident_kib()
-memory.GIVEN_BACK_EVERY_NS = 0
-giving_back.after_round()
-print(held - too_soon < 1000, held - resident_kib() > 10_000)
+async def main():
+    memory.settle()
+    giving_back = memory.GivingBack()
+    parts = [bytes(3000) for _ in range(10_000)]
+    stay = parts[::20]
+    parts.clear()
+    held = resident_kib()
+    giving_back.after_round()
+    at_once = resident_kib()
+    await asyncio.sleep(0.05)
+    print(held - at_once < 1000, held - resident_kib() > 10_000)
+asyncio.run(main())
 """
 
 _LEFT = """
+import asyncio
 import weakref
 from agentd import memory
-memory.settle()
-class Cycle: pass
-cycle = Cycle()
-cycle.self = cycle
-there = weakref.ref(cycle)
-giving_back = memory.GivingBack()
-memory.GIVEN_BACK_EVERY_NS = 0
+memory.GIVEN_BACK_AFTER_SECONDS = 0.0
 memory.ALL_EVERY = 3
-giving_back.after_round()
-kept = there() is cycle
-del cycle
-new = Cycle()
-new.self = new
-new_there = weakref.ref(new)
-del new
-giving_back.after_round()
-new_left = new_there()
-giving_back.after_round()
-print(kept, new_left, there())
+class Cycle: pass
+def cycle():
+    made = Cycle()
+    made.self = made
+    return made
+async def main():
+    memory.settle()
+    giving_back = memory.GivingBack()
+    async def a_round():
+        giving_back.after_round()
+        await asyncio.sleep(0.05)
+    old = cycle()
+    there = weakref.ref(old)
+    await a_round()
+    kept = there() is old
+    del old
+    new_there = weakref.ref(cycle())
+    await a_round()
+    new_left = new_there()
+    await a_round()
+    print(kept, new_left, there())
+asyncio.run(main())
+"""
+
+
+_ONCE = """
+import asyncio
+from agentd import memory
+memory.GIVEN_BACK_AFTER_SECONDS = 0.1
+times = []
+class Counted(memory.GivingBack):
+    def _give_back(self):
+        times.append(1)
+        super()._give_back()
+async def main():
+    giving_back = Counted()
+    for _ in range(100):
+        giving_back.after_round()
+    await asyncio.sleep(0.5)
+    print(len(times))
+    giving_back.after_round()
+    await asyncio.sleep(0.5)
+    print(len(times))
+asyncio.run(main())
 """
 
 
@@ -101,8 +132,13 @@ def test_what_refers_to_itself_only_is_let_go() -> None:
     assert _printed(_LEFT) == "True None None\n"
 
 
+def test_it_is_once_for_many_rounds_and_never_without_one() -> None:
+    """A storm's end is followed by it, and silence by nothing."""
+    assert _printed(_ONCE) == "1\n2\n"
+
+
 def test_what_lies_between_things_that_stay_is_given_back() -> None:
-    """But not after every round."""
+    """But not at the round itself."""
     assert _printed(_BETWEEN) == "True True\n"
 
 

@@ -14,8 +14,8 @@ PACKAGE = ROOT / "agentd"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 CORE_STDLIB = {
-    "__future__", "bisect", "collections", "dataclasses", "heapq", "itertools", "operator", "re",
-    "struct", "typing",
+    "__future__", "array", "bisect", "collections", "dataclasses", "heapq", "itertools", "operator",
+    "re", "struct", "typing",
 }  # fmt: skip
 THIRD_PARTY = {
     "bcc": {"kernel/loader.py", "experiment/throughput.py"},

@@ -118,6 +118,21 @@ def test_who_has_exited_is_known_a_little_longer() -> None:
         departed.expire(tenths * second_ns // 10)
         assert departed.has_exited((1, 1)) or tenths > 120
     assert not departed.has_exited((1, 1))
+    departed.remember(_process(2), 15 * second_ns)  # though it has just been asked
+    assert departed.has_exited((2, 2))
+
+
+def test_keys_of_hosts_that_run_for_years_are_told_apart() -> None:
+    """Of any pid, and of starts that take more bits than are kept."""
+    departed = _departed(capacity=0, ancestors=0)
+    year_ns = 365 * 86_400 * 1_000_000_000
+    exited = [(tgid, age * year_ns + tgid) for tgid in (1, 4_194_303) for age in (1, 3, 100)]
+    for key in exited:
+        departed.remember(Process(key, (0, 0), IMAGE, executed=True), 1)
+    for tgid, start_ns in exited:
+        assert departed.has_exited((tgid, start_ns))
+        assert not departed.has_exited((tgid, start_ns + 1))
+        assert not departed.has_exited((tgid - 1, start_ns))
 
 
 def test_nothing_is_kept_without_room() -> None:
