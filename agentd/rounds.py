@@ -155,15 +155,15 @@ class Rounds:
 
     async def run(self) -> None:
         """Rounds for ever, until cancelled."""
+        behind = False
         while True:
-            await self._readable()
-            more, behind = True, False
-            while more:
-                await asyncio.sleep(0 if behind else self._pace.delay_seconds)
-                delivery = self._round()
-                behind = bool(delivery.spans) and not delivery.drained
-                more = bool(delivery.spans or self._leaving)
-                more = more or self._pipeline.waiting(self._read_counters())
+            if behind:
+                await asyncio.sleep(0)
+            else:
+                await self._something_to_do()
+                await asyncio.sleep(self._pace.delay_seconds)
+            delivery = self._round()
+            behind = bool(delivery.spans) and not delivery.drained
 
     def set_pace(self, pace: Pace, round_bytes: int) -> None:
         """From the next round on."""
@@ -212,6 +212,18 @@ class Rounds:
         while self._outlets.behind:
             await asyncio.sleep(_LOOK_SECONDS)
             self._commit()
+
+    async def _something_to_do(self) -> None:
+        """Wait until there is a reason for a round."""
+        if self._leaving or self._pipeline.waiting(self._read_counters()):
+            return
+        if self._transport.unread_bytes:
+            self._ready.clear()
+            return
+        loop = asyncio.get_running_loop()
+        since_seconds = loop.time()
+        await self._readable()
+        self._pace.rested(loop.time() - since_seconds)
 
     async def _readable(self) -> None:
         """Wait for the kernel's notification, or find that it left something without one."""

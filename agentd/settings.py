@@ -73,10 +73,10 @@ class Transport:
         rule=rules.buffer_bytes,
     )
     batch_delay_ms: int = _key(
-        20, "how long events gather before a round reads them", low=0, high=1000
+        20, "how long events gather after a silence, before a round reads them", low=0, high=1000
     )
     batch_delay_max_ms: int = _key(
-        100, "the same on a busy host, where fewer, larger rounds cost less", low=0, high=1000
+        100, "the same while more keep coming: fewer, larger rounds cost less", low=0, high=1000
     )
     round_bytes: int = _key(_MIB, "how much one round reads at most", low=65536, high=64 * _MIB)
 

@@ -27,6 +27,7 @@ from subject import running_agentd
 
 LOADGEN = Path(__file__).resolve().parent / "build/loadgen"
 LOADS = {
+    "20/s": LoadPlan("fork-exec", rate_per_s=20, seconds=10.0),
     "500/s": LoadPlan("fork-exec", rate_per_s=500, seconds=8.0),
     "2,000/s": LoadPlan("fork-exec", rate_per_s=2000, seconds=8.0),
     "flat out": LoadPlan("fork-exec", rate_per_s=0, seconds=6.0),

@@ -156,6 +156,7 @@ class FirstEventScenario:
 Scenario = LoadScenario | IdleScenario | FirstEventScenario
 
 SCENARIOS: dict[str, Scenario] = {
+    "quiet": LoadScenario(LoadPlan("fork-exec", rate_per_s=20, seconds=20.0)),
     "paced": LoadScenario(LoadPlan("fork-exec", rate_per_s=2000, seconds=30.0)),
     "flat": LoadScenario(LoadPlan("fork-exec", rate_per_s=0, seconds=10.0)),
     "flat-fork": LoadScenario(LoadPlan("fork-exit", rate_per_s=0, seconds=10.0)),

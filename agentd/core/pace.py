@@ -1,14 +1,12 @@
 """How long events gather before a round takes them.
 
 A round that finds little costs nearly as much as one that finds much: the interpreter has to be
-brought back into the caches. So a busy host gets fewer, larger rounds, up to a stated delay, and
-a quiet one gets its events at once.
+brought back into the caches. So what comes after a silence is taken soon, and while more keeps
+coming, rounds are further and further apart, up to a stated delay.
 """
 
 from __future__ import annotations
 
-BUSY_RECORDS = 16
-"""A round of at least so many records is worth waiting longer for the next."""
 ENOUGH_RECORDS = 1000
 """More than so many cost no less each, and are all in memory at once."""
 FULL_FRACTION = 0.25
@@ -27,7 +25,10 @@ class Pace:
         """Adapt to a round that took ``records`` out of a buffer filled to that fraction."""
         if filled > FULL_FRACTION or records > ENOUGH_RECORDS:
             self.delay_seconds = max(self._shortest, self.delay_seconds / 2)
-        elif records >= BUSY_RECORDS:
+        elif records:
             self.delay_seconds = min(self._longest, max(self.delay_seconds * 2, 0.001))
-        else:
+
+    def rested(self, seconds: float) -> None:
+        """Adapt to so long a silence before what comes now."""
+        if seconds > self._longest:
             self.delay_seconds = self._shortest

@@ -205,6 +205,25 @@ def test_an_idle_transport_has_no_rounds() -> None:
     asyncio.run(main())
 
 
+def test_no_round_looks_for_what_the_kernel_would_tell_of() -> None:
+    """One round for one event, and none behind it; but one for whoever asks for it."""
+
+    async def main() -> None:
+        harness = Harness()
+        task = asyncio.create_task(harness.rounds.run())
+        harness.transport.put()
+        await harness.until(1)
+        await asyncio.sleep(0.02)
+        assert harness.rounds.total == 1
+        harness.rounds.wake()
+        async with asyncio.timeout(30):
+            while harness.rounds.total < 2:
+                await asyncio.sleep(0.001)
+        await _stop(task)
+
+    asyncio.run(main())
+
+
 def test_finish_takes_all_there_is() -> None:
     """The last rounds drain the transport and hold nothing back."""
 

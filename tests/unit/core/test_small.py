@@ -6,7 +6,7 @@ import pytest
 
 from agentd.core.ending import Ending, read_exit_code, scale_cpu_times
 from agentd.core.histogram import Histogram
-from agentd.core.pace import BUSY_RECORDS, ENOUGH_RECORDS, Pace
+from agentd.core.pace import ENOUGH_RECORDS, Pace
 
 
 @pytest.mark.parametrize(
@@ -42,21 +42,26 @@ def test_histogram_counts_ages_by_bound() -> None:
     assert (histogram.counts, histogram.count, histogram.sum_ns) == ([2, 3], 4, 1010)
 
 
-def test_pace_slows_down_on_a_busy_host() -> None:
-    """Rounds that find much come at longer and longer delays, up to the bound."""
+def test_pace_slows_down_while_events_keep_coming() -> None:
+    """Each round that finds something doubles the delay, up to the bound; one for what is held does
+    not count.
+    """
     pace = Pace(0.02, 0.1)
     delays = []
-    for _ in range(4):
-        pace.after(BUSY_RECORDS, 0.0)
+    for records in (1, 0, 100, 1, 1):
+        pace.after(records, 0.0)
         delays.append(pace.delay_seconds)
-    assert delays == [0.04, 0.08, 0.1, 0.1]
+    assert delays == [0.04, 0.04, 0.08, 0.1, 0.1]
 
 
-def test_pace_is_quick_on_a_quiet_host() -> None:
-    """A round that finds little sets the delay back."""
+def test_pace_is_quick_after_a_silence() -> None:
+    """What comes after nothing came for longer than the longest delay is taken soon."""
     pace = Pace(0.02, 0.1)
-    pace.after(BUSY_RECORDS, 0.0)
-    pace.after(BUSY_RECORDS - 1, 0.0)
+    for _ in range(5):
+        pace.after(1, 0.0)
+    pace.rested(0.1)
+    assert pace.delay_seconds == 0.1
+    pace.rested(0.11)
     assert pace.delay_seconds == 0.02
 
 
@@ -74,6 +79,6 @@ def test_pace_hurries_when_the_buffer_fills() -> None:
     """A buffer that was filled far wants its next round sooner."""
     pace = Pace(0.02, 0.1)
     for _ in range(4):
-        pace.after(BUSY_RECORDS, 0.0)
-    pace.after(BUSY_RECORDS, 0.5)
+        pace.after(1, 0.0)
+    pace.after(1, 0.5)
     assert pace.delay_seconds == 0.05
