@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -155,15 +156,16 @@ class Rounds:
 
     async def run(self) -> None:
         """Rounds for ever, until cancelled."""
-        behind = False
+        found = behind = False
         while True:
             if behind:
                 await asyncio.sleep(0)
             else:
-                await self._something_to_do()
+                await self._something_to_do(found=found)
                 await asyncio.sleep(self._pace.delay_seconds)
             delivery = self._round()
-            behind = bool(delivery.spans) and not delivery.drained
+            found = bool(delivery.spans)
+            behind = found and not delivery.drained
 
     def set_pace(self, pace: Pace, round_bytes: int) -> None:
         """From the next round on."""
@@ -213,39 +215,37 @@ class Rounds:
             await asyncio.sleep(_LOOK_SECONDS)
             self._commit()
 
-    async def _something_to_do(self) -> None:
-        """Wait until there is a reason for a round."""
-        if self._leaving or self._pipeline.waiting(self._read_counters()):
+    async def _something_to_do(self, *, found: bool) -> None:
+        """Wait until there is a reason for a round: the last has ``found`` something is one where
+        the fd does not tell of everything.
+        """
+        again = found and self._transport.poll_seconds is not None
+        if again or self._leaving or self._pipeline.waiting(self._read_counters()):
             return
-        if self._transport.unread_bytes:
-            self._ready.clear()
-            return
-        loop = asyncio.get_running_loop()
-        since_seconds = loop.time()
+        since_seconds = time.monotonic()
         await self._readable()
-        self._pace.rested(loop.time() - since_seconds)
+        self._pace.rested(time.monotonic() - since_seconds)
 
     async def _readable(self) -> None:
         """Wait for the kernel's notification, or find that it left something without one."""
         loop = asyncio.get_running_loop()
-        ready = self._ready
         poll_seconds = self._transport.poll_seconds
         timer: asyncio.TimerHandle | None = None
 
         def look() -> None:
             nonlocal timer
             if self._transport.unread_bytes:
-                ready.set()
+                self._ready.set()
             elif poll_seconds is not None:
                 timer = loop.call_later(poll_seconds, look)
 
         fd = self._transport.fileno()
-        loop.add_reader(fd, ready.set)
+        loop.add_reader(fd, self._ready.set)
         look()
         try:
-            await ready.wait()
+            await self._ready.wait()
         finally:
-            ready.clear()
+            self._ready.clear()
             loop.remove_reader(fd)
             if timer is not None:
                 timer.cancel()

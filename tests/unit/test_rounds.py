@@ -224,6 +224,24 @@ def test_no_round_looks_for_what_the_kernel_would_tell_of() -> None:
     asyncio.run(main())
 
 
+def test_a_round_looks_again_where_the_kernel_does_not_tell_of_everything() -> None:
+    """As behind perf buffers: for as long as something is found."""
+
+    async def main() -> None:
+        harness = Harness()
+        harness.transport.poll_seconds = 1000.0
+        task = asyncio.create_task(harness.rounds.run())
+        harness.transport.put()
+        async with asyncio.timeout(30):
+            while harness.rounds.total < 2:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        assert harness.rounds.total == 2
+        await _stop(task)
+
+    asyncio.run(main())
+
+
 def test_finish_takes_all_there_is() -> None:
     """The last rounds drain the transport and hold nothing back."""
 
