@@ -35,6 +35,9 @@ _GONE_NS = 2_000_000_000
 is not there after a second is awaited no more (``core.watermark``), so no fork comes later."""
 _TGID_BITS: Final = 22
 """PID_MAX_LIMIT, include/linux/threads.h"""
+_ASKED_SELDOM: Final = 8
+"""A fork that comes late, or in the very nanosecond of an exit, asks for such a key. As long as few
+do, all keys are gone through; a set of 50,000 would be four MiB that Python gives back late."""
 _64_BITS: Final = (1 << 64) - 1
 _ANCESTORS_MIN = 64
 """So many more may come before it is looked which of them are needed, and by whom."""
@@ -67,6 +70,7 @@ class Departed:
         self._gone_before = array("Q")
         self._gone_since_ns = 0
         self._all_gone: set[int] | None = None
+        self._asked = 0
 
     @property
     def recent(self) -> int:
@@ -86,9 +90,13 @@ class Departed:
         """Whether that process has exited, and not long before what is applied now."""
         if self.get(key) is not None:
             return True
-        if self._all_gone is None:  # asked of a fork that comes late, which is rare
+        number = _number_of(key)
+        if self._all_gone is None:
+            self._asked += 1
+            if self._asked <= _ASKED_SELDOM:
+                return number in self._gone or number in self._gone_before
             self._all_gone = {*self._gone, *self._gone_before}
-        return _number_of(key) in self._all_gone
+        return number in self._all_gone
 
     def values(self) -> list[Process]:
         """All of them."""
@@ -106,6 +114,7 @@ class Departed:
             self._gone_before, self._gone = self._gone, array("Q")
             self._gone_since_ns = now_ns
             self._all_gone = None
+            self._asked = 0
 
     def evict(self, process: Process, reason: str) -> None:
         """Drop a process from the tree, and the ancestors that stayed only for it."""

@@ -118,8 +118,10 @@ def test_who_has_exited_is_known_a_little_longer() -> None:
         departed.expire(tenths * second_ns // 10)
         assert departed.has_exited((1, 1)) or tenths > 120
     assert not departed.has_exited((1, 1))
-    departed.remember(_process(2), 15 * second_ns)  # though it has just been asked
-    assert departed.has_exited((2, 2))
+    for tgid in range(2, 30):  # though it has just been asked, and however often that is
+        departed.remember(_process(tgid), 15 * second_ns)
+        assert departed.has_exited((tgid, tgid))
+        assert not departed.has_exited((tgid + 1, tgid + 1))
 
 
 def test_keys_of_hosts_that_run_for_years_are_told_apart() -> None:
