@@ -1,7 +1,7 @@
 """The rounds: wait until the kernel has something, let it gather, take it, hand it on, commit.
 
 The ring's adaptive notification wakes the loop once; while events keep coming, rounds follow
-each other at a pace of their own and the loop does not poll at all.
+each other at a pace of their own, and what is in the ring already needs no notification.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class LoadScenario:
 
     plan: LoadPlan
     rest_s: float = 0.0
-    """Between the load and the look at memory, which is given back once a minute."""
+    """Between the load and the look at memory, given back within a minute."""
 
     def run(self, bench: Bench, seconds: float | None) -> LoadFigures:
         """Measure it."""

@@ -66,11 +66,7 @@ class Departed:
         self._ancestors_max = self._ancestor_capacity
         self._living = living
         self._live_capacity = live_capacity
-        self._gone = array("Q")
-        self._gone_before = array("Q")
-        self._gone_since_ns = 0
-        self._all_gone: set[int] | None = None
-        self._asked = 0
+        self._gone = _Gone()
 
     @property
     def recent(self) -> int:
@@ -88,15 +84,7 @@ class Departed:
 
     def has_exited(self, key: Key) -> bool:
         """Whether that process has exited, and not long before what is applied now."""
-        if self.get(key) is not None:
-            return True
-        number = _number_of(key)
-        if self._all_gone is None:
-            self._asked += 1
-            if self._asked <= _ASKED_SELDOM:
-                return number in self._gone or number in self._gone_before
-            self._all_gone = {*self._gone, *self._gone_before}
-        return number in self._all_gone
+        return self.get(key) is not None or self._gone.has(key)
 
     def values(self) -> list[Process]:
         """All of them."""
@@ -110,11 +98,7 @@ class Departed:
     def expire(self, now_ns: int) -> None:
         """Let go of what exited too long ago."""
         self._recent.expire(now_ns)
-        if now_ns - self._gone_since_ns > _GONE_NS:
-            self._gone_before, self._gone = self._gone, array("Q")
-            self._gone_since_ns = now_ns
-            self._all_gone = None
-            self._asked = 0
+        self._gone.expire(now_ns)
 
     def evict(self, process: Process, reason: str) -> None:
         """Drop a process from the tree, and the ancestors that stayed only for it."""
@@ -131,8 +115,7 @@ class Departed:
 
     def _dropped(self, reason: str, processes: Mapping[Key, Process]) -> None:
         """From the remembered to the ancestors, or away."""
-        self._gone.extend([_number_of(key) for key in processes])
-        self._all_gone = None
+        self._gone.add(processes)
         for process in processes.values():
             if process.children:
                 self._ancestors[process.key] = process
@@ -164,6 +147,40 @@ class Departed:
                     above.append(creator)
             level = above
         return needed
+
+
+class _Gone:
+    """The bare keys of those that were dropped lately, 8 bytes each."""
+
+    def __init__(self) -> None:
+        self._young = array("Q")
+        self._old = array("Q")
+        self._young_since_ns = 0
+        self._all: set[int] | None = None
+        self._asked = 0
+
+    def add(self, keys: Iterable[Key]) -> None:
+        """These have been dropped."""
+        self._young.extend([_number_of(key) for key in keys])
+        self._all = None
+
+    def has(self, key: Key) -> bool:
+        """Whether it is one of them."""
+        number = _number_of(key)
+        if self._all is None:
+            self._asked += 1
+            if self._asked <= _ASKED_SELDOM:
+                return number in self._young or number in self._old
+            self._all = {*self._young, *self._old}
+        return number in self._all
+
+    def expire(self, now_ns: int) -> None:
+        """Let go of the older ones, now and then."""
+        if now_ns - self._young_since_ns > _GONE_NS:
+            self._old, self._young = self._young, array("Q")
+            self._young_since_ns = now_ns
+            self._all = None
+            self._asked = 0
 
 
 def _number_of(key: Key) -> int:

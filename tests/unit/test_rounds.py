@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+from collections.abc import Callable
 
 import pytest
 
@@ -126,9 +127,13 @@ class Harness:
 
     async def until(self, count: int) -> None:
         """Wait for so many entries."""
-        async with asyncio.timeout(30):
-            while len(self.out()) < count:
-                await asyncio.sleep(0.001)
+        await _until(lambda: len(self.out()) >= count)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
@@ -216,9 +221,7 @@ def test_no_round_looks_for_what_the_kernel_would_tell_of() -> None:
         await asyncio.sleep(0.02)
         assert harness.rounds.total == 1
         harness.rounds.wake()
-        async with asyncio.timeout(30):
-            while harness.rounds.total < 2:
-                await asyncio.sleep(0.001)
+        await _until(lambda: harness.rounds.total >= 2)
         await _stop(task)
 
     asyncio.run(main())
@@ -232,9 +235,7 @@ def test_a_round_looks_again_where_the_kernel_does_not_tell_of_everything() -> N
         harness.transport.poll_seconds = 1000.0
         task = asyncio.create_task(harness.rounds.run())
         harness.transport.put()
-        async with asyncio.timeout(30):
-            while harness.rounds.total < 2:
-                await asyncio.sleep(0.001)
+        await _until(lambda: harness.rounds.total >= 2)
         await asyncio.sleep(0.02)
         assert harness.rounds.total == 2
         await _stop(task)
@@ -268,9 +269,7 @@ def test_room_is_given_back_when_the_sinks_have_written() -> None:
         assert harness.transport.commits == 2
         assert harness.kept[-1].next_seq[0] == 2
         harness.outlets.stuck_at = None
-        async with asyncio.timeout(30):
-            while harness.transport.commits < 5:
-                await asyncio.sleep(0.001)
+        await _until(lambda: harness.transport.commits >= 5)
         await _stop(task)
         assert harness.kept[-1].next_seq[0] == 5
         assert harness.kept[-1].untold == ()
