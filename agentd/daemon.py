@@ -8,7 +8,7 @@ import socket
 from functools import partial
 from typing import Any
 
-from agentd import asgi, host, memory, privileges
+from agentd import asgi, host, inheriting, memory, privileges
 from agentd.canary import Canary
 from agentd.capture import Capture, is_filtered, limits_of
 from agentd.control import server as control_server
@@ -21,7 +21,6 @@ from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
 from agentd.core.redact import Redactor
 from agentd.errors import AgentdError
-from agentd.inheriting import inherit
 from agentd.keeping import Former, Keeper
 from agentd.kernel.attach import Attached
 from agentd.liveness import Liveness
@@ -133,7 +132,7 @@ class Daemon:
 
     async def inherit(self, former: Former) -> None:
         """Begin with what programs of another kind left unread."""
-        inheritance = await inherit(former)
+        inheritance = await inheriting.inherit(former)
         self._rounds.hand_on(inheritance.untold, host.wall_offset_ns())
         self._rounds.hand_on(self._pipeline.inherit(inheritance), host.wall_offset_ns())
         self._log.info(
@@ -153,8 +152,9 @@ class Daemon:
             if web is not None:  # passwords are checked in threads: privileges belong to threads
                 group.create_task(web_server.run(partial(self._http_app, web), web, stop))
             if self._took_over:
-                await self._rounds.caught_up()
+                await inheriting.settle(self._pipeline, self._rounds, self._sinks)
             self._keeper.keep(self._capture.ledger)
+            self._pipeline.overlap.own_waits = False
             try:
                 await self._liveness.begin()
             except AgentdError as blind:

@@ -7,7 +7,6 @@ each other at a pace of their own, and what is in the ring already needs no noti
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -39,24 +38,17 @@ _BATCH_ENTRIES = 256
 _LAST_ROUNDS_MAX = 256
 """At the end: enough for a full ring of any size in rounds of the default size."""
 
-_FILLED_BY_SINKS = 0.75
-"""How full the buffer may be while sinks are behind; then they drop, so that it takes new ones."""
+_FILLED_MAX = 0.75
+"""How full the buffer may get before sinks that are behind drop, and our own events wait no more
+for what other programs left: it has to take new ones.
+"""
 
 _LOOK_SECONDS = 0.01
 """How often to look whether the sinks are done."""
-_CATCHING_UP_SECONDS = 5.0
 
 
 class Transport(Protocol):
     """What the rounds need of a buffer between kernel and user space."""
-
-    @property
-    def size_bytes(self) -> int:
-        """How much fits into the buffer."""
-
-    @property
-    def used_bytes(self) -> int:
-        """How much of it is taken now."""
 
     def fileno(self) -> int:
         """An fd that is readable when there is something to drain."""
@@ -193,14 +185,11 @@ class Rounds:
         self.latency.note(Example(now_ns - oldest.boottime_ns, what, now_ns + wall_offset_ns))
         self.last_event_ns = events[-1].boottime_ns
 
-    async def caught_up(self) -> None:
-        """Return when all that happened until now has been written; or after a while."""
-        now_ns = host.boottime_ns()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CATCHING_UP_SECONDS):
-                while self._pipeline.reorderer.watermark_ns < now_ns or self._leaving:
-                    self.wake()
-                    await asyncio.sleep(_LOOK_SECONDS)
+    def note(self) -> None:
+        """Write down how far the stream is, once the sinks are as far; no room is given back."""
+        if not self._pipeline.losses_wait:
+            self._leave(0)
+        self._commit()
 
     async def finish(self) -> None:
         """The last rounds, when nothing new is coming: take all there is, hold nothing back."""
@@ -210,7 +199,7 @@ class Rounds:
         wall_offset_ns = host.wall_offset_ns()
         self._journal(Flush(wall_offset_ns))
         self.hand_on(self._pipeline.flush(), wall_offset_ns)
-        self._leave()
+        self._leave_drains()
         while self._outlets.behind:
             await asyncio.sleep(_LOOK_SECONDS)
             self._commit()
@@ -256,13 +245,15 @@ class Rounds:
         filled = self._transport.filled
         delivery = self._transport.drain(self._round_bytes)
         self._pace.after(len(delivery.spans), filled)
+        if filled > _FILLED_MAX:
+            self._pipeline.overlap.own_waits = False
         after = self._read_counters()
         wall_offset_ns = host.wall_offset_ns()
         self._journal(Round(start_ns, wall_offset_ns, before, delivery, after))
         entries = self._pipeline.push(start_ns, before, delivery, after)
         self.hand_on(entries, wall_offset_ns)
-        self._leave()
-        while self._leaving and self._transport.filled > _FILLED_BY_SINKS:
+        self._leave_drains()
+        while self._leaving and self._transport.filled > _FILLED_MAX:
             self._outlets.drop_below(self._leaving[0].end, wall_offset_ns)
             self._commit()
         self.total += 1
@@ -271,13 +262,15 @@ class Rounds:
         self._after_round()
         return delivery
 
-    def _leave(self) -> None:
+    def _leave_drains(self) -> None:
         """Note what the pipeline is done with; what it holds would be drained by a successor."""
-        drains = self._pipeline.finished_drains()
-        if drains:
-            progress = self._pipeline.progress(host.boottime_ns())
-            self._leaving.append(_Leaving(self.entries_total, drains, progress))
+        if drains := self._pipeline.finished_drains():
+            self._leave(drains)
         self._commit()
+
+    def _leave(self, drains: int) -> None:
+        progress = self._pipeline.progress(host.boottime_ns())
+        self._leaving.append(_Leaving(self.entries_total, drains, progress))
 
     def _commit(self) -> None:
         """Give back the room of what the sinks are done with."""

@@ -43,6 +43,16 @@ class Overlap:
             if event.boottime_ns > self._cut_ns - _APART_NS
         }
         self._over = not inheritance.cut_ns
+        self.theirs_until_ns = max(self._cut_ns, *(n.boottime_ns for n in inheritance.losses), 0)
+        """Behind this nothing is left of what the others left."""
+        self.own_waits = not self._over
+        """Nothing of ours may leave yet. Whoever is killed before the programs are ours for good
+        must not have told what the next process is going to tell under other numbers.
+        """
+
+    def may_leave_ns(self, safe_ns: int) -> int:
+        """Up to where events may leave of a stream that is complete up to ``safe_ns``."""
+        return min(safe_ns, self.theirs_until_ns) if self.own_waits else safe_ns
 
     def without(self, events: list[Event]) -> list[Event]:
         """Those that are not told yet."""

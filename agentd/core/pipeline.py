@@ -115,7 +115,7 @@ class Pipeline:
         self._drains: deque[int] = deque()
         self._resumed: Progress | None = None
         self._first_seq = first_seq
-        self._overlap = Overlap()
+        self.overlap = Overlap()
 
     @property
     def emitted_total(self) -> int:
@@ -131,13 +131,18 @@ class Pipeline:
             + self.decoder.errors
             + self.reorderer.held
             + (self._resumed.handed_on(self._first_seq) if self._resumed is not None else 0)
-            + self._overlap.accounted
+            + self.overlap.accounted
         )
 
     def waiting(self, counters: KernelCounters) -> bool:
         """Whether something is held or missing that only a further round can settle."""
-        held = self.reorderer.held > 0 or bool(self._lost) or self.comparing
+        held = self.reorderer.held > 0 or self.losses_wait or self.comparing
         return held or self.losses.unreported(counters)
+
+    @property
+    def losses_wait(self) -> bool:
+        """Whether a loss waits for its place: the account has it, and nobody was told."""
+        return bool(self._lost)
 
     @property
     def comparing(self) -> bool:
@@ -170,7 +175,7 @@ class Pipeline:
 
         That is nothing, unless there is more than the queue holds.
         """
-        self._overlap = Overlap(inheritance)
+        self.overlap = Overlap(inheritance)
         self._lost += inheritance.losses
         self.lost_at_restart += sum(lost.missing for lost in inheritance.losses)
         return self._apply(self.reorderer.push(list(inheritance.events), 0), [])
@@ -186,7 +191,8 @@ class Pipeline:
 
         Each is told once. None while a loss waits for its place: it would be told to nobody.
         """
-        if self._lost or (self._holding and self._resumed is not None):
+        precious = self._resumed is not None or self.overlap.theirs_until_ns > 0
+        if self._lost or (self._holding and precious):
             return 0
         finished = 0
         done_ns = self.reorderer.watermark_ns
@@ -211,11 +217,12 @@ class Pipeline:
         """
         events = self._new(self.decoder.decode(delivery.data, delivery.spans))
         self.losses.arrive(events)
-        events = self._overlap.without(events)
+        events = self.overlap.without(events)
         self._drains.append(max(map(_boottime_ns, events), default=0))
         self._lost += self.losses.settle(before, now_ns, self.decoder.errors)
         safe_ns = self._watermark.advance(now_ns, before.seq, drained=delivery.drained)
-        released = self.reorderer.push(events, 0 if self._holding else safe_ns - self._slack_ns)
+        leave_ns = self.overlap.may_leave_ns(safe_ns - self._slack_ns)
+        released = self.reorderer.push(events, 0 if self._holding else leave_ns)
         entries = self._apply(released, self._lost_until(self.reorderer.watermark_ns))
         for inferred in self._reconciliation.advance(self.reorderer.watermark_ns):
             self.inferred[inferred.kind] += 1

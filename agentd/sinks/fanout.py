@@ -45,6 +45,11 @@ class Fanout:
         for sink in self.sinks:
             sink.write(batch)
 
+    def let_go(self, number: int) -> None:
+        """None is waited for any more with the entries below this number."""
+        for sink in self.sinks:
+            sink.let_go(number)
+
     def drop_below(self, number: int, wall_offset_ns: int) -> None:
         """Those that have not finished with the entries below this number drop them."""
         for sink in self.sinks:

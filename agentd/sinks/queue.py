@@ -155,9 +155,13 @@ class Sink:
             if self.queued_bytes > self.capacity_bytes:
                 self._make_room(batch.wall_offset_ns)
 
+    def let_go(self, number: int) -> None:
+        """Be done with the entries below this number; until they are written they are untold."""
+        self._let_go = max(self._let_go, min(number, self._end))
+
     def drop_below(self, number: int, wall_offset_ns: int) -> None:
         """Let go of the entries below this number, and drop those that are not begun."""
-        self._let_go = max(self._let_go, min(number, self._end))
+        self.let_go(number)
         begun = self._queue.popleft() if self._queue and self._queue[0].begun else None
         drop: _Chunk | None = None
         while self._queue and self._queue[0].end <= number:

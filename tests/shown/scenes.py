@@ -73,6 +73,7 @@ def _control(stage: Stage) -> dict[str, str]:
         }
         load = stage.cgroup.popen(["/usr/bin/bash", "-c", LOAD], stdout=subprocess.DEVNULL)
         try:
+            agent.wait_for_events(agent.events_total() + 60)  # its own exec is not in the table
             shown["control-top"] = stage.console("agentd top --seconds 2 --count 1")
         finally:
             load.kill()

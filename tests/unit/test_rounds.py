@@ -13,7 +13,8 @@ import pytest
 from agentd import host
 from agentd.core.accounting import KernelCounters, Progress
 from agentd.core.batch import Batch
-from agentd.core.event import Event
+from agentd.core.event import Event, Lost
+from agentd.core.overlap import Inheritance
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Pipeline
 from agentd.core.process import Applied
@@ -273,6 +274,41 @@ def test_room_is_given_back_when_the_sinks_have_written() -> None:
         await _stop(task)
         assert harness.kept[-1].next_seq[0] == 5
         assert harness.kept[-1].untold == ()
+
+    asyncio.run(main())
+
+
+def test_how_far_the_stream_is_can_be_noted() -> None:
+    """Once the sinks are as far; no room is given back for it, and none while a loss waits."""
+    harness = Harness()
+    harness.pipeline.skip((1, 0, 0), 5, 6)
+    harness.rounds.note()
+    assert harness.kept == []
+    harness.pipeline.flush()
+    harness.outlets.stuck_at = 0
+    harness.rounds.hand_on([Lost(6, 0, 0, 1, "skipped", 0, 5)], 0)
+    harness.rounds.note()
+    assert harness.kept == []
+    harness.outlets.stuck_at = None
+    harness.rounds.note()
+    assert [progress.next_seq[0] for progress in harness.kept] == [0, 0]
+    assert harness.transport.commits == 0
+
+
+def test_our_own_waits_no_longer_than_there_is_room() -> None:
+    """What other programs left has time until the buffer is three quarters full."""
+
+    async def main() -> None:
+        harness = Harness()
+        harness.pipeline.inherit(Inheritance(host.boottime_ns()))
+        task = asyncio.create_task(harness.rounds.run())
+        harness.transport.put(2)
+        await _until(lambda: harness.rounds.total > 4)
+        assert (harness.out(), harness.transport.commits) == ([], 0)
+        harness.transport.filled = 0.8
+        await harness.until(2)
+        await _stop(task)
+        assert harness.transport.commits >= 2
 
     asyncio.run(main())
 

@@ -45,7 +45,7 @@ ABOVE_EDGES = {
     "keeping": {"ledger"},
     "options": {"keeping"},
     "capture": {"ledger"},
-    "inheriting": {"capture", "keeping", "ledger"},
+    "inheriting": {"capture", "keeping", "ledger", "rounds"},
     "scanning": set(),
     "reconciler": {"scanning"},
     "liveness": set(),

@@ -42,24 +42,67 @@ def test_an_event_on_the_cut_is_told_once() -> None:
     assert overlap.without([again, another_cpu, next_exec]) == [another_cpu, next_exec]
 
 
-def test_the_account_adds_up_behind_a_change() -> None:
-    """What was inherited leaves first, with its losses at their place, and the balance is 0."""
+def _after_a_change(theirs: list[Event], *losses: Lost) -> Pipeline:
+    """A pipeline that has taken over."""
     pipeline = Pipeline(WIRE, CPUS, some_limits(), TICK_NS, hold_until_seeded=True, first_seq=BASE)
-    theirs = [fork(boottime_ns=CUT_NS - 600, tgid=7, seq=3), fork(boottime_ns=CUT_NS - 9, tgid=8)]
-    lost = Lost(CUT_NS - 50, 4, 0, 2, "reserve", None, CUT_NS - 600)
-    assert pipeline.inherit(Inheritance(CUT_NS, theirs, [lost])) == []
-    ours = [
-        theirs[1]._replace(boottime_ns=CUT_NS + 3, seq=BASE),
-        fork(boottime_ns=CUT_NS + 400_000, tgid=9, seq=BASE + 1),
-    ]
-    pipeline.seed([], CUT_NS)
-    now = counters({(FORK, 0): 2})
+    assert pipeline.inherit(Inheritance(CUT_NS, theirs, losses)) == []
+    return pipeline
+
+
+def _told(pipeline: Pipeline, ours: list[Event], attempts: int) -> list[int | Lost]:
+    """What leaves in a round that brings these; of events, who they are about."""
+    now = counters({(FORK, 0): attempts})
     now = replace(now, seq=tuple(BASE + seq for seq in now.seq))
-    out = []
-    for _ in range(2):
-        out += pipeline.push(2 * CUT_NS, now, delivery([*ours]), now)
-        ours = []
-    told = [entry.event.tgid if isinstance(entry, Applied) else entry for entry in out]
-    assert told == [7, lost, 8, 9]
+    entries = pipeline.push(2 * CUT_NS, now, delivery(ours), now)
+    return [
+        entry.event.tgid if isinstance(entry, Applied) else entry
+        for entry in entries
+        if isinstance(entry, Applied | Lost)
+    ]
+
+
+def test_the_account_adds_up_behind_a_change() -> None:
+    """What was inherited leaves first, with its losses at their place, what is our own when it
+    may, and the balance is 0.
+    """
+    theirs: list[Event] = [
+        fork(boottime_ns=CUT_NS - 600, tgid=7, seq=3),
+        fork(boottime_ns=CUT_NS - 9, tgid=8),
+    ]
+    lost = Lost(CUT_NS - 50, 4, 0, 2, "reserve", None, CUT_NS - 600)
+    pipeline = _after_a_change(theirs, lost)
+    again = theirs[1]._replace(boottime_ns=CUT_NS + 3, seq=BASE)
+    own = fork(boottime_ns=CUT_NS + 400_000, tgid=9, seq=BASE + 1)
+    pipeline.seed([], CUT_NS)
+    assert _told(pipeline, [again, own], 2) == [7, lost, 8]
+    assert _told(pipeline, [], 2) == []
+    pipeline.overlap.own_waits = False
+    assert _told(pipeline, [], 2) == [9]
     assert pipeline.imbalance == 0
     assert pipeline.lost_at_restart == 2
+
+
+def test_what_waits_stays_in_the_buffer() -> None:
+    """Whoever is killed before its own has been told leaves that to the next, scanned or not."""
+    pipeline = _after_a_change([])
+    before = fork(boottime_ns=CUT_NS - 5, tgid=7, seq=BASE)
+    own = fork(boottime_ns=CUT_NS + 400_000, tgid=9, seq=BASE + 1)
+    assert _told(pipeline, [before, own], 2) == []
+    assert pipeline.finished_drains() == 0
+    pipeline.seed([], CUT_NS)
+    assert _told(pipeline, [], 2) == []
+    assert pipeline.finished_drains() == 0
+    assert pipeline.progress(0).next_seq[0] == BASE + 1
+    pipeline.overlap.own_waits = False
+    assert _told(pipeline, [], 2) == [9]
+    assert pipeline.finished_drains() == 3
+    assert pipeline.progress(0).next_seq[0] == BASE + 2
+
+
+def test_a_loss_that_reaches_beyond_the_cut_is_theirs() -> None:
+    """It is told before anything of ours."""
+    lost = Lost(CUT_NS + 300_000, 4, 0, 2, "reserve", None, CUT_NS - 600)
+    pipeline = _after_a_change([], lost)
+    own = fork(boottime_ns=CUT_NS + 400_000, tgid=9, seq=BASE)
+    pipeline.seed([], CUT_NS)
+    assert _told(pipeline, [own], 1) == [lost]

@@ -120,6 +120,29 @@ def test_a_drop_is_told_at_its_place() -> None:
     asyncio.run(main())
 
 
+def test_what_is_let_go_is_untold_until_it_is_written() -> None:
+    """Nobody waits for it any more, and nothing is dropped."""
+
+    async def main() -> None:
+        channel = FakeChannel(room=2)
+        sink = Sink("stdout", _encode, channel, NEVER)
+        sink.write(_batch(0, 4))
+        sink.write(_batch(4, 4))
+        sink.let_go(4)
+        assert sink.finished_below == 4
+        assert sink.untold().total == 4
+        sink.let_go(99)
+        assert (sink.finished_below, sink.untold().total, sink.dropped_total) == (8, 8, 0)
+        channel.open()
+        while sink.behind:
+            await asyncio.sleep(0)
+        assert channel.text == _text(0, 8)
+        assert sink.untold().spans == {}
+        sink.close()
+
+    asyncio.run(main())
+
+
 def test_a_loss_that_is_dropped_is_still_told() -> None:
     """What a dropped lost event said is part of what is told in its place."""
 
