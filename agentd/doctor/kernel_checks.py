@@ -15,7 +15,7 @@ from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
 from agentd.kernel import helpers
 from agentd.kernel.attach import Loader
-from agentd.kernel.btf import Btf, BtfError
+from agentd.kernel.btf import BtfError, kernel_btf
 from agentd.kernel.handover import Handover
 from agentd.kernel.program import OPTIONAL_MEMBERS, Settings, kernel_headers, lacking
 from agentd.kernel.spawn import check_capabilities
@@ -31,7 +31,7 @@ def kernel() -> Finding:
 def btf() -> Finding:
     """Whether the offsets of its structs can be had."""
     try:
-        Btf()
+        kernel_btf()
     except BtfError as error:
         if kernel_headers().is_dir():
             return Finding("btf", NOTE, f"{error}; the kernel's headers serve instead")
@@ -46,7 +46,7 @@ def btf() -> Finding:
 def fields() -> Finding:
     """Which fields of events this kernel does not offer."""
     try:
-        types = Btf()
+        types = kernel_btf()
     except BtfError:
         absent = "; ".join(f"no {needing}" for needing in OPTIONAL_MEMBERS)
         return Finding("fields", NOTE, f"{absent}: the kernel's headers do not have what it takes")

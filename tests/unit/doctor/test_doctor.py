@@ -36,10 +36,21 @@ def test_a_note_is_no_hindrance() -> None:
     assert json.loads(as_json(bad))["can_run"] is False
 
 
+class WithoutLogins:
+    """The types of a kernel that lacks one member."""
+
+    def has_member(self, struct: str, path: str) -> bool:
+        """All others are there."""
+        return (struct, path) != ("task_struct", "loginuid")
+
+
+def _no_btf() -> Btf:
+    raise BtfError("the kernel offers no BTF")
+
+
 def test_fields_that_the_kernel_does_not_offer(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are named, with the member that is missing."""
-    monkeypatch.setattr(Btf, "__init__", lambda self: None)
-    monkeypatch.setattr(Btf, "has_member", lambda self, struct, path: path != "loginuid")
+    monkeypatch.setattr(kernel_checks, "kernel_btf", WithoutLogins)
     found = kernel_checks.fields()
     assert found.level == NOTE
     assert found.what == (
@@ -50,11 +61,7 @@ def test_fields_that_the_kernel_does_not_offer(monkeypatch: pytest.MonkeyPatch) 
 
 def test_fields_that_headers_do_not_offer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without BTF every optional field is absent, and named."""
-
-    def missing(self: Btf) -> None:
-        raise BtfError("the kernel offers no BTF")
-
-    monkeypatch.setattr(Btf, "__init__", missing)
+    monkeypatch.setattr(kernel_checks, "kernel_btf", _no_btf)
     found = kernel_checks.fields()
     assert found.level == NOTE
     assert all(f"no {needing}" in found.what for needing in OPTIONAL_MEMBERS)
@@ -65,11 +72,7 @@ def test_without_btf(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, headers: bool, level: str
 ) -> None:
     """The kernel's headers will do; without both it cannot run, and both ways out are named."""
-
-    def missing(self: Btf) -> None:
-        raise BtfError("the kernel offers no BTF")
-
-    monkeypatch.setattr(Btf, "__init__", missing)
+    monkeypatch.setattr(kernel_checks, "kernel_btf", _no_btf)
     folder = tmp_path if headers else tmp_path / "none"
     monkeypatch.setattr(kernel_checks, "kernel_headers", lambda: folder)
     found = kernel_checks.btf()
