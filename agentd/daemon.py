@@ -8,7 +8,7 @@ import socket
 from functools import partial
 from typing import Any
 
-from agentd import asgi, host, inheriting, memory, privileges
+from agentd import asgi, host, memory, privileges
 from agentd.canary import Canary
 from agentd.capture import Capture, is_filtered, limits_of
 from agentd.control import server as control_server
@@ -21,6 +21,7 @@ from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
 from agentd.core.redact import Redactor
 from agentd.errors import AgentdError
+from agentd.inheriting import inherit
 from agentd.keeping import Former, Keeper
 from agentd.kernel.attach import Attached
 from agentd.liveness import Liveness
@@ -38,6 +39,7 @@ from agentd.rounds import Rounds
 from agentd.scanning import Scanner
 from agentd.service import Service
 from agentd.settings import Config
+from agentd.settling import settle
 from agentd.sinks.channel import SinkClosedError
 from agentd.skipping import Skipping
 from agentd.suppression import Suppression, journal_unit
@@ -63,7 +65,6 @@ class Daemon:
     ) -> None:
         self._stopping = stopping
         self._failure: Exception | None = None
-        self._took_over = options.left.former is not None
         self._log, self._service = log, service
         self._duration_seconds = options.duration_seconds
         self._recorder = make_recorder(config, attached, options.record) if options.record else None
@@ -132,7 +133,7 @@ class Daemon:
 
     async def inherit(self, former: Former) -> None:
         """Begin with what programs of another kind left unread."""
-        inheritance = await inheriting.inherit(former)
+        inheritance = await inherit(former)
         self._rounds.hand_on(inheritance.untold, host.wall_offset_ns())
         self._rounds.hand_on(self._pipeline.inherit(inheritance), host.wall_offset_ns())
         self._log.info(
@@ -151,9 +152,9 @@ class Daemon:
             await self._seed()
             if web is not None:  # passwords are checked in threads: privileges belong to threads
                 group.create_task(web_server.run(partial(self._http_app, web), web, stop))
-            if self._took_over:
-                await inheriting.settle(self._pipeline, self._rounds, self._sinks)
-            self._keeper.keep(self._capture.ledger)
+            if self._keeper.begins:
+                await settle(self._pipeline, self._rounds, self._sinks)
+                self._keeper.keep(self._capture.ledger)
             self._pipeline.overlap.own_waits = False
             try:
                 await self._liveness.begin()

@@ -7,7 +7,6 @@ ran is read with their account, and becomes the beginning of our stream; ours ho
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 
 from agentd import host
@@ -16,7 +15,6 @@ from agentd.core.accounting import LossTracker, Progress, causes, unread
 from agentd.core.decode import Decoder
 from agentd.core.event import Event, Lost
 from agentd.core.overlap import Inheritance
-from agentd.core.pipeline import Pipeline
 from agentd.core.untold import untold_by
 from agentd.core.wire import parse_wire
 from agentd.keeping import Former
@@ -25,15 +23,11 @@ from agentd.kernel.program import PERFBUF
 from agentd.kernel.ringbuf import Ringbuf
 from agentd.kernel.transport import room_stage
 from agentd.ledger import Ledger
-from agentd.rounds import Rounds
-from agentd.sinks.fanout import Fanout
 
 _PATIENCE_NS = 1_000_000_000
 """How long what was attempted before the cut may take to arrive."""
 _POLL_SECONDS = 0.005
 _DRAIN_BYTES = 1 << 24
-_SINKS_SECONDS = 5.0
-"""How long sinks may take to write what was inherited."""
 
 
 async def inherit(former: Former) -> Inheritance:
@@ -50,24 +44,6 @@ async def inherit(former: Former) -> Inheritance:
         rest = (*handover.link_fds, *handover.program_fds, *handover.perf_fds)
         for fd in (handover.cgroups_fd, *rest):
             os.close(fd)
-
-
-async def settle(pipeline: Pipeline, rounds: Rounds, sinks: Fanout) -> None:
-    """Return when what was inherited has been written, and it is written down where our own begins.
-
-    Then our programs can be kept instead of the others: nobody need read those again. A sink that
-    does not take anything is not waited for: what it has not written by the next end is told.
-    """
-    while pipeline.reorderer.watermark_ns < pipeline.overlap.theirs_until_ns:
-        rounds.wake()
-        await asyncio.sleep(_POLL_SECONDS)
-    end = rounds.entries_total
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_SINKS_SECONDS):
-            while sinks.finished_below < end:
-                await asyncio.sleep(_POLL_SECONDS)
-    sinks.let_go(end)
-    rounds.note()
 
 
 class _Reading:

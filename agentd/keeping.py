@@ -85,10 +85,13 @@ class Keeper:
         self._past_fd = left.past_fd
         self._former = left.former
 
+    @property
+    def begins(self) -> bool:
+        """Whether our programs are to be kept, and are not yet."""
+        return self._service.keeps and not self._resumed
+
     def keep(self, ledger: Ledger) -> None:
         """From now on a next process can go on where this one stops."""
-        if self._resumed or not self._service.keeps:
-            return
         about_fd = _about_fd(self._attached)
         if not self._service.keep(_names_and_fds(self._attached, about_fd, ledger)):
             self._log.warning("not kept", reason="the service manager does not listen")

@@ -130,6 +130,10 @@ class Rounds:
         """When the last round ended."""
         self.last_event_ns = 0
         """When the newest event that was handed on happened; 0 before the first."""
+        self.kept_ns = 0
+        """All up to then is written, and that is written down."""
+        self.noting = False
+        """Write down how far the stream is though no room can be given back."""
         self._transport = transport
         self._read_counters = read_counters
         self._pipeline = pipeline
@@ -185,12 +189,6 @@ class Rounds:
         self.latency.note(Example(now_ns - oldest.boottime_ns, what, now_ns + wall_offset_ns))
         self.last_event_ns = events[-1].boottime_ns
 
-    def note(self) -> None:
-        """Write down how far the stream is, once the sinks are as far; no room is given back."""
-        if not self._pipeline.losses_wait:
-            self._leave(0)
-        self._commit()
-
     async def finish(self) -> None:
         """The last rounds, when nothing new is coming: take all there is, hold nothing back."""
         for _ in range(_LAST_ROUNDS_MAX):
@@ -199,7 +197,7 @@ class Rounds:
         wall_offset_ns = host.wall_offset_ns()
         self._journal(Flush(wall_offset_ns))
         self.hand_on(self._pipeline.flush(), wall_offset_ns)
-        self._leave_drains()
+        self._leave()
         while self._outlets.behind:
             await asyncio.sleep(_LOOK_SECONDS)
             self._commit()
@@ -252,7 +250,7 @@ class Rounds:
         self._journal(Round(start_ns, wall_offset_ns, before, delivery, after))
         entries = self._pipeline.push(start_ns, before, delivery, after)
         self.hand_on(entries, wall_offset_ns)
-        self._leave_drains()
+        self._leave()
         while self._leaving and self._transport.filled > _FILLED_MAX:
             self._outlets.drop_below(self._leaving[0].end, wall_offset_ns)
             self._commit()
@@ -262,15 +260,13 @@ class Rounds:
         self._after_round()
         return delivery
 
-    def _leave_drains(self) -> None:
+    def _leave(self) -> None:
         """Note what the pipeline is done with; what it holds would be drained by a successor."""
-        if drains := self._pipeline.finished_drains():
-            self._leave(drains)
+        drains = self._pipeline.finished_drains()
+        if drains or (self.noting and not self._pipeline.losses_wait):
+            progress = self._pipeline.progress(host.boottime_ns())
+            self._leaving.append(_Leaving(self.entries_total, drains, progress))
         self._commit()
-
-    def _leave(self, drains: int) -> None:
-        progress = self._pipeline.progress(host.boottime_ns())
-        self._leaving.append(_Leaving(self.entries_total, drains, progress))
 
     def _commit(self) -> None:
         """Give back the room of what the sinks are done with."""
@@ -284,6 +280,7 @@ class Rounds:
 
     def _keep_progress(self, progress: Progress) -> None:
         """Write down how far the stream is, before the kernel may write over it."""
+        self.kept_ns = progress.watermark_ns
         untold = self._outlets.untold()
         if not untold.spans:
             self._kept_with_untold = None

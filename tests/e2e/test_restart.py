@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -64,6 +67,13 @@ def _settle(manager: Manager) -> None:
         time.sleep(0.5)
 
 
+def _stopped(manager: Manager) -> list[Line]:
+    """All that was written, when what runs has been asked to stop."""
+    _settle(manager)
+    assert manager.end(signal.SIGTERM) == 0
+    return manager.lines()
+
+
 def _assert_whole(told: dict[tuple[int, int], str]) -> None:
     """Each CPU's numbers are told without a gap."""
     numbers = defaultdict(set)
@@ -96,9 +106,7 @@ def test_ten_restarts_in_a_storm(cgroup: Cgroup, tmp_path: Path, how: signal.Sig
             _end(manager, how)
             manager.start()
         truth = _truth(storm)
-        _settle(manager)
-        assert manager.end(signal.SIGTERM) == 0
-        lines = manager.lines()
+        lines = _stopped(manager)
     told = _told(lines)
     assert Counter(told.values()) == truth
     _assert_whole(told)
@@ -117,9 +125,7 @@ def test_perf_buffers_say_what_they_lost(cgroup: Cgroup, tmp_path: Path) -> None
             manager.end(signal.SIGKILL)
             manager.start()
         truth = _truth(storm)
-        _settle(manager)
-        assert manager.end(signal.SIGTERM) == 0
-        lines = manager.lines()
+        lines = _stopped(manager)
     told = _told(lines)
     became = Counter(told.values())
     assert became["lost"] > 0
@@ -135,6 +141,7 @@ def _stuck_reader(output: Path) -> Iterator[None]:
     """What is written there waits in a pipe; in the end it is what the pipe took."""
     os.mkfifo(output)
     reading = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 4096)
     yield
     got = b"".join(iter(lambda: os.read(reading, 1 << 16), b""))
     output.unlink()
@@ -155,12 +162,49 @@ def test_a_kill_while_the_reader_is_stuck(cgroup: Cgroup, tmp_path: Path) -> Non
             truth = _truth(_storm(cgroup, 4.0))
             manager.end(signal.SIGKILL)
         manager.start()
-        _settle(manager)
-        assert manager.end(signal.SIGTERM) == 0
-        lines = manager.lines()
+        lines = _stopped(manager)
     told = _told(lines)
     assert len(told) == truth.total()
     _assert_whole(told)
+    assert _lost_in_sinks(lines) > 0
+    assert '"imbalance": 0' in manager.log()
+
+
+@contextlib.contextmanager
+def _slow_to_answer(path: Path, seconds: float) -> Iterator[None]:
+    """A scan socket at which nobody has an answer, after a while."""
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(path))
+        door.listen()
+
+        def refuse() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    asking = door.accept()[0]
+                    time.sleep(seconds)
+                    asking.close()
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        yield
+        door.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_first_start_while_the_reader_is_stuck(cgroup: Cgroup, tmp_path: Path) -> None:
+    """What was taken before there was a tree, and no reader took, is told by the next process."""
+    path = tmp_path / "scan.sock"
+    with _slow_to_answer(path, 0.5), managing(tmp_path) as manager:
+        manager.options = _options(cgroup, f"scan.socket={path}")
+        storm = _storm(cgroup, 10 * ENOUGH_SECONDS)
+        with _stuck_reader(tmp_path / "run-0.out"):
+            manager.start()
+            manager.end(signal.SIGKILL)
+        manager.start()
+        storm.terminate()
+        storm.communicate(timeout=ENOUGH_SECONDS)
+        lines = _stopped(manager)
+    _assert_whole(_told(lines))
     assert _lost_in_sinks(lines) > 0
     assert '"imbalance": 0' in manager.log()
 
@@ -178,9 +222,7 @@ def test_a_change_while_the_reader_is_stuck(cgroup: Cgroup, tmp_path: Path) -> N
             cgroup.run(["/bin/true"])
             manager.end(signal.SIGKILL)
         manager.start()
-        _settle(manager)
-        assert manager.end(signal.SIGTERM) == 0
-        lines = manager.lines()
+        lines = _stopped(manager)
     told = _told(lines)
     assert len(told) == truth.total() + 2
     assert Counter(seq >> 40 for _cpu, seq in told) == {0: truth.total(), 1: 2}
@@ -209,9 +251,7 @@ def test_changes_of_programs_in_a_storm(
         time.sleep(0.5)
         storm.terminate()
         truth = _truth(storm)
-        _settle(manager)
-        assert manager.end(signal.SIGTERM) == 0
-        lines = manager.lines()
+        lines = _stopped(manager)
         names = {name.partition("@")[2] for name in manager.kept} - {""}
     told = _told(lines)
     assert Counter(told.values()) == truth
@@ -237,9 +277,7 @@ def test_a_kill_while_programs_change(cgroup: Cgroup, tmp_path: Path) -> None:
         manager.end(signal.SIGKILL)
         manager.start()
         truth = _truth(storm)
-        _settle(manager)
-        assert manager.end(signal.SIGTERM) == 0
-        told = _told(manager.lines())
+        told = _told(_stopped(manager))
     assert Counter(told.values()) == truth
 
 
@@ -256,9 +294,7 @@ def test_other_records_are_lost_and_told(cgroup: Cgroup, tmp_path: Path) -> None
         _pretend_another_version(about)
         manager.start()
         cgroup.run(["/bin/true", "after"])
-        _settle(manager)
-        assert manager.end(signal.SIGTERM) == 0
-        lines = manager.lines()
+        lines = _stopped(manager)
     lost = [line["agentd"]["lost"] for line in lines if "lost" in line["agentd"]]
     assert {loss["stage"] for loss in lost} == {"restart"}
     assert sum(loss["count"] for loss in lost) == 6

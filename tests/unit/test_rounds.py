@@ -13,7 +13,7 @@ import pytest
 from agentd import host
 from agentd.core.accounting import KernelCounters, Progress
 from agentd.core.batch import Batch
-from agentd.core.event import Event, Lost
+from agentd.core.event import Event
 from agentd.core.overlap import Inheritance
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Pipeline
@@ -135,6 +135,12 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
+
+
+async def _round_after(rounds: Rounds) -> None:
+    """Two more, of which at least one began after this."""
+    total = rounds.total
+    await _until(lambda: rounds.total > total + 1)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
@@ -280,19 +286,30 @@ def test_room_is_given_back_when_the_sinks_have_written() -> None:
 
 def test_how_far_the_stream_is_can_be_noted() -> None:
     """Once the sinks are as far; no room is given back for it, and none while a loss waits."""
-    harness = Harness()
-    harness.pipeline.skip((1, 0, 0), 5, 6)
-    harness.rounds.note()
-    assert harness.kept == []
-    harness.pipeline.flush()
-    harness.outlets.stuck_at = 0
-    harness.rounds.hand_on([Lost(6, 0, 0, 1, "skipped", 0, 5)], 0)
-    harness.rounds.note()
-    assert harness.kept == []
-    harness.outlets.stuck_at = None
-    harness.rounds.note()
-    assert [progress.next_seq[0] for progress in harness.kept] == [0, 0]
-    assert harness.transport.commits == 0
+
+    async def main() -> None:
+        harness = Harness()
+        harness.pipeline.inherit(Inheritance(cut_ns := host.boottime_ns()))
+        harness.rounds.noting = True
+        task = asyncio.create_task(harness.rounds.run())
+        harness.transport.put(2)
+        await _until(lambda: harness.rounds.kept_ns == cut_ns)
+        assert (harness.out(), harness.transport.commits) == ([], 0)
+        assert harness.kept[-1].next_seq[0] == 0
+        harness.pipeline.skip((1, 0, 0), 5, host.boottime_ns())
+        noted = len(harness.kept)
+        await _round_after(harness.rounds)
+        assert len(harness.kept) == noted
+        harness.outlets.stuck_at = 0
+        harness.pipeline.overlap.own_waits = False
+        await harness.until(3)
+        await _round_after(harness.rounds)
+        assert harness.rounds.kept_ns == cut_ns
+        harness.outlets.stuck_at = None
+        await _until(lambda: harness.kept[-1].next_seq[0] == 2)
+        await _stop(task)
+
+    asyncio.run(main())
 
 
 def test_our_own_waits_no_longer_than_there_is_room() -> None:
