@@ -143,6 +143,7 @@ def _stuck_reader(output: Path) -> Iterator[None]:
     reading = os.open(output, os.O_RDONLY | os.O_NONBLOCK)
     fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 4096)
     yield
+    os.set_blocking(reading, True)  # until nobody has it open any more
     got = b"".join(iter(lambda: os.read(reading, 1 << 16), b""))
     output.unlink()
     output.write_bytes(got)
