@@ -32,10 +32,6 @@ _ABOUT, PAST, _PROGRESS = "about", "past", "progress"
 _FORMAT = "agentd-kept-5"
 
 
-FIRST_SEQ_STEP = 1 << 40
-"""From the first attempt's number of one set of programs to that of the next."""
-
-
 def fingerprint(settings: Settings) -> str:
     """What programs must have in common to be the same: their source, their settings, the boot."""
     same = json.dumps(asdict(replace(settings, first_seq=0)))
@@ -151,7 +147,8 @@ def _about_fd(attached: Attached) -> int:
 
 
 def _names_and_fds(attached: Attached, about_fd: int, ledger: Ledger) -> list[tuple[str, int]]:
-    """What is to be kept. The name says, behind an @, of which set of programs it is."""
+    """What is to be kept. The name says, behind an @, of which set of programs it is:
+    where their numbers begin."""
     handover = attached.handover
     links = [(f"{_LINK}-{index}", fd) for index, fd in enumerate(handover.link_fds)]
     programs = [(f"{_PROGRAM}-{index}", fd) for index, fd in enumerate(handover.program_fds)]
@@ -159,8 +156,7 @@ def _names_and_fds(attached: Attached, about_fd: int, ledger: Ledger) -> list[tu
     maps = (handover.events_fd, handover.counters_fd, handover.cgroups_fd)
     kept = [(_ABOUT, about_fd), (_PROGRESS, ledger.fd)]
     kept += [*zip(_MAPS, maps, strict=True), *links, *programs, *perf]
-    number = attached.settings.first_seq // FIRST_SEQ_STEP
-    return [(f"{name}@{number}", fd) for name, fd in kept]
+    return [(f"{name}@{attached.settings.first_seq}", fd) for name, fd in kept]
 
 
 def take(
@@ -201,11 +197,6 @@ def _taken(named: Mapping[str, int], settings: Settings) -> KeptPrograms | Forme
 
 def _wire_text() -> str:
     return (bpf_dir() / "agentd.h").read_text()
-
-
-def behind(settings: Settings, former: Former) -> Settings:
-    """The settings of programs whose attempts are numbered behind those of others."""
-    return replace(settings, first_seq=former.attached.settings.first_seq + FIRST_SEQ_STEP)
 
 
 def _number(name: str) -> int:

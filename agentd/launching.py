@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from agentd.keeping import Former, Left
 
 
+_NS_PER_SEQ_BITS = 10
+"""New programs number their attempts from the time on, in units of 1,024 ns. No CPU forks, execs
+and exits as often as that, so no number is used twice in a boot, whatever ran before and was
+forgotten; and in 292 years none is too large for a double.
+"""
+
+
 def run(arguments: argparse.Namespace, process: LoaderProcess | None) -> int:
     """Run the daemon to its end. Returns the exit code.
 
@@ -55,6 +62,7 @@ def program_settings(config: Config) -> Settings:
         transport=config.transport.kind,
         ring_bytes=config.transport.ring_bytes,
         perf_bytes_per_cpu=config.transport.perf_bytes_per_cpu,
+        first_seq=host.boottime_ns() >> _NS_PER_SEQ_BITS,
     )
 
 
@@ -77,8 +85,6 @@ def _programs(
     kept = keeping.take(fds, settings, service.forget)
     if isinstance(kept, KeptPrograms):
         return kept, None
-    if kept is not None:
-        settings = keeping.behind(settings, kept)
     return Loader(settings, process), kept
 
 

@@ -141,5 +141,6 @@ def make_recorder(config: Config, attached: Attached, path: Path) -> Recorder:
         boot_id=host.boot_id(),
         room_stage=room_stage(attached.handover),
         config=asdict(config),
+        first_seq=attached.settings.first_seq,
     )
     return Recorder(path, head)

@@ -39,6 +39,8 @@ class Head:
     boot_id: str
     room_stage: str
     config: dict[str, dict[str, Any]]
+    first_seq: int = 0
+    """The first attempt's number on each CPU."""
 
 
 def wire_sha256(header: str) -> str:

@@ -96,6 +96,7 @@ def _pipeline(head: Head) -> Pipeline:
         redact=Redactor(config.redact.patterns).redact,
         hold_until_seeded=True,
         filtered=is_filtered(config),
+        first_seq=head.first_seq,
     )
 
 

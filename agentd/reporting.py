@@ -45,6 +45,7 @@ def log_attached(log: Any, attached: Attached, capture: Capture, cgroup: str) ->
         transport_reason=handover.transport_reason,
         buffer_bytes=capture.transport.size_bytes,
         cpus=attached.settings.cpus,
+        first_seq=attached.settings.first_seq,
         cgroup=cgroup or None,
     )
 

@@ -49,7 +49,7 @@
 /* What every record begins with. Processes are named by thread-group leader. */
 struct agentd_header {
 	__u64 boottime_ns;		/* CLOCK_BOOTTIME, read after seq was taken */
-	__u64 seq;			/* attempt number on this CPU, over all kinds, from 0 */
+	__u64 seq;			/* attempt number on this CPU, over all kinds */
 	__u32 cpu;
 	__u32 kind;
 	__u32 flags;

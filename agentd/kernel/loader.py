@@ -130,9 +130,9 @@ def _load_source(source: Source, settings: Settings, reason: str) -> Handover | 
 
 
 def _number_from(program: Any, settings: Settings) -> None:
-    """Begin behind the numbers of the programs that ours take over from."""
+    """Begin where no other programs have been."""
     counters = program["counters"]
-    for cpu in range(settings.cpus if settings.first_seq else 0):
+    for cpu in range(settings.cpus):
         values = counters[ctypes.c_int(cpu)]
         values.seq = settings.first_seq
         counters[ctypes.c_int(cpu)] = values

@@ -82,6 +82,10 @@ class Manager:
         """All that was written, by all processes."""
         return [line for output in self.outputs for line in whole_lines(output)]
 
+    def first_seq(self) -> int:
+        """Where the numbers of the newest programs that are kept begin."""
+        return max(int(name.partition("@")[2] or 0) for name in self.kept)
+
     def end(self, number: int) -> int:
         """Send a signal, and wait for the end."""
         assert self.process is not None

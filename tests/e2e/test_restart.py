@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,12 +76,13 @@ def _stopped(manager: Manager) -> list[Line]:
 
 
 def _assert_whole(told: dict[tuple[int, int], str]) -> None:
-    """Each CPU's numbers are told without a gap."""
+    """Each CPU's numbers are told without a gap, from where all of them begin."""
     numbers = defaultdict(set)
     for cpu, seq in told:
         numbers[cpu].add(seq)
+    first = min(min(found) for found in numbers.values())
     for found in numbers.values():
-        assert found == set(range(max(found) + 1))
+        assert found == set(range(first, max(found) + 1))
 
 
 def _end(manager: Manager, how: signal.Signals) -> None:
@@ -220,13 +222,14 @@ def test_a_change_while_the_reader_is_stuck(cgroup: Cgroup, tmp_path: Path) -> N
         manager.options = sizes[1]
         with _stuck_reader(tmp_path / "run-1.out"):
             manager.start()
+            first = manager.first_seq()
             cgroup.run(["/bin/true"])
             manager.end(signal.SIGKILL)
         manager.start()
         lines = _stopped(manager)
     told = _told(lines)
     assert len(told) == truth.total() + 2
-    assert Counter(seq >> 40 for _cpu, seq in told) == {0: truth.total(), 1: 2}
+    assert sum(seq >= first for _cpu, seq in told) == 2
     assert _lost_in_sinks(lines) > truth.total() / 2
 
 
@@ -244,11 +247,13 @@ def test_changes_of_programs_in_a_storm(
     with managing(tmp_path, *sizes[0]) as manager:
         manager.start()
         storm = _storm(cgroup, 10 * ENOUGH_SECONDS)
+        firsts = [manager.first_seq()]
         for turn in range(1, 11):
             time.sleep(0.3)
             _end(manager, how)
             manager.options = sizes[turn % 2]
             manager.start()
+            firsts.append(manager.first_seq())
         time.sleep(0.5)
         storm.terminate()
         truth = _truth(storm)
@@ -256,8 +261,9 @@ def test_changes_of_programs_in_a_storm(
         names = {name.partition("@")[2] for name in manager.kept} - {""}
     told = _told(lines)
     assert Counter(told.values()) == truth
-    assert {seq >> 40 for _cpu, seq in told} == set(range(11))
-    assert names == {"10"}
+    assert firsts == sorted(set(firsts))
+    assert {bisect(firsts, seq) for _cpu, seq in told} == set(range(1, 12))
+    assert names == {str(firsts[-1])}
     assert '"took over"' in manager.log()
     assert '"imbalance": 0' in manager.log()
     if how == signal.SIGTERM:
@@ -331,12 +337,26 @@ def test_a_planned_restart_forgets_nobody(cgroup: Cgroup, tmp_path: Path) -> Non
         manager.end(signal.SIGTERM)
 
 
+def test_a_number_is_used_once_in_a_boot(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Though nothing was kept of the programs that used it."""
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        for _ in range(3):
+            manager.start()
+            cgroup.run(["/bin/true"])
+            lines = _stopped(manager)
+            while manager.kept:
+                os.close(manager.kept.popitem()[1])
+    assert Counter(_told(lines).values()) == Counter(exec=3, exit=3)
+
+
 def test_damaged_keepings(cgroup: Cgroup, tmp_path: Path) -> None:
     """Where not all is there, agentd begins anew."""
     with managing(tmp_path, *_options(cgroup)) as manager:
         manager.start()
         manager.end(signal.SIGKILL)
-        del manager.kept["link-1@0"]
+        link = f"link-1@{manager.first_seq()}"
+        del manager.kept[link]
         manager.start()
-        assert "link-1@0" in manager.kept
+        assert link not in manager.kept
+        assert f"link-1@{manager.first_seq()}" in manager.kept
         manager.end(signal.SIGTERM)

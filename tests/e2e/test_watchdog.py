@@ -84,8 +84,9 @@ def test_a_blind_agentd_is_not_ready(cgroup: Cgroup, tmp_path: Path) -> None:
     with managing(tmp_path, *_options(cgroup)) as manager:
         _start_inside(manager, cgroup)
         manager.end(signal.SIGKILL)
-        os.close(manager.kept["link-0@0"])  # the last fd of it: what told of forks does so no more
-        manager.kept["link-0@0"] = os.memfd_create("no link")
+        link = f"link-0@{manager.first_seq()}"
+        os.close(manager.kept[link])  # the last fd of it: what told of forks does so no more
+        manager.kept[link] = os.memfd_create("no link")
         manager.launch(**_WATCHDOG)
         assert manager.process is not None
         (cgroup.folder / "cgroup.procs").write_text(str(manager.process.pid))
