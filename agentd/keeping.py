@@ -147,8 +147,9 @@ def _about_fd(attached: Attached) -> int:
 
 
 def _names_and_fds(attached: Attached, about_fd: int, ledger: Ledger) -> list[tuple[str, int]]:
-    """What is to be kept. The name says, behind an @, of which set of programs it is:
-    where their numbers begin."""
+    """What is to be kept. The name says, behind an @, of which set of programs it is: where the
+    numbers of its attempts begin.
+    """
     handover = attached.handover
     links = [(f"{_LINK}-{index}", fd) for index, fd in enumerate(handover.link_fds)]
     programs = [(f"{_PROGRAM}-{index}", fd) for index, fd in enumerate(handover.program_fds)]
