@@ -153,7 +153,7 @@ class Daemon:
             if web is not None:  # passwords are checked in threads: privileges belong to threads
                 group.create_task(web_server.run(partial(self._http_app, web), web, stop))
             if self._keeper.begins:
-                await settle(self._pipeline, self._rounds, self._sinks)
+                await settle(self._pipeline, self._rounds, self._sinks.let_go)
                 self._keeper.keep(self._capture.ledger)
             self._pipeline.overlap.own_waits = False
             try:

@@ -8,27 +8,27 @@ ledger has to say so, before a next process may go on from the ledger.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from agentd import host
 from agentd.core.pipeline import Pipeline
 from agentd.rounds import Rounds
-from agentd.sinks.fanout import Fanout
 
 _LOOK_SECONDS = 0.005
 _PATIENCE_SECONDS = 5.0
 """How long sinks may take; and what does not come to an end without them."""
 
 
-async def settle(pipeline: Pipeline, rounds: Rounds, sinks: Fanout) -> None:
+async def settle(pipeline: Pipeline, rounds: Rounds, let_go: Callable[[int], None]) -> None:
     """Return when what was inherited, or else all until now, is written and the ledger says so.
 
-    A sink that does not take anything is waited for no longer than a while: what it has not
-    written when this process ends is told by the next.
+    A sink that does not take anything is waited for no longer than a while, and then told to
+    ``let_go``: what it has not written when this process ends is told by the next.
     """
     until_ns = pipeline.overlap.theirs_until_ns or host.boottime_ns()
     rounds.noting = True
     if not await _settled(rounds, until_ns):
-        sinks.let_go(rounds.entries_total)
+        let_go(rounds.entries_total)
         await _settled(rounds, until_ns)
     rounds.noting = False
 
