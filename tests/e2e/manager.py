@@ -30,6 +30,8 @@ os.environ["LISTEN_PID"] = os.environ["WATCHDOG_PID"] = str(os.getpid())
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
+_HEARD_OUT = "X_HEARD_OUT=1"
+
 
 class Manager:
     """Starts one agentd after another."""
@@ -90,7 +92,9 @@ class Manager:
         """Send a signal, and wait for the end."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(ENOUGH_SECONDS)
+        status = self.process.wait(ENOUGH_SECONDS)
+        self._hear_out()
+        return status
 
     def log(self) -> str:
         """What the last process wrote to standard error."""
@@ -106,6 +110,16 @@ class Manager:
         self._socket.close()
         for fd in self.kept.values():
             os.close(fd)
+
+    def _hear_out(self) -> None:
+        """Listen to all that has been said, as systemd does before it sees that a process ended."""
+        before = self.told.count(_HEARD_OUT)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(_HEARD_OUT.encode(), self._socket.getsockname())
+        deadline = time.monotonic() + ENOUGH_SECONDS
+        while self.told.count(_HEARD_OUT) == before:
+            assert time.monotonic() < deadline, "nobody listens"
+            time.sleep(0.001)
 
     def _listen(self) -> None:
         size = socket.CMSG_SPACE(array.array("i").itemsize * 253)
