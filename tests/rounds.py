@@ -26,8 +26,7 @@ class FakeTransport:
         self.queue: list[Event] = []
         self.put_total = 0
         self.commits = 0
-        self.size_bytes = 1000
-        self.used_bytes = self.unread_bytes = 0
+        self.unread_bytes = 0
         self.filled = 0.0
         self.poll_seconds: float | None = None
 

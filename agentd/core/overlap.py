@@ -43,7 +43,8 @@ class Overlap:
             if event.boottime_ns > self._cut_ns - _APART_NS
         }
         self._over = not inheritance.cut_ns
-        self.theirs_until_ns = max(self._cut_ns, *(n.boottime_ns for n in inheritance.losses), 0)
+        ends_ns = [lost.boottime_ns for lost in inheritance.losses]
+        self.theirs_until_ns = max([self._cut_ns, *ends_ns])
         """Behind this nothing is left of what the others left."""
         self.own_waits = not self._over
         """Nothing of ours may leave yet. Whoever is killed before the programs are ours for good
