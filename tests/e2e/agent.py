@@ -146,15 +146,24 @@ def running(folder: Path, cgroup_path: str, *options: str, password: str = "") -
 
 @contextlib.contextmanager
 def listening(
-    folder: Path, cgroup_path: str, port: int, *options: str, password: str = ""
+    folder: Path,
+    cgroup_path: str,
+    port: int,
+    *options: str,
+    password: str = "",
+    stdout: int | None = None,
 ) -> Iterator[Agent]:
-    """The same, but whether it is ready is for others to ask."""
+    """The same, but whether it is ready is for others to ask.
+
+    ``stdout``: a descriptor to write events to, instead of the file.
+    """
     output = folder / "agentd.out"
     command = [AGENTD, "run", "--set", f"metrics.listen=127.0.0.1:{port}"]
     command += ["--set", f"control.socket={output.with_suffix('.sock')}"]
     command += ["--set", f"filter.cgroup={cgroup_path}", *options]
     with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
+        events = out if stdout is None else stdout
+        process = subprocess.Popen(command, stdout=events, stderr=err, stdin=subprocess.DEVNULL)
     try:
         yield Agent(process, port, output, password)
     finally:

@@ -1,0 +1,1 @@
+"""agentd under attack, as other users of the host would attack it."""
