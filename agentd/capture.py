@@ -10,47 +10,15 @@ from agentd import host, procfs
 from agentd.core.accounting import causes
 from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.stages import STAGE_DECODE, STAGE_RESTART, STAGE_SKIPPED
-from agentd.core.tree import TreeLimits
 from agentd.core.untold import untold_by
-from agentd.core.wire import Wire, parse_wire
 from agentd.kernel.attach import Attached
 from agentd.kernel.cgroups_made import MadeCgroups
 from agentd.kernel.counters import Counters
 from agentd.kernel.handover import TRACEPOINTS
 from agentd.kernel.transport import open_transport, room_stage
+from agentd.kernel.wire_header import read_wire
 from agentd.ledger import Ledger
 from agentd.metrics.snapshot import ProgramCost
-from agentd.paths import bpf_dir
-from agentd.settings import Config
-
-
-def wire_text() -> str:
-    """The text of the wire contract."""
-    return (bpf_dir() / "agentd.h").read_text()
-
-
-def read_wire() -> Wire:
-    """The contract that is compiled into the programs."""
-    return parse_wire(wire_text())
-
-
-def limits_of(config: Config) -> Limits:
-    """The bounds that a configuration sets."""
-    return Limits(
-        reorder_capacity=config.reorder.capacity,
-        slack_ns=config.reorder.slack_us * 1000,
-        tree=TreeLimits(
-            live_capacity=config.tree.live_capacity,
-            exited_capacity=config.tree.exited_capacity,
-            ancestor_capacity=config.tree.ancestor_capacity,
-            exited_age_ns=config.tree.exited_seconds * 1_000_000_000,
-        ),
-    )
-
-
-def is_filtered(config: Config) -> bool:
-    """Whether the kernel is to tell of some processes only."""
-    return bool(config.filter.cgroup.strip("/"))
 
 
 class Capture:

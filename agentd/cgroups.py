@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from agentd.cgroup_filter import CgroupFilter
 from agentd.core.journal import Journal, Named, no_journal
 from agentd.errors import ConfigError
-from agentd.kernel.program import CgroupFilter
 
 _ROOT_INODE = 1
 """Of the root of a whole kernfs hierarchy (fs/kernfs/dir.c, kernfs_create_root)."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from agentd import asgi, host, memory, privileges
 from agentd.canary import Canary
-from agentd.capture import Capture, is_filtered, limits_of
+from agentd.capture import Capture
 from agentd.control import server as control_server
 from agentd.control.api import Subject
 from agentd.control.api import make_app as make_control_app
@@ -24,6 +24,7 @@ from agentd.errors import AgentdError
 from agentd.inheriting import inherit
 from agentd.keeping import Former, Keeper
 from agentd.kernel.attach import Attached
+from agentd.limits import is_filtered, limits_of
 from agentd.liveness import Liveness
 from agentd.log_queue import LogQueue
 from agentd.loss_warnings import LossWarnings

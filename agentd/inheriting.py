@@ -10,7 +10,6 @@ import asyncio
 import os
 
 from agentd import host
-from agentd.capture import wire_text
 from agentd.core.accounting import LossTracker, Progress, causes, unread
 from agentd.core.decode import Decoder
 from agentd.core.event import Event, Lost
@@ -22,6 +21,7 @@ from agentd.kernel.counters import Counters
 from agentd.kernel.program import PERFBUF
 from agentd.kernel.ringbuf import Ringbuf
 from agentd.kernel.transport import room_stage
+from agentd.kernel.wire_header import wire_text
 from agentd.ledger import Ledger
 
 _PATIENCE_NS = 1_000_000_000

@@ -8,25 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentd import host, output
-from agentd.capture import read_wire, wire_text
 from agentd.cgroups import CgroupPaths
 from agentd.control.facts import EntryFilter, FactFinder, entry_filter
 from agentd.control.followers import Followers
 from agentd.core.event import kind_names
 from agentd.core.journal import Journal
+from agentd.core.names import Names
 from agentd.core.process import Applied, entity_prefix
 from agentd.core.tree import Tree
 from agentd.core.wire import Wire
 from agentd.filtering.fields import Facts
 from agentd.kernel.attach import Attached
 from agentd.kernel.transport import room_stage
+from agentd.kernel.wire_header import read_wire, wire_text
 from agentd.names import HostNames
 from agentd.settings import Config
 from agentd.sinks.ecs_merged import ecs_renderer
 from agentd.sinks.fanout import Fanout
 from agentd.sinks.journal_channel import JournalChannel
 from agentd.sinks.queue import Sink, Told, datagram
-from agentd.sinks.renderer import Names, Renderer
+from agentd.sinks.renderer import Renderer
 from agentd.sinks.stdout import Stdout
 from agentd.sinks.text import HEADING, TextRenderer
 

@@ -7,21 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 from agentd import output
-from agentd.capture import is_filtered, limits_of, read_wire, wire_text
 from agentd.control.facts import EntryFilter, FactFinder, entry_filter
 from agentd.core.batch import Batch, wanted_of
 from agentd.core.event import kind_names
 from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Skipped, Step
+from agentd.core.names import NameOf, Names
 from agentd.core.pipeline import Entry, Pipeline
 from agentd.core.process import entity_prefix
 from agentd.core.reconcile import Scan
 from agentd.core.redact import Redactor
 from agentd.core.tree import Tree
 from agentd.errors import ConfigError
+from agentd.kernel.wire_header import read_wire, wire_text
+from agentd.limits import is_filtered, limits_of
 from agentd.recording import Head, Recording, wire_sha256
 from agentd.settings import Config
 from agentd.sinks.ecs_merged import ecs_renderer
-from agentd.sinks.renderer import NameOf, Names, Renderer
+from agentd.sinks.renderer import Renderer
 from agentd.sinks.text import HEADING, TextRenderer
 
 

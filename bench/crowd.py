@@ -23,11 +23,12 @@ from load import Cgroup, own_cgroup  # noqa: E402
 from observe import rss_mib  # noqa: E402
 
 from agentd import host, memory  # noqa: E402
-from agentd.capture import limits_of, read_wire  # noqa: E402
 from agentd.core.place import PlaceReader  # noqa: E402
 from agentd.core.reconcile import Comparison, Kinds, Scan  # noqa: E402
 from agentd.core.sight import Observed  # noqa: E402
 from agentd.core.tree import Tree  # noqa: E402
+from agentd.kernel.wire_header import read_wire  # noqa: E402
+from agentd.limits import limits_of  # noqa: E402
 from agentd.scanning import scan_in_slices  # noqa: E402
 from agentd.settings import Config  # noqa: E402
 

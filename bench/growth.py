@@ -20,12 +20,12 @@ sys.path.append(str(HERE.parent))
 
 from replay import Player, record  # noqa: E402
 
-from agentd.capture import read_wire  # noqa: E402
 from agentd.core.accounting import KernelCounters  # noqa: E402
 from agentd.core.event import Fork  # noqa: E402
 from agentd.core.journal import Round, Seed  # noqa: E402
 from agentd.core.pipeline import Delivery  # noqa: E402
 from agentd.core.process import Image, Key, Process  # noqa: E402
+from agentd.kernel.wire_header import read_wire  # noqa: E402
 
 SECONDS = 5.0
 PROCESSES = (100, 1_000, 10_000, 100_000)

@@ -23,16 +23,17 @@ sys.path.append(str(HERE.parent))
 from load import LoadPlan, own_cgroup, running_load  # noqa: E402
 from subject import running_agentd  # noqa: E402
 
-from agentd.capture import limits_of, read_wire  # noqa: E402
 from agentd.core.batch import Batch  # noqa: E402
 from agentd.core.journal import Round, Seed  # noqa: E402
+from agentd.core.names import Names  # noqa: E402
 from agentd.core.pipeline import Pipeline  # noqa: E402
 from agentd.core.redact import Redactor  # noqa: E402
+from agentd.kernel.wire_header import read_wire  # noqa: E402
+from agentd.limits import limits_of  # noqa: E402
 from agentd.observations import plain_process, read_process  # noqa: E402
 from agentd.recording import Head, Recording  # noqa: E402
 from agentd.settings import Config  # noqa: E402
 from agentd.sinks.ecs import EcsRenderer  # noqa: E402
-from agentd.sinks.renderer import Names  # noqa: E402
 
 RATE_PER_S = 2000
 TURNS = 5

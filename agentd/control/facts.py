@@ -8,14 +8,13 @@ from typing import NamedTuple, TypeAlias
 from agentd.core.containers import identify
 from agentd.core.ending import read_exit_code
 from agentd.core.event import Exit, kind_names
+from agentd.core.names import Names, tty_name
 from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
 from agentd.core.process import Applied, Image, Key, Process
 from agentd.core.tree import Tree
 from agentd.core.wire import Wire
 from agentd.filtering.fields import Facts
-from agentd.sinks.ecs_exec import tty_name
-from agentd.sinks.renderer import Names
 
 _WHERES_KEPT = 1024
 

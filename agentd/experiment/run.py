@@ -20,6 +20,7 @@ from agentd.capture import Capture
 from agentd.core.batch import Batch
 from agentd.core.event import Event, Lost
 from agentd.core.journal import Round, Step
+from agentd.core.names import Names
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Limits
 from agentd.core.process import Applied
@@ -32,7 +33,6 @@ from agentd.rounds import Rounds
 from agentd.settings import Config
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.fanout import Fanout
-from agentd.sinks.renderer import Names
 
 CAPACITY = 1 << 20
 """Of queue and tree: more than any run has events."""

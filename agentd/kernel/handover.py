@@ -11,7 +11,8 @@ import socket
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agentd.kernel.program import CgroupFilter, Settings
+from agentd.cgroup_filter import CgroupFilter
+from agentd.kernel.program import Settings
 
 MESSAGE_BYTES_MAX = 1 << 16
 _FDS_MAX = 200

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentd.cgroup_filter import CgroupFilter
 from agentd.core.wire import parse_wire, static_assertions
 from agentd.kernel.btf import Btf, BtfError, kernel_btf
 from agentd.kernel.helpers import OF_TYPED_READS, offers
@@ -123,14 +124,6 @@ _ANCESTORS = ("cgroup", "ancestors")
 _ANCESTOR_IDS = ("cgroup", "ancestor_ids")
 
 _KERNEL_INCLUDES = ("linux/sched/signal.h", "linux/binfmts.h", "linux/cred.h", "linux/cgroup.h")
-
-
-@dataclass(frozen=True, slots=True)
-class CgroupFilter:
-    """The cgroup to keep to: its id (the inode of its folder) and its depth below the root."""
-
-    cgroup_id: int
-    level: int
 
 
 @dataclass(frozen=True, slots=True)

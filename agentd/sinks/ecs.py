@@ -15,11 +15,11 @@ from agentd.core import event as at
 from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code, scale_cpu_times
 from agentd.core.event import NO_CPU, Exec, Exit, Fork, Lost, kind_names
+from agentd.core.names import Names
 from agentd.core.process import Applied, Doubt, Image, Key, entity_prefix
 from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
 from agentd.sinks.ecs_exec import ExecRenderer
-from agentd.sinks.renderer import Names
 from agentd.sinks.text_values import as_text, named, raw_parts
 
 _SECOND_NS: Final = 1_000_000_000

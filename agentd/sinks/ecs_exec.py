@@ -5,17 +5,16 @@ Most of it is the same for all that runs in one place, so it is rendered once fo
 
 from __future__ import annotations
 
-import re
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Final, TypeAlias
 
 from agentd.core import event as at
 from agentd.core.containers import Identity, identify
 from agentd.core.event import Exec
+from agentd.core.names import Names, tty_name
 from agentd.core.place import Place, PlaceReader
 from agentd.core.process import Key, Leaders
 from agentd.core.wire import Wire
-from agentd.sinks.renderer import Names
 from agentd.sinks.text_values import as_text, named, raw_parts
 
 _PARTS_KEPT: Final = 128
@@ -158,8 +157,3 @@ _MINOR_MASK = (1 << _MINOR_BITS) - 1
 def _numbers(device: int) -> tuple[int, int]:
     """Major and minor number of a dev_t, as the kernel has it."""
     return device >> _MINOR_BITS, device & _MINOR_MASK
-
-
-def tty_name(tty: bytes) -> str:
-    """The terminal's name below /dev; the kernel writes that of pts/3 without the slash."""
-    return re.sub(r"^pts(?=\d)", "pts/", tty.rstrip(_NUL).decode("ascii", "replace"))

@@ -7,10 +7,10 @@ import json
 from agentd.core.batch import Batch
 from agentd.core.event import Exec, Exit
 from agentd.core.lifecycles import Group, lifecycles
+from agentd.core.names import Names
 from agentd.core.process import Applied
 from agentd.core.wire import Wire
 from agentd.sinks.ecs import EcsRenderer
-from agentd.sinks.renderer import Names
 
 _Lists = tuple[tuple[int, bool], ...]
 """Kind, and whether it changed the image, of each event of a line."""

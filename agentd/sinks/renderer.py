@@ -1,25 +1,10 @@
-"""What a writer needs from a renderer, and a renderer from its host."""
+"""What a writer needs from a renderer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from agentd.core.batch import Batch
-
-NameOf: TypeAlias = Callable[[int], str | None]
-"""What a number is called; None where that is not known (yet)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What numbers are called on the host."""
-
-    cgroup: NameOf
-    """The path below the mount of a cgroup's id; empty where there are none."""
-    user: NameOf
-    group: NameOf
 
 
 class Renderer(Protocol):

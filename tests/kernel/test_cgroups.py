@@ -12,8 +12,8 @@ import pytest
 from agentd.cgroups import CgroupPaths
 from agentd.core.batch import Batch
 from agentd.core.event import Fork
+from agentd.core.names import Names
 from agentd.sinks.ecs import EcsRenderer
-from agentd.sinks.renderer import Names
 from tests.cgroup import ENOUGH_SECONDS, Cgroup, own_cgroup
 from tests.kernel.c_programs import CLONE3
 from tests.kernel.tracer import Tracer, applied, attached, events, of, shape

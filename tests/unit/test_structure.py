@@ -35,8 +35,9 @@ THIRD_PARTY = {
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd", "asgi", "asking", "filtering", "errors", "host", "journal_log", "memory",
-    "observations", "output", "paths", "printable", "rules", "serving", "settings", "toml_text",
+    "agentd", "asgi", "asking", "cgroup_filter", "filtering", "errors", "host", "journal_log",
+    "limits", "memory", "observations", "output", "paths", "printable", "rules", "serving",
+    "settings", "toml_text",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
@@ -77,14 +78,13 @@ ABOVE_EDGES = {
 }
 """Who may use which rooms beside core, leaves and edges."""
 EDGE_TO_EDGE = {
-    ("cgroups", "kernel"),
     ("kernel", "privileges"),
     ("log", "log_queue"),
     ("log", "sinks"),
     ("log_queue", "sinks"),
 }
-"""cgroups.py makes the filter that the kernel programs are built with; the loader gives up a
-privilege; the daemon's own log goes where events go, through channels that never block."""
+"""The loader gives up a privilege; the daemon's own log goes where events go, through channels that
+never block."""
 
 
 def _name(path: Path) -> str:

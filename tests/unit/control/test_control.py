@@ -20,9 +20,9 @@ from agentd.control.facts import FactFinder
 from agentd.control.followers import Followers
 from agentd.control.listening import listening
 from agentd.control.workload import Rankings, Workload
+from agentd.core.names import Names
 from agentd.core.tree import Tree
 from agentd.errors import ConfigError, UnavailableError
-from agentd.sinks.renderer import Names
 from tests.records import TICK_NS, WIRE, execed, exited, fork, lost, tree_limits
 
 ENTITY = "0123456789abcdef"

@@ -10,10 +10,10 @@ from agentd.control.facts import FactFinder, Where
 from agentd.control.workload import Interval, Rankings, Workload, unit_name
 from agentd.core.batch import Batch
 from agentd.core.event import Event
+from agentd.core.names import Names
 from agentd.core.process import Applied
 from agentd.core.tree import Tree
 from agentd.core.work import Work
-from agentd.sinks.renderer import Names
 from tests.records import TICK_NS, WIRE, execed, exited, fork, place, tree_limits
 
 PATHS = {

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from agentd.cgroup_filter import CgroupFilter
 from agentd.kernel import handover
 from agentd.kernel.handover import Failure, Handover
-from agentd.kernel.program import CgroupFilter, Settings
+from agentd.kernel.program import Settings
 
 SETTINGS = Settings(
     cpus=4,

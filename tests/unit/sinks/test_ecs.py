@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from agentd.core.batch import Batch
 from agentd.core.event import Lost
+from agentd.core.names import Names
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied, Doubt, Image, Leaders
 from agentd.sinks.ecs import EcsRenderer
-from agentd.sinks.renderer import Names
 from tests.records import FORCED, LATE, WIRE, execed, exited, fork, place
 
 BOOT_ID = "0123456789abcdef" + "f" * 16
