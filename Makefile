@@ -3,6 +3,7 @@
 # make check            format, lint, types, import rules
 # make test-systemd     the package under a real systemd, in a virtual machine
 # make test-vm          the kernel tests on other kernels, in virtual machines (docs/kernels.md)
+# make fuzz [MINUTES=30] [TARGET=config]   inputs of strangers, for a while (tests/fuzz)
 # make soak MINUTES=30  storms, restarts and scrapes together, for a while
 # make docs             what pages show and tell of the code, made again
 # make bench            what it costs (bench/README.md)
@@ -27,7 +28,7 @@ DEB_PACKAGES := dpkg-dev debhelper lintian dh-python pybuild-plugin-pyproject py
 COMPILED := build/compiled
 WITH_COMPILED := PYTHONPATH=$(CURDIR)/$(COMPILED)
 
-.PHONY: run test check format bench docs fixtures deb test-systemd test-vm soak clean
+.PHONY: run test check format bench docs fixtures deb test-systemd test-vm soak fuzz clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/agentd run $(ARGS)
@@ -75,6 +76,9 @@ test-systemd: .venv/dev.stamp
 test-vm: .venv/dev.stamp
 	@packaging/install-packages $(VM_PACKAGES)
 	$(BIN)/python -m tests.vm.table $(ARGS)
+
+fuzz: .venv/dev.stamp
+	AGENTD_FUZZ_SECONDS=$$(( $(or $(MINUTES),30) * 60 )) $(BIN)/pytest tests/fuzz $(if $(TARGET),-k $(TARGET)) $(ARGS)
 
 soak: .venv/dev.stamp
 	$(BIN)/python -m tests.soak $(or $(MINUTES),30)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from agentd.errors import ConfigError
+from agentd.files import UnreadableFileError, read_file
 from agentd.settings import Config
-from agentd.toml_text import inline, key_lines
+from agentd.toml_text import key_lines, shortened, shown
 
 
 def load_config(path: Path | None, assignments: Iterable[str] = ()) -> Config:
@@ -50,12 +51,11 @@ _NOT_TOML = (ValueError, RecursionError)
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        return tomllib.loads(read_file(path).decode())
+    except UnreadableFileError as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
     except _NOT_TOML as error:
-        raise ConfigError(f"{path}: is not valid TOML: {error}") from None
+        raise ConfigError(f"{path}: is not valid TOML: {shortened(str(error))}") from None
 
 
 def _parse_assignment(assignment: str) -> dict[str, Any]:
@@ -75,7 +75,9 @@ def _apply(config: Config, values: Mapping[str, Any], source: str) -> Config:
     sections = {section.name for section in fields(Config)}
     for name, table in values.items():
         if name not in sections:
-            raise ConfigError(f"{source}: unknown section [{name}]", _closest(name, sections))
+            raise ConfigError(
+                f"{source}: unknown section [{shortened(name)}]", _closest(name, sections)
+            )
         if not isinstance(table, dict):
             raise ConfigError(f"{source}: {name} must be a section, written as [{name}]")
         section = _apply_section(getattr(config, name), table, name, source)
@@ -89,10 +91,10 @@ def _apply_section(section: Any, table: dict[str, Any], name: str, source: str) 
     table = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     for key, value in table.items():
         if key not in keys:
-            raise ConfigError(f"{source}: unknown key {name}.{key}", _closest(key, keys))
+            raise ConfigError(f"{source}: unknown key {name}.{shortened(key)}", _closest(key, keys))
         problem = _problem(keys[key], hints[key], value)
         if problem:
-            raise ConfigError(f"{source}: {name}.{key} = {inline(value)}: {problem}")
+            raise ConfigError(f"{source}: {name}.{key} = {shown(value)}: {problem}")
     return replace(section, **table)
 
 
@@ -100,6 +102,8 @@ def _problem(key: Field[Any], kind: type[Any], value: Any) -> str:
     """Why a key cannot have that value; empty when it can."""
     if not _is_a(kind, value):
         return f"must be {_TYPE_WORDS[kind]}"
+    if kind in (str, _TEXTS) and not _is_unicode(value):
+        return "must be Unicode, without lone surrogates"
     allowed = types.SimpleNamespace(**key.metadata)
     if allowed.choices and value not in allowed.choices:
         return f"must be one of {', '.join(allowed.choices)}"
@@ -121,6 +125,15 @@ def _is_a(kind: type[Any], value: Any) -> bool:
     if kind == _TEXTS:
         return isinstance(value, tuple) and all(isinstance(text, str) for text in value)
     return type(value) is kind  # a bool is an int to isinstance()
+
+
+def _is_unicode(value: str | tuple[str, ...]) -> bool:
+    """Whether it can be written as UTF-8; an argument that is not UTF-8 has lone surrogates."""
+    try:
+        "".join(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _allowed_suffix(key: Field[Any]) -> str:

@@ -8,6 +8,7 @@ from agentd.core.redact import PatternError, Redactor
 
 _SUN_PATH_BYTES = 108
 """struct sockaddr_un, include/uapi/linux/un.h"""
+_PORT_DIGITS = 5
 
 
 def buffer_bytes(value: int) -> str:
@@ -30,9 +31,18 @@ def split_address(text: str) -> tuple[str, int] | None:
     """``address:port``, an IPv6 address in brackets, taken apart; None if it is not that."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 1 << 16):
+    is_number = port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS
+    if not (colon and is_number and _is_host(host) and int(port) < 1 << 16):
         return None
     return host, int(port)
+
+
+def _is_host(host: str) -> bool:
+    """Whether the resolver can be asked for it."""
+    try:
+        return bool(host) and "\0" not in host and bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def redact_patterns(value: tuple[str, ...]) -> str:
@@ -46,9 +56,15 @@ def redact_patterns(value: tuple[str, ...]) -> str:
 
 def path_or_empty(value: str) -> str:
     """An absolute path that fits into the address of a Unix socket, or nothing."""
-    if not value or (value.startswith("/") and len(value.encode()) < _SUN_PATH_BYTES):
+    is_short = len(value.encode()) < _SUN_PATH_BYTES and "\0" not in value
+    if not value or (value.startswith("/") and is_short):
         return ""
     return f"must be an absolute path of less than {_SUN_PATH_BYTES} bytes, or empty"
+
+
+def file_path_or_empty(value: str) -> str:
+    """A path that a file can have, or nothing."""
+    return "must be a path, without a NUL" if "\0" in value else ""
 
 
 def filter_or_empty(value: str) -> str:

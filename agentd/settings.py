@@ -46,6 +46,7 @@ class Filter:
     cgroup: str = _key(
         "",
         "keep only this subtree: a path below the cgroup v2 mount, as /user.slice; all if empty",
+        rule=rules.file_path_or_empty,
     )
 
 
@@ -182,6 +183,7 @@ class Metrics:
         "",
         "path of a web-config.yml, as Prometheus's exporters take it: TLS and passwords"
         " (docs/metrics.md); plain HTTP without",
+        rule=rules.file_path_or_empty,
     )
     page: str = _key(
         "auto",

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentd.printable import printable
+
+_SHOWN_CHARACTERS = 200
+_SHOWN_BITS = 128
+_SHOWN_ELEMENTS = 8
+
 
 def inline(value: Any) -> str:
     """A number, text, truth or list, on one line."""
@@ -15,6 +21,24 @@ def inline(value: Any) -> str:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
     return str(value)
+
+
+def shown(value: Any) -> str:
+    """Any value for an error message: printable, on one line, shortened where it is long."""
+    if isinstance(value, dict):
+        return "{…}"
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return "a very large number"
+    if isinstance(value, tuple | list):
+        parts = ["[…]" if isinstance(part, list) else shown(part) for part in value]
+        more = ["…"] if len(parts) > _SHOWN_ELEMENTS else []
+        return f"[{', '.join(parts[:_SHOWN_ELEMENTS] + more)}]"
+    return shortened(inline(value))
+
+
+def shortened(text: str, most: int = _SHOWN_CHARACTERS) -> str:
+    """A text for an error message: printable, and cut where it is long."""
+    return printable(text if len(text) <= most else f"{text[:most]}…")
 
 
 def key_lines(name: str, value: Any) -> list[str]:

@@ -58,13 +58,16 @@ _WORDS = (
 """Any match of a default pattern has one of them in it, in lower case."""
 
 _CLEAN_CAPACITY = 1024
+_SHOWN_MAX = 200
+"""Characters of a pattern that an error shows."""
 
 
 class PatternError(ValueError):
     """A pattern that cannot be used; names it and what is wrong with it."""
 
     def __init__(self, pattern: str, fault: str) -> None:
-        super().__init__(f"{pattern!r}: {fault}")
+        shown = repr(pattern if len(pattern) <= _SHOWN_MAX else f"{pattern[:_SHOWN_MAX]}…")
+        super().__init__(f"{shown}: {fault}")
 
 
 @dataclass(slots=True, frozen=True)

@@ -15,11 +15,13 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
+from lark import Lark, Token, Transformer, Tree, UnexpectedInput, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
 from agentd.errors import AgentdError
 from agentd.filtering.fields import FIELDS, Facts, Filter
+from agentd.printable import printable
+from agentd.toml_text import shortened
 
 _GRAMMAR = r"""
 ?start: either
@@ -45,6 +47,14 @@ _ORDER = {
 
 
 _HINT_COLUMNS = 78
+TEXT_MAX = 4000
+"""Characters of a filter."""
+NESTING_MAX = 64
+"""How deep ``not`` and parentheses may go; each level is a few calls, to compile and to ask."""
+_DIGITS_MAX = 20
+"""No number in an event has more."""
+_SHOWN_BEFORE, _SHOWN_AFTER = 100, 100
+"""Characters that an error shows around the place that it points at."""
 
 
 class FilterError(AgentdError):
@@ -64,8 +74,10 @@ def parse_filter(text: str) -> Filter:
     """
     if not text.strip():
         return lambda facts: True
+    _check_text(text)
     try:
         tree = _parser().parse(text)
+        _check_nesting(text, tree)
         test: Filter = _Compiler(text).transform(tree)
     except UnexpectedInput as error:
         if isinstance(error, UnexpectedToken) and error.token.type == "$END":
@@ -84,8 +96,33 @@ def _parser() -> Lark:
     return Lark(_GRAMMAR, parser="lalr")
 
 
+def _check_text(text: str) -> None:
+    if len(text) > TEXT_MAX:
+        raise _error(text, TEXT_MAX, f"it is longer than {TEXT_MAX} characters")
+    for at, character in enumerate(text):
+        if character == "\0" or "\ud800" <= character <= "\udfff":
+            what = "a NUL" if character == "\0" else "a lone surrogate"
+            raise _error(text, at, f"there is {what} in it")
+
+
+def _check_nesting(text: str, tree: Tree[Token] | Token) -> None:
+    """Without recursion: what is too deep would end in RecursionError."""
+    nodes = [(tree, 0)]
+    while nodes:
+        node, depth = nodes.pop()
+        if isinstance(node, Tree):
+            nodes += [(child, depth + 1) for child in node.children]
+        elif depth > NESTING_MAX:
+            at = node.start_pos or 0
+            raise _error(text, at, f"not and parentheses are nested more than {NESTING_MAX} deep")
+
+
 def _error(text: str, at: int, problem: str) -> FilterError:
-    message = f"filter, column {at + 1}: {problem}\n  {text}\n  {' ' * at}^"
+    start = max(0, at - _SHOWN_BEFORE)
+    before, after = printable(text[start:at]), printable(text[at : at + _SHOWN_AFTER])
+    message = (
+        f"filter, column {at + 1}: {shortened(problem)}\n  {before}{after}\n  {' ' * len(before)}^"
+    )
     return FilterError(message, f"the fields are {', '.join(FIELDS)}")
 
 
@@ -131,7 +168,7 @@ class _Compiler(Transformer[Token, Filter]):
             raise self._wrong(sign, f"{field} is no text, and has nothing to search in")
         try:
             search = re.compile(_unquoted(value)).search
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError, ValueError) as error:
             raise self._wrong(value, f"not a regular expression: {error}") from None
 
         wanted = sign == "~"
@@ -170,6 +207,8 @@ class _Compiler(Transformer[Token, Filter]):
             return str(value) == "true"
         if value.type != "NUMBER":
             raise self._wrong(value, f"{field} is a number")
+        if len(value) > _DIGITS_MAX:
+            raise self._wrong(value, f"no {field} has more than {_DIGITS_MAX} digits")
         return int(value)
 
     def _wrong(self, token: Token, problem: str) -> FilterError:

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from agentd.errors import ConfigError
+from agentd.files import UnreadableFileError, read_file
+from agentd.toml_text import shortened
 
 WAY_OUT = "docs/metrics.md has all that agentd knows of this format"
 
@@ -78,15 +80,19 @@ class Section:
             return None
         if not isinstance(value, str):
             raise self.wrong(key, "must be PEM" if key == inline else "must be a path")
-        return value.encode() if key == inline else self._contents(key, self._path.parent / value)
+        return (
+            value.encode("utf-8", "replace")
+            if key == inline
+            else self._contents(key, self._path.parent / value)
+        )
 
     def wrong(self, key: str, problem: str) -> ConfigError:
         """The error to raise. ``key``: empty if it is the section as such."""
-        name = ".".join(filter(None, (self._name, str(key))))
+        name = shortened(".".join(filter(None, (self._name, key))))
         return ConfigError(f"{self._path}: {name}: {problem}", WAY_OUT)
 
     def _contents(self, key: str, path: Path) -> bytes:
         try:
-            return path.read_bytes()
-        except OSError as error:
-            raise self.wrong(key, f"{path}: {error.strerror}") from None
+            return read_file(path)
+        except UnreadableFileError as error:
+            raise self.wrong(key, f"{shortened(str(path))}: {error}") from None

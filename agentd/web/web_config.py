@@ -6,12 +6,15 @@ docs/web-configuration.md). What agentd cannot serve in it is refused by name, n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentd.errors import ConfigError
+from agentd.files import UnreadableFileError, read_file
 from agentd.settings import Metrics
+from agentd.toml_text import shortened
 from agentd.web import tls
 from agentd.web.section import WAY_OUT, Section
 from agentd.web.tls import Tls
@@ -26,7 +29,8 @@ _HEADERS = {
     "X-XSS-Protection",
 }
 """Those that the toolkit lets one set."""
-_HASH_STARTS = ("$2a$", "$2b$", "$2y$")
+_HASH = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
+"""As bcrypt writes it: version, cost, salt and hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,14 @@ def web_config_of(metrics: Metrics) -> WebConfig:
 
 def load_web_config(path: Path) -> WebConfig:
     """Read and check a file. Raises ConfigError naming what is wrong."""
-    import yaml  # noqa: PLC0415 (memory)
+    from agentd.web.yaml_tree import NotYamlError, parse_yaml  # noqa: PLC0415 (memory)
 
     try:
-        found = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}", WAY_OUT) from None
+        found = parse_yaml(read_file(path).decode())
+    except UnreadableFileError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (NotYamlError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not YAML: {error}", WAY_OUT) from None
     whole = Section(path, "", found if found is not None else {}, _KEYS, _REFUSED)
     headers = _http_headers(path, whole)
     users = _users(path, whole)
@@ -85,8 +89,8 @@ def _users(path: Path, whole: Section) -> dict[str, bytes]:
         raise whole.wrong(name, "must be users and their bcrypt hashes")
     section = Section(path, name, found, set(found))
     for user, hashed in found.items():
-        if not isinstance(user, str) or ":" in user:
-            raise whole.wrong(name, f"{user!r} is no name of a user")
-        if not isinstance(hashed, str) or not hashed.startswith(_HASH_STARTS):
+        if ":" in user:
+            raise whole.wrong(name, f"{shortened(user)!r} is no name of a user")
+        if not isinstance(hashed, str) or not _HASH.fullmatch(hashed):
             raise section.wrong(user, "must be a bcrypt hash (htpasswd -nB USER)")
     return {user: hashed.encode() for user, hashed in found.items()}

@@ -155,6 +155,12 @@ def test_bad_values_say_what_is_allowed(assignment: str, words: list[str]) -> No
         ("x = 1", ["unknown section [x]"]),
         ("filter = 1", ["filter must be a section"]),
         ("[filter", ["not valid TOML"]),
+        ('[filter]\ncgroup = "/\\u0000"', ["filter.cgroup", "NUL"]),
+        ('[metrics]\nweb_config = "/\\u0000"', ["metrics.web_config", "NUL"]),
+        ('[control]\nsocket = "/\\u0000"', ["control.socket", "an absolute path"]),
+        ("[tree]\nlive_capacity = 0x" + "f" * 5000, ["live_capacity = a very large number"]),
+        (f"[tree]\nlive_capacity = {'[' * 300}{']' * 300}", ["live_capacity = [[…]]"]),
+        (f"[tree]\n{'k' * 5000} = 1", ["unknown key tree.kkk", "…"]),
         ("\xff", ["not valid TOML"]),
     ],
 )

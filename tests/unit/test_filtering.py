@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentd.filtering.fields import FIELDS, Facts
-from agentd.filtering.language import FilterError, parse_filter
+from agentd.filtering.language import NESTING_MAX, TEXT_MAX, FilterError, parse_filter
 
 CURL: Facts = {
     "pid": 12, "exe": "/usr/bin/curl", "args": 'curl -H "a"', "uid": 1000, "user": "alice",
@@ -81,6 +81,33 @@ def test_errors_point_at_the_column(text: str, column: int, words: str) -> None:
     assert words in first
     assert shown.removeprefix("  ") == text
     assert caret.index("^") == column + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "words"),
+    [
+        ("a" * (TEXT_MAX + 1), TEXT_MAX + 1, "longer than 4000 characters"),
+        ("not " * (NESTING_MAX + 1) + "uid", 261, "nested more than 64 deep"),
+        ("uid = " + "9" * 21, 7, "no uid has more than 20 digits"),
+        ("exe = 'a\0b'", 9, "a NUL"),
+        ("exe = '\ud800'", 8, "a lone surrogate"),
+        ("args ~ 'a{99999999999}'", 8, "not a regular expression"),
+        ("args ~ 'a(?i)b'", 8, "not a regular expression"),
+    ],
+)
+def test_what_would_take_too_much_is_an_error(text: str, column: int, words: str) -> None:
+    """Length, nesting, digits and characters are bounded, and the message is short."""
+    with pytest.raises(FilterError, match=f"^filter, column {column}: .*{words}") as caught:
+        parse_filter(text)
+    str(caught.value).encode()
+    assert len(str(caught.value)) < 1000
+
+
+def test_the_bounds_leave_room() -> None:
+    """As deep, as long and as many digits as allowed are a filter, and it can be asked."""
+    assert parse_filter("not " * (NESTING_MAX - 1) + "uid")(CURL) is False
+    assert parse_filter("(" * 1900 + "uid" + ")" * 1900)(CURL) is True
+    assert parse_filter("uid != " + "9" * 20)(CURL) is True
 
 
 def test_the_documented_fields_are_there() -> None:

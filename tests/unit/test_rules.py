@@ -19,7 +19,23 @@ def test_addresses(text: str, parsed: tuple[str, int]) -> None:
     assert rules.address_or_empty(text) == ""
 
 
-@pytest.mark.parametrize("text", ["9847", "host:", ":80", "h:99999", "h:-1", "h:x", "h:²", "h"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9847",
+        "host:",
+        ":80",
+        "h:99999",
+        "h:-1",
+        "h:x",
+        "h:²",
+        "h",
+        f"h:{'0' * 5000}",
+        "a\0b:1",
+        f"{'a' * 70}:1",
+        ".:1",
+    ],
+)
 def test_bad_addresses(text: str) -> None:
     """What is no address and port is told, with one that is."""
     assert "for instance 127.0.0.1:9847" in rules.address_or_empty(text)

@@ -28,16 +28,16 @@ THIRD_PARTY = {
     "wcwidth": {"control/widths.py"},
     "lark": {"filtering/language.py"},
     "msgpack": {"keeping.py", "recording.py", "scanning.py"},
-    "yaml": {"web/web_config.py"},
+    "yaml": {"web/yaml_tree.py"},
     "bcrypt": {"web/basic_auth.py"},
     "systemd": {"service.py", "suppression.py"},
     "tqdm": {"experiment/command.py"},
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd", "asgi", "asking", "cgroup_filter", "filtering", "errors", "host", "journal_log",
-    "limits", "memory", "observations", "output", "paths", "printable", "rules", "serving",
-    "settings", "toml_text",
+    "agentd", "asgi", "asking", "cgroup_filter", "filtering", "errors", "files", "host",
+    "journal_log", "limits", "memory", "observations", "output", "paths", "printable", "rules",
+    "serving", "settings", "toml_text",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {

@@ -139,7 +139,7 @@ def test_an_empty_file_asks_for_nothing(tmp_path: Path) -> None:
         ),
         ("tls_server_config: {}", ["cert_file and key_file"]),
         ("tls_server_config: {cert_file: a, key_file: b}", ["cert_file", "a: No such file"]),
-        ("tls_server_config: {cert_file: 1, key_file: b}", ["cert_file", "a path"]),
+        ("tls_server_config: {cert_file: [1], key_file: b}", ["cert_file", "a path"]),
         ("tls_server_config: {cert: a, cert_file: a}", ["cert", "beside cert_file"]),
         ("tls_server_config: {cert: a, key: b}", ["tls_server_config", "certificate"]),
         (
