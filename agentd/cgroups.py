@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agentd.cgroup_filter import CgroupFilter
 from agentd.core.journal import Journal, Named, no_journal
+from agentd.core.text import as_text
 from agentd.errors import ConfigError
 
 _ROOT_INODE = 1
@@ -106,8 +107,9 @@ class CgroupPaths:
         while folders:
             folder, path = folders.pop()
             for inode, name in _folders_in(folder):
-                self._paths[inode] = f"{path}/{name}"
-                folders.append((f"{folder}/{name}", f"{path}/{name}"))
+                inside = f"{path}/{as_text(os.fsencode(name))}"
+                self._paths[inode] = inside
+                folders.append((f"{folder}/{name}", inside))
         self._next_walk = time.monotonic() + _WALK_SECONDS_MIN
 
 

@@ -221,15 +221,15 @@ class Daemon:
                 await self._stopping.wait()
         self._stopping.set()
 
-    def _sink_told(self, name: str, error: AgentdError | None) -> None:
+    def _sink_told(self, name: str, why: AgentdError | None) -> None:
         """A sink fails, or works again. A command ends with its reader; a service goes on."""
-        if error is None:
+        if why is None:
             self._log.info("a sink works again", sink=name)
-        elif isinstance(error, SinkClosedError) and not self._service.keeps:
-            self._log.info("stopping", reason=error.message)
+        elif isinstance(why, SinkClosedError) and not self._service.keeps:
+            self._log.info("stopping", reason=why.message)
             self._stopping.set()
         else:
-            self._log.error("a sink fails", sink=name, problem=error.message)
+            self._log.error("a sink fails", sink=name, problem=why.message, exc_info=why.__cause__)
 
     async def _finish(self) -> None:
         """Detach, take what is left, and say what became of everything."""

@@ -10,6 +10,8 @@ import json
 import os
 from typing import Any
 
+from agentd.core.text import clean
+
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """syslog(3)"""
 
@@ -67,7 +69,7 @@ def datagram(fields: dict[str, str]) -> bytes:
     """An entry as journald takes it (systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
     parts = []
     for name, value in fields.items():
-        data = value.encode("utf-8", "replace")
+        data = clean(value).encode()
         if b"\n" in data:
             parts.append(name.encode() + b"\n" + len(data).to_bytes(8, "little") + data)
         else:

@@ -9,6 +9,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from agentd.core.text import cleaned
 from agentd.journal_log import SENTENCE, datagram, entry, is_journal
 from agentd.log_queue import LogQueue
 from agentd.sinks.journal_channel import JournalChannel
@@ -37,6 +38,7 @@ def configure_log(level: str, log_format: str) -> tuple[Any, LogQueue]:
             structlog.processors.add_log_level,
             *([] if journal else [structlog.processors.TimeStamper(fmt="iso", utc=not console)]),
             structlog.processors.format_exc_info,
+            _clean,
             *([_speak] if console else []),
             renderer,
         ],
@@ -45,6 +47,11 @@ def configure_log(level: str, log_format: str) -> tuple[Any, LogQueue]:
         cache_logger_on_first_use=True,
     )
     return structlog.get_logger("agentd"), queue
+
+
+def _clean(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """All text passes the gate."""
+    return cast(Mapping[str, Any], cleaned(dict(event)))
 
 
 def _speak(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

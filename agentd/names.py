@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import grp
+import os
 import pwd
 import time
 from collections.abc import Callable
 
 from agentd.core.journal import Journal, Named, no_journal
+from agentd.core.text import as_text
 
 _AGAIN_SECONDS = 60.0
 """A number without a name may be given one: the name service was not there yet, or it is new."""
@@ -49,7 +51,7 @@ class IdNames:
 
     def add(self, names: dict[int, str]) -> None:
         """These are known without asking."""
-        self._names.update(names)
+        self._names.update({number: _text(name) for number, name in names.items()})
 
     async def answer(self) -> None:
         """Ask for all that was wanted."""
@@ -62,7 +64,7 @@ class IdNames:
             if name is None:
                 self._unnamed[number] = time.monotonic() + _AGAIN_SECONDS
             else:
-                self._names[number] = name
+                self._names[number] = _text(name)
 
 
 class HostNames:
@@ -93,6 +95,11 @@ def _listed() -> tuple[dict[int, str], dict[int, str]]:
     users = {user.pw_uid: user.pw_name for user in reversed(pwd.getpwall())}
     groups = {group.gr_gid: group.gr_name for group in reversed(grp.getgrall())}
     return users, groups
+
+
+def _text(name: str) -> str:
+    """A name as the C library gave it."""
+    return as_text(os.fsencode(name))
 
 
 def _user_name(uid: int) -> str | None:

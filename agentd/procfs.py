@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from agentd.core.process import Image, Process
 from agentd.core.sight import Observed
+from agentd.core.text import as_text
 from agentd.host import TICK_NS, boottime_ns
 
 _STAT_STATE = 0
@@ -214,9 +215,9 @@ def _owner(folder: str) -> tuple[int, int]:
 
 def _cgroup(folder: str) -> str:
     """Its path below the cgroup v2 mount; empty where it has gone, or there is none."""
-    for line in os.fsdecode(_read(f"{folder}/cgroup")).splitlines():
-        if line.startswith("0::"):
-            return line[3:]
+    for line in _read(f"{folder}/cgroup").split(b"\n"):  # the one character that no name has
+        if line.startswith(b"0::"):
+            return as_text(line[3:])
     return ""
 
 

@@ -21,6 +21,7 @@ from agentd.core.accounting import KernelCounters
 from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Skipped, Step
 from agentd.core.pipeline import Delivery
 from agentd.core.reconcile import Scan
+from agentd.core.text import cleaned
 from agentd.errors import ConfigError
 from agentd.observations import plain_observed, plain_process, read_observed, read_process
 
@@ -54,7 +55,7 @@ class Recorder:
     def __init__(self, path: Path, head: Head) -> None:
         self._file: BinaryIO = os.fdopen(_open_own(path), "wb")
         self._pack(_FORMAT)
-        self._pack(asdict(head))
+        self._pack(cleaned(asdict(head)))  # which the command line may have given
 
     def step(self, step: Step) -> None:
         """Append one step."""
@@ -141,7 +142,7 @@ def _to_plain(step: Step) -> Any:
     if isinstance(step, Flush):
         return step.wall_offset_ns
     if isinstance(step, Skipped | Named):
-        return astuple(step)
+        return cleaned(astuple(step))
     return None
 
 

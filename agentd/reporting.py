@@ -192,6 +192,7 @@ class Reporting:
                 sink.bytes_total,
                 sink.queued_bytes,
                 sink.capacity_bytes,
+                sink.encode_failures_total,
                 "" if sink.failure is None else sink.failure.message,
             )
             for sink in self._sinks.sinks

@@ -28,7 +28,7 @@ METRICS: dict[str, tuple[Family, ...]] = {
     ),
     "alive": (
         running.LAST_EVENT, sinks.WRITTEN, sinks.DROPPED, sinks.UNWANTED, sinks.MERGED,
-        sinks.FAILING, sinks.QUEUED, sinks.QUEUED_BYTES,
+        sinks.ENCODE_FAILURES, sinks.FAILING, sinks.QUEUED, sinks.QUEUED_BYTES,
         sinks.CAPACITY_BYTES, sinks.SUPPRESSED, sinks.LIMITED,
         sinks.LOG_DROPPED,
         sinks.CANARIES, sinks.CANARY_LATENCY,

@@ -19,6 +19,7 @@ from agentd.control.followers import Follower, Followers
 from agentd.control.workload import Interval, Workload
 from agentd.core.lineage import latest
 from agentd.core.process import Applied, Process
+from agentd.core.text import as_text
 from agentd.core.tree import Tree
 from agentd.errors import AgentdError
 from agentd.filtering.fields import Facts, Filter
@@ -85,7 +86,7 @@ def make_app(subject: Subject, on_bug: Callable[[Exception], None]) -> Asgi:
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         answer = answers.get(scope["path"])
-        query = parse_qs(scope["query_string"].decode("ascii", "replace"))
+        query = parse_qs(as_text(scope["query_string"]))
         last = {name: values[-1] for name, values in query.items()}
         asked = _Asked(last, query.get("filter", []), receive, send)
         try:

@@ -16,6 +16,7 @@ from typing import Any
 from agentd import output
 from agentd.asking import COLUMNS
 from agentd.control import client, explain, forest, status, table, top, widths
+from agentd.core.text import as_text
 from agentd.errors import AnswerError
 from agentd.printable import printable
 from agentd.sinks.text import HEADING
@@ -95,7 +96,7 @@ def follow(arguments: argparse.Namespace) -> int:
 
 def _fitted(line: bytes, columns: int) -> bytes:
     """A line of events, as a terminal has room for it: without some of it, where it is narrow."""
-    text = line.decode().rstrip("\n")
+    text = as_text(line).rstrip("\n")
     if columns < _WIDE:
         text = widths.left_out(text, *_LESS_WHO)
         text = widths.left_out(text, *_LESS_TIME)
@@ -109,7 +110,7 @@ def show_top(arguments: argparse.Namespace) -> int:
     if arguments.count:
         lines = itertools.islice(lines, arguments.count)
     if arguments.json:
-        output.write_lines((line.decode().rstrip("\n") for line in lines), at_once=True)
+        output.write_lines((as_text(line).rstrip("\n") for line in lines), at_once=True)
         return os.EX_OK
     if not (output.is_terminal() and sys.stdin is not None and sys.stdin.isatty()):
         output.write_lines(_tables(lines), at_once=True)

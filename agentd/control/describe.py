@@ -14,6 +14,7 @@ from agentd.core.ending import read_exit_code
 from agentd.core.event import NO_CPU
 from agentd.core.lineage import ancestors, children, depth
 from agentd.core.process import Image, Key, Process
+from agentd.core.text import as_text
 from agentd.core.tree import Tree
 
 _SECOND_NS = 1_000_000_000
@@ -116,9 +117,9 @@ class Describer:
 
     def _image(self, image: Image) -> dict[str, Any]:
         return {
-            "name": _text(image.name),
-            "executable": (not self.to_all and _text(image.executable)) or None,
-            "args": [_text(arg) for arg in image.args.split(b"\0")[:-1]],
+            "name": as_text(image.name),
+            "executable": (not self.to_all and as_text(image.executable)) or None,
+            "args": [as_text(arg) for arg in image.args.split(b"\0")[:-1]],
             "args_count": image.args_count,
         }
 
@@ -147,7 +148,3 @@ def _ending(exit_code: int | None) -> dict[str, Any]:
         return {"exit_code": None, "signal": None, "core_dumped": None}
     status, signal, core_dumped = read_exit_code(exit_code)
     return {"exit_code": status, "signal": signal, "core_dumped": core_dumped}
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")

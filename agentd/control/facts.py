@@ -12,6 +12,7 @@ from agentd.core.names import Names, tty_name
 from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
 from agentd.core.process import Applied, Image, Key, Process
+from agentd.core.text import as_text
 from agentd.core.tree import Tree
 from agentd.core.wire import Wire
 from agentd.filtering.fields import Facts
@@ -101,9 +102,9 @@ class FactFinder:
         return {
             "pid": key[0],
             "entity": f"{self._entity}-{key[0]}-{key[1]}",
-            "exe": _text(image.executable),
-            "name": _text(image.name),
-            "args": _text(image.args.removesuffix(b"\0").replace(b"\0", b" ")),
+            "exe": as_text(image.executable),
+            "name": as_text(image.name),
+            "args": as_text(image.args.removesuffix(b"\0").replace(b"\0", b" ")),
             "uid": uid if uid >= 0 else None,
             "user": self.user(uid),
         }
@@ -143,7 +144,3 @@ def _by_path(path: str, tty: str | None, login: int | None) -> Where:
 def _ending(exit_code: int) -> Facts:
     status, signal, _ = read_exit_code(exit_code)
     return {"status": status, "signal": signal}
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")

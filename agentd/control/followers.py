@@ -15,7 +15,9 @@ from agentd.core.batch import Batch
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied
 from agentd.core.untold import Untold
+from agentd.errors import AgentdError
 from agentd.filtering.fields import Facts, Filter
+from agentd.sinks.contained import ContainedEncoder
 from agentd.sinks.renderer import Renderer
 
 _QUEUE_BYTES_MAX = 4 << 20
@@ -26,7 +28,7 @@ class Follower:
 
     def __init__(self, wanted: Filter, renderer: Renderer) -> None:
         self.wanted = wanted
-        self._renderer = renderer
+        self._encoder = ContainedEncoder(lambda batch: [renderer.render(batch)], _unreported)
         self._waiting: list[bytes] = []
         self._bytes = 0
         self._missed = Untold()
@@ -39,7 +41,8 @@ class Follower:
             return
         entries = [*self._missed.losses(), entry]
         self._missed = Untold()
-        data = self._renderer.render(Batch(entries, sequence + 1 - len(entries), wall_offset_ns))
+        batch = Batch(entries, sequence + 1 - len(entries), wall_offset_ns)
+        data = b"".join(self._encoder.encode(batch))
         self._waiting.append(data)
         self._bytes += len(data)
         self._ready.set()
@@ -50,6 +53,10 @@ class Follower:
         self._ready.clear()
         data, self._waiting, self._bytes = b"".join(self._waiting), [], 0
         return data
+
+
+def _unreported(error: AgentdError) -> None:
+    """The follower sees a ``lost`` line; a sink that fails likewise is in the log."""
 
 
 class Followers:

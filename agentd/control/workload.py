@@ -11,6 +11,7 @@ from agentd.core.batch import Batch
 from agentd.core.event import Exit
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied
+from agentd.core.text import as_text
 from agentd.core.work import OTHER, Ranking, Sums, Work, sum_up
 from agentd.printable import printable
 from agentd.settings import Metrics
@@ -134,4 +135,4 @@ class Workload:
 
 def _tell(tallies: Sequence[Tally], executable: bytes, where: Where, work: Work) -> None:
     for tally in tallies:
-        tally.add(executable.decode("utf-8", "replace"), where, work)
+        tally.add(as_text(executable), where, work)

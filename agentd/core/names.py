@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from agentd.core.text import as_text
+
 NameOf: TypeAlias = Callable[[int], str | None]
 """What a number is called; None where that is not known (yet)."""
 
@@ -23,4 +25,4 @@ class Names:
 
 def tty_name(tty: bytes) -> str:
     """The terminal's name below /dev; the kernel writes that of pts/3 without the slash."""
-    return re.sub(r"^pts(?=\d)", "pts/", tty.rstrip(b"\0").decode("ascii", "replace"))
+    return re.sub(r"^pts(?=\d)", "pts/", as_text(tty.rstrip(b"\0")))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agentd.core.accounting import PerCpu, Progress
-from agentd.core.event import Lost
+from agentd.core.event import NO_CPU, Lost
 from agentd.core.pipeline import Entry
 from agentd.core.reconcile import Inferred
 from agentd.core.stages import STAGE_SINK
@@ -63,6 +63,14 @@ class Untold:
         self.spans[cpu] = (
             min(seq, span[0]), count + span[1], min(from_ns, span[2]), max(to_ns, span[3])
         )  # fmt: skip
+
+
+def loss_of(entry: Entry) -> Lost:
+    """What stands in the place of an entry that a sink could not write."""
+    if isinstance(entry, Inferred):
+        at_ns = entry.boottime_ns
+        return Lost(at_ns, entry.key[0], NO_CPU, 1, STAGE_SINK, entry.kind, at_ns)
+    return Untold.of([entry]).losses()[0]
 
 
 def untold_by(progress: Progress) -> list[Lost]:

@@ -11,6 +11,7 @@ import os
 import socket
 from dataclasses import dataclass
 
+from agentd.core.text import as_text
 from agentd.errors import PermissionMissingError, UnavailableError
 from agentd.kernel import handover
 from agentd.kernel.handover import Failure, Handover
@@ -89,7 +90,7 @@ class Loader:
 
     def _log(self) -> str:
         fd = self._process.log.fileno()
-        return os.pread(fd, os.fstat(fd).st_size, 0).decode(errors="replace")
+        return as_text(os.pread(fd, os.fstat(fd).st_size, 0))
 
 
 _DEBUG_HINT = "--set log.level=debug shows what it printed"

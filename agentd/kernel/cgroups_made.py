@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
+from agentd.core.text import as_text
 from agentd.core.wire import Wire
 
 
@@ -31,7 +32,7 @@ class MadeCgroups:
             number, identity, path = self._element.unpack_from(self._map, place)
             again, _, _ = self._element.unpack_from(self._map, place)
             if number > self._seen and number == again:
-                found[identity] = os.fsdecode(path.partition(b"\0")[0])
+                found[identity] = as_text(path.partition(b"\0")[0])
         self._seen = made
         return found
 

@@ -38,6 +38,14 @@ MERGED = Family(
     ("sink",),
     more="In `agentd_sink_events_total` a line counts once",
 )
+ENCODE_FAILURES = Family(
+    COUNTER,
+    "agentd_sink_encode_failures",
+    "Events that a sink failed to encode: each is a bug of agentd.",
+    ("sink",),
+    more="The sink writes a `lost` line with stage `sink` in the place of each",
+    todo="report the bug; the log has its traceback, once a minute",
+)
 BYTES = Family(COUNTER, "agentd_sink_bytes", "Bytes that a sink has written.", ("sink",))
 QUEUED = Family(
     GAUGE,
@@ -114,6 +122,7 @@ def sinks(now: Snapshot) -> Iterator[Metric]:
     yield DROPPED.by((sink.name, sink.dropped) for sink in now.sinks)
     yield UNWANTED.by((sink.name, sink.unwanted) for sink in now.sinks)
     yield MERGED.by((sink.name, sink.merged) for sink in now.sinks)
+    yield ENCODE_FAILURES.by((sink.name, sink.encode_failures) for sink in now.sinks)
     yield BYTES.by((sink.name, sink.bytes_written) for sink in now.sinks)
     yield QUEUED.by((sink.name, sink.queued) for sink in now.sinks)
     yield QUEUED_BYTES.by((sink.name, sink.queued_bytes) for sink in now.sinks)

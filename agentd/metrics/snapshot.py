@@ -23,6 +23,7 @@ class SinkCounts:
     bytes_written: int
     queued_bytes: int
     capacity_bytes: int
+    encode_failures: int
     failure: str
     """Why it cannot be written; empty while it can."""
 

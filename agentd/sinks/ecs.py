@@ -8,7 +8,6 @@ neither break a line nor reach a terminal as an escape.
 from __future__ import annotations
 
 import time
-from json.encoder import encode_basestring_ascii as _quote
 from typing import Final
 
 from agentd.core import event as at
@@ -20,7 +19,7 @@ from agentd.core.process import Applied, Doubt, Image, Key, entity_prefix
 from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
 from agentd.sinks.ecs_exec import ExecRenderer
-from agentd.sinks.text_values import as_text, named, raw_parts
+from agentd.sinks.text_values import named, quoted, raw_parts
 
 _SECOND_NS: Final = 1_000_000_000
 _NOT_ACCOUNTED: Final = (1 << 64) - 1
@@ -274,9 +273,9 @@ def _render_parent(entity: str, key: Key, image: Image | None) -> str:
         return " "
     known = ""
     if image is not None:
-        known = f',"name":{_quote(as_text(image.name))}'
+        known = f',"name":{quoted(image.name)}'
         if image.executable:
-            known += f',"executable":{_quote(as_text(image.executable))}'
+            known += f',"executable":{quoted(image.executable)}'
     return f',"parent":{{"pid":{tgid},"entity_id":"{entity}-{tgid}-{start_ns}"{known}}}'
 
 
@@ -287,11 +286,11 @@ def split_args(args: bytes) -> list[bytes]:
 
 
 def _render_image(image: Image) -> tuple[str, str]:
-    text = f'"name":{_quote(as_text(image.name))},'
+    text = f'"name":{quoted(image.name)},'
     if image.executable:
-        text += f'"executable":{_quote(as_text(image.executable))},'
+        text += f'"executable":{quoted(image.executable)},'
     if image.args_count:
-        args = ",".join(_quote(as_text(arg)) for arg in split_args(image.args))
+        args = ",".join(map(quoted, split_args(image.args)))
         text += f'"args":[{args}],"args_count":{image.args_count},'
     values = {"name": image.name, "executable": image.executable, "args": image.args}
     return text, raw_parts(values)

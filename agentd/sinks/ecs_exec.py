@@ -5,7 +5,6 @@ Most of it is the same for all that runs in one place, so it is rendered once fo
 
 from __future__ import annotations
 
-from json.encoder import encode_basestring_ascii as _quote
 from typing import Final, TypeAlias
 
 from agentd.core import event as at
@@ -15,7 +14,7 @@ from agentd.core.names import Names, tty_name
 from agentd.core.place import Place, PlaceReader
 from agentd.core.process import Key, Leaders
 from agentd.core.wire import Wire
-from agentd.sinks.text_values import as_text, named, raw_parts
+from agentd.sinks.text_values import named, quoted, quoted_text, raw_parts
 
 _PARTS_KEPT: Final = 128
 
@@ -61,7 +60,7 @@ class ExecRenderer:
         place = self._places.read(place_bytes)
         path = self._names.cgroup(place.cgroup_id)
         whose = Identity() if path is None else identify(path)
-        folder = f',"working_directory":{_quote(as_text(cwd))}' if cwd else ""
+        folder = f',"working_directory":{quoted(cwd)}' if cwd else ""
         parts = (
             folder + self._who(place),
             self._file(place, filename, flags) + self._where(place, path, whose),
@@ -118,14 +117,14 @@ class ExecRenderer:
         return (
             f',"capabilities":{{"effective":"{place.caps_effective:016x}",'
             f'"permitted":"{place.caps_permitted:016x}"}}'
-            f'{"".join(known)}{f""","tty":{_quote(tty)}""" if tty else ""}'
+            f'{"".join(known)}{f""","tty":{quoted_text(tty)}""" if tty else ""}'
             f',"cgroup":{{"id":{place.cgroup_id}{_cgroup(path, whose)}}}'
             f',"namespaces":{{"pid":{place.pid_ns}{mnt}'
         )
 
     def _file(self, place: Place, filename: bytes, flags: int) -> str:
         """How the file was named and which one it is."""
-        name = f'"filename":{_quote(as_text(filename))},' if filename else ""
+        name = f'"filename":{quoted(filename)},' if filename else ""
         major, minor = _numbers(place.exe_device)
         true = {"script": self._script, "unlinked": self._unlinked, "memfd": self._memfd}
         said = "".join(f',"{what}":true' for what, flag in true.items() if flags & flag)
@@ -134,7 +133,7 @@ class ExecRenderer:
 
 def _cgroup(path: str | None, whose: Identity) -> str:
     known = {"path": path, "unit": whose.unit, "slice": whose.slice}
-    return "".join(f',"{name}":{_quote(value)}' for name, value in known.items() if value)
+    return "".join(f',"{name}":{quoted_text(value)}' for name, value in known.items() if value)
 
 
 def _container(whose: Identity) -> str:
@@ -142,7 +141,7 @@ def _container(whose: Identity) -> str:
     text = ""
     if whose.container_id:
         runtime = f',"runtime":"{whose.runtime}"' if whose.runtime else ""
-        text = f',"container":{{"id":{_quote(whose.container_id)}{runtime}}}'
+        text = f',"container":{{"id":{quoted_text(whose.container_id)}{runtime}}}'
     if whose.pod_uid:
         pod = f'{{"type":"pod","id":"{whose.pod_uid}"}}'
         text += f',"orchestrator":{{"type":"kubernetes","resource":{pod}}}'

@@ -101,7 +101,8 @@ def _message(event: dict[str, Any]) -> str:
     action, agentd = event["event"]["action"], event["agentd"]
     if action == LOST:
         lost = agentd["lost"]
-        return f"lost {lost['count']} events on cpu {lost['cpu']} ({lost['stage']})"
+        where = f" on cpu {lost['cpu']}" if "cpu" in lost else ""
+        return f"lost {lost['count']} events{where} ({lost['stage']})"
     process = event["process"]
     start = f"{action} {process['pid']}"
     if action == "exec":

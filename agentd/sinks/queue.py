@@ -3,7 +3,8 @@
 The room of events that wait is not given back to the kernel, so a kill loses none of them: the
 buffer is the queue's bound, and where that is large a number of bytes. When it fills up, the oldest
 that wait are dropped, counted, and told at their place as ``lost`` events with stage ``sink``. A
-channel that fails is tried again and again, and until it works the same holds.
+channel that fails is tried again and again, and until it works the same holds. An entry that the
+encoder fails on is lost alone (``contained.py``).
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ from agentd.core.pipeline import Entry
 from agentd.core.untold import Untold
 from agentd.errors import AgentdError
 from agentd.sinks.channel import Channel
-
-Encode = Callable[[Batch], list[bytes]]
-"""A batch as payloads: one for a stream, one an event for datagrams."""
+from agentd.sinks.contained import ContainedEncoder, Encode
 
 Told = Callable[[str, AgentdError | None], None]
 """Hears of a sink, by its name, why it fails; and that it works again, by None."""
@@ -98,7 +97,7 @@ class Sink:
         """Events that left in the line of another."""
         self.bytes_total = 0
         """What the channel took."""
-        self._encode = encode
+        self._encoder = ContainedEncoder(encode, lambda error: told(name, error))
         self._channel = channel
         self._told = told
         self._events_in = events_in
@@ -131,6 +130,11 @@ class Sink:
         """Events that the channel has taken to their end."""
         return self.accepted_total - self.queued - self.dropped_total
 
+    @property
+    def encode_failures_total(self) -> int:
+        """Events that the encoder failed on; a ``lost`` line stands in their place."""
+        return self._encoder.failed_total
+
     def begin(self, heading: str) -> None:
         """What stands before the first entry."""
         payloads = deque([memoryview(heading.encode())])
@@ -139,10 +143,13 @@ class Sink:
 
     def write(self, batch: Batch) -> None:
         """Take over a batch, which follows the one before without a gap."""
-        parts = [batch] if self.wanted is None else wanted_of(batch, self.wanted)
-        payloads = deque(memoryview(data) for part in parts for data in self._encode(part))
+        parts = [batch] if self.wanted is None else wanted_of(batch, self._is_wanted)
+        silent = -self._encoder.silent_total
+        payloads = deque(memoryview(data) for part in parts for data in self._encoder.encode(part))
+        silent += self._encoder.silent_total
         entries = sum(len(part.entries) for part in parts)
-        accepted = entries if self._a_line_each else sum(map(self._events_in, payloads))
+        accepted = entries if self._a_line_each else silent + sum(map(self._events_in, payloads))
+        self.dropped_total += silent
         self.accepted_total += accepted
         merged = entries - accepted if self._merges else 0
         self.merged_total += merged
@@ -154,6 +161,15 @@ class Sink:
             self._add(_Chunk(first, self._end, payloads, untold, begun))
             if self.queued_bytes > self.capacity_bytes:
                 self._make_room(batch.wall_offset_ns)
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        """Whether it goes there; what the filter fails on does."""
+        assert self.wanted is not None
+        try:
+            return self.wanted(entry)
+        except Exception as bug:  # whatever it is, it must not end the daemon
+            self._encoder.failed("cannot filter an entry, let it pass", bug)
+            return True
 
     def let_go(self, number: int) -> None:
         """Be done with the entries below this number; until they are written they are untold."""
@@ -172,7 +188,7 @@ class Sink:
         if drop is not None:
             self.last_dropped_ns = host.boottime_ns()
             batch = Batch(list(drop.untold.losses()), drop.first, wall_offset_ns)
-            payloads = deque(memoryview(data) for data in self._encode(batch))
+            payloads = deque(memoryview(data) for data in self._encoder.encode(batch))
             self._add_first(_Chunk(drop.first, drop.end, payloads, drop.untold, own=True))
         if begun is not None:
             self._queue.appendleft(begun)

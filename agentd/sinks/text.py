@@ -11,6 +11,7 @@ from agentd.core.event import NO_CPU, Exec, Exit, Fork, Lost
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied, Image
 from agentd.core.reconcile import Inferred
+from agentd.core.text import as_escaped
 from agentd.printable import printable
 
 HEADING = f"{'TIME':<15} {'EVENT':<5} {'PID':>7} {'PARENT':>7} {'UID':>5}  WHAT\n"
@@ -90,7 +91,7 @@ class TextRenderer:
 
 def _text(value: bytes) -> str:
     """What is not UTF-8, and what a terminal would obey, as escapes."""
-    return printable(value.decode("utf-8", "backslashreplace"))
+    return printable(as_escaped(value))
 
 
 def _command(image: Image) -> str:

@@ -1,4 +1,4 @@
-"""Bytes of the kernel as text in JSON, and as base64 where they are no text."""
+"""Text as JSON, and as base64 where it is no text."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import base64
 from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as _quote
 
+from agentd.core.text import as_text, clean
 
-def as_text(value: bytes) -> str:
-    """Text; what is not UTF-8 becomes U+FFFD, and the bytes go out as ``agentd.raw``."""
-    return value.decode("utf-8", "replace")
+
+def quoted(value: bytes) -> str:
+    """A JSON string; where the bytes are not UTF-8, they leave as ``agentd.raw`` as well."""
+    return _quote(as_text(value))
+
+
+def quoted_text(text: str) -> str:
+    """A JSON string of what is text already."""
+    return _quote(clean(text))
 
 
 def named(number: int, name: str | None) -> str:
     """Members of an object: an id, and what it is called if that is known."""
-    return f'"id":"{number}"{f""","name":{_quote(name)}""" if name else ""}'
+    return f'"id":"{number}"{f""","name":{quoted_text(name)}""" if name else ""}'
 
 
 def raw_parts(values: Mapping[str, bytes]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,10 @@ def test_without_a_hierarchy(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cgroups, "cgroup2_mount", missing)
     assert CgroupPaths().path(1) == ""
+
+
+def test_a_name_that_is_no_text(mount: Path) -> None:
+    """A folder's bytes that are not UTF-8 are U+FFFD in its path, and in those below it."""
+    below = os.path.join(os.fsencode(mount), b"a\xff.slice", "ü.service".encode())
+    os.makedirs(below)
+    assert CgroupPaths().path(os.stat(below).st_ino) == "/a\ufffd.slice/ü.service"

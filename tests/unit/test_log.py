@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+import orjson
 import pytest
 import structlog
 
@@ -70,3 +71,16 @@ def test_another_level(capfd: pytest.CaptureFixture[str]) -> None:
     told = capfd.readouterr().err
     assert "unseen" not in told
     assert told.count("seen") == 2
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_lines_are_text(capfd: pytest.CaptureFixture[str], log_format: str) -> None:
+    """What a careless reader made of foreign bytes leaves as U+FFFD, at any depth."""
+    log, _ = configure_log("info", log_format)
+    log.info("a\udcff", paths=["/b\udcff"], where={"c\ud800": 1})
+    err = capfd.readouterr().err
+    assert "udc" not in err.lower()
+    assert "ud800" not in err
+    if log_format == "json":
+        said = orjson.loads(err)
+        assert (said["event"], said["paths"]) == ("a\ufffd", ["/b\ufffd"])

@@ -84,6 +84,7 @@ agentd_rounds_total
 agentd_sink_bytes_total{sink=stdout}
 agentd_sink_capacity_bytes{sink=stdout}
 agentd_sink_dropped_events_total{sink=stdout}
+agentd_sink_encode_failures_total{sink=stdout}
 agentd_sink_events_total{sink=stdout}
 agentd_sink_failing{sink=stdout}
 agentd_sink_merged_events_total{sink=stdout}
@@ -146,7 +147,7 @@ def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
         canaries_passed=0,
         canaries_missed=0,
         canary_latency_seconds=0.0,
-        sinks=(SinkCounts("stdout", 0, 0, 0, 0, 0, 0, 0, 0, ""),),
+        sinks=(SinkCounts("stdout", 0, 0, 0, 0, 0, 0, 0, 0, 0, ""),),
         journal_suppressed=0,
         journal_limited=False,
         log_lines_dropped=0,

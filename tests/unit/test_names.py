@@ -60,3 +60,10 @@ def test_an_id_without_a_name_is_not_asked_for_at_once() -> None:
 
     assert asyncio.run(ask(3600.0)) is False
     assert asyncio.run(ask(-1.0)) is True
+
+
+def test_a_name_that_is_no_text() -> None:
+    """Bytes that are not UTF-8, as the C library's names may have, are U+FFFD."""
+    names = HostNames()
+    names.users.add({7: "a\udcff"})
+    assert names.users.name(7) == "a\ufffd"

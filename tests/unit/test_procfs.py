@@ -215,3 +215,15 @@ def test_forks_total_is_the_kernels_counter(tmp_path: Path) -> None:
     """The number behind ``processes`` is read, whatever stands around it."""
     (tmp_path / "stat").write_text("cpu 1 2\nprocesses 12345\nprocs_running 2\n")
     assert procfs.forks_total(str(tmp_path)) == 12345
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(b"a\xff", "/a\ufffd"), (b"b\x0b0::/x\x850::/y\r0::/z", "/b\x0b0::/x\ufffd0::/y\r0::/z")],
+)
+def test_a_cgroup_may_have_any_name(tmp_path: Path, name: bytes, text: str) -> None:
+    """What is not UTF-8 is U+FFFD; only a newline, which no name can have, ends a line."""
+    folder = _process(tmp_path, 40, "sh", 1, 9)
+    (folder / "cgroup").write_bytes(b"1:name=systemd:/\x0b0::/no\n0::/" + name + b"\n")
+    (process,) = procfs.scan(str(tmp_path))
+    assert process.seen_cgroup == text

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agentd.core.journal import Flush
+from agentd.core.journal import Flush, Named
 from agentd.errors import ConfigError
 from agentd.recording import Head, Recorder, Recording
 from tests.requirements import need_root
@@ -62,3 +63,15 @@ def test_what_somebody_has_put_there_is_not_written(
     with pytest.raises(ConfigError, match=f"--record {path}: "):
         _record(path)
     assert path.is_dir() or path.is_fifo() or path.read_bytes() == b"theirs"
+
+
+def test_text_from_elsewhere_can_be_recorded(tmp_path: Path) -> None:
+    """Names and settings with lone surrogates do not end a recording, nor its replay."""
+    path = tmp_path / "recording"
+    recorder = Recorder(path, replace(HEAD, config={"filter": {"cgroup": "/a\udcff"}}))
+    recorder.step(Named("cgroup", 7, "/a\udcff"))
+    recorder.close()
+    recording = Recording(path)
+    assert recording.head.config == {"filter": {"cgroup": "/a\ufffd"}}
+    assert list(recording.steps()) == [Named("cgroup", 7, "/a\ufffd")]
+    recording.close()
