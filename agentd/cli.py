@@ -5,29 +5,60 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from agentd import output, vantage
+from agentd import output
 from agentd.arguments import make_parser
-from agentd.errors import AgentdError, ConfigError
+from agentd.errors import ConfigError
 from agentd.kernel.spawn import LoaderProcess
+from agentd.requirements.causes import known_cause
+from agentd.requirements.host import REQUIREMENTS
+
+if TYPE_CHECKING:
+    from agentd.kernel.program import Settings
+    from agentd.settings import Config
+
+DEBUG_VARIABLE = "AGENTD_DEBUG"
+"""In the environment: show the traceback of whatever fails."""
 
 
 def main() -> None:
     """The entry point of ``agentd``."""
     _fill_standard_fds()
+    command = ""
     try:
+        output.prepare()
         arguments = make_parser().parse_args()
-        code = _COMMANDS[arguments.command](arguments)
+        command = arguments.command
+        code = _COMMANDS[command](arguments)
         output.flush()
-        sys.exit(code)
-    except output.ReaderGoneError as error:
-        sys.exit(error.exit_code)
-    except AgentdError as error:
-        print(f"agentd: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:  # Ctrl-C before the event loop listens for it
-        sys.exit(os.EX_OK)
+        code = os.EX_OK
+    except Exception as error:
+        code = _report(error, command)
+    sys.exit(code)
+
+
+def _report(error: Exception, command: str) -> int:
+    """One line about what failed, and the traceback for who asks for it. Returns the exit code.
+
+    A bug of the daemon is always shown with its traceback.
+    """
+    cause = known_cause(error)
+    if os.environ.get(DEBUG_VARIABLE) or (cause is None and command == "run"):
+        traceback.print_exc()
+    if cause is not None:
+        if not isinstance(cause, output.ReaderGoneError):
+            output.note(str(cause))
+        return cause.exit_code
+    words = f"{type(error).__name__}: {error}"
+    output.note(
+        f"{command or 'agentd'} failed, which is a bug: {words}"
+        f" (please report it with what {DEBUG_VARIABLE}=1 agentd {command} shows)"
+    )
+    return os.EX_SOFTWARE
 
 
 def _fill_standard_fds() -> None:
@@ -36,9 +67,17 @@ def _fill_standard_fds() -> None:
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            _fill()
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for good)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 (for good)
+
+
+def _fill() -> None:
+    """Open something under the lowest free number."""
+    try:
+        os.open(os.devnull, os.O_RDWR)
+    except OSError:
+        os.memfd_create("closed")  # without the device; ``run`` starts with it only
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
@@ -52,7 +91,8 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    vantage.check()
+    for requirement in REQUIREMENTS:
+        requirement.check()
     # what another process kept needs no loader
     process = None if os.environ.get("LISTEN_FDS") else LoaderProcess()
     try:
@@ -67,9 +107,13 @@ def _run(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     from agentd.doctor import report  # noqa: PLC0415 (needs what the daemon does not)
     from agentd.doctor.examine import examine  # noqa: PLC0415
-    from agentd.launching import program_settings  # noqa: PLC0415
 
-    findings = examine(arguments.config, program_settings)
+    def settings_of(config: Config) -> Settings:
+        from agentd import launching  # noqa: PLC0415 (imports what may be missing)
+
+        return launching.program_settings(config)
+
+    findings = examine(arguments.config, settings_of)
     output.write(report.as_json(findings) if arguments.json else report.as_text(findings))
     return os.EX_OK if report.can_run(findings) else os.EX_UNAVAILABLE
 
@@ -113,7 +157,7 @@ def _replay(arguments: argparse.Namespace) -> int:
 
     recording = Recording(arguments.file)
     try:
-        play(recording, arguments.output, output.write_bytes)
+        play(recording, arguments.output, output.write_utf8)
     finally:
         recording.close()
     return os.EX_OK

@@ -10,8 +10,6 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-import uvloop
-
 from agentd import cgroups, host
 from agentd.config import load_config
 from agentd.errors import AgentdError, ConfigError
@@ -19,6 +17,7 @@ from agentd.kernel.attach import Loader, LoaderError
 from agentd.kernel.kept import KeptPrograms
 from agentd.kernel.program import Settings
 from agentd.kernel.spawn import LoaderProcess
+from agentd.requirements import packages
 from agentd.service import Service
 from agentd.settings import Config
 
@@ -96,6 +95,9 @@ def _run_daemon(
     left: Left,
 ) -> int:
     # imported only now, while the loader already compiles
+    packages.check()
+    import uvloop  # noqa: PLC0415
+
     from agentd import starting  # noqa: PLC0415
     from agentd.log import configure_log  # noqa: PLC0415
     from agentd.options import Options  # noqa: PLC0415

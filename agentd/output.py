@@ -6,6 +6,7 @@ exit code 141 in a shell. What cannot be written, for instance on a full disk, i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,7 +14,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
+from agentd.core.text import as_text
 from agentd.errors import AgentdError
+from agentd.terminal import encoding
 
 
 class ReaderGoneError(AgentdError):
@@ -26,6 +29,11 @@ class OutputError(AgentdError):
     """Standard output cannot be written."""
 
     exit_code = os.EX_IOERR
+
+
+def prepare() -> None:
+    """Make text of any kind writable, whatever the encoding of standard output is."""
+    encoding.never_fail(sys.stdout)
 
 
 def is_terminal() -> bool:
@@ -49,8 +57,16 @@ def write(text: str) -> None:
 
 
 def write_bytes(data: bytes) -> None:
-    """Write what is encoded already."""
+    """Write what is no text."""
     _tried(lambda stdout: stdout.buffer.write(data))
+
+
+def write_utf8(data: bytes) -> None:
+    """Write text that is encoded already; encode it again where the terminal needs that."""
+    if sys.stdout is None or encoding.is_utf8(sys.stdout):
+        write_bytes(data)
+    else:
+        write(as_text(data))
 
 
 def write_lines(lines: Iterable[str], *, at_once: bool = False) -> None:
@@ -63,7 +79,8 @@ def write_lines(lines: Iterable[str], *, at_once: bool = False) -> None:
 
 def note(text: str) -> None:
     """Tell a person something beside what was asked for, on standard error."""
-    print(f"agentd: {text}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody can be told of that
+        print(f"agentd: {text}", file=sys.stderr)
 
 
 def flush() -> None:

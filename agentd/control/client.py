@@ -12,19 +12,25 @@ from urllib.parse import urlencode
 from agentd.errors import AgentdError, AnswerError, PermissionMissingError, UnavailableError
 
 _SECONDS = 30.0
+_NOT_AGENTD = "is this the socket of a running agentd, and of this version?"
 
 
 class _Connection(http.client.HTTPConnection):
     """HTTP to a Unix socket."""
 
-    def __init__(self, path: str, seconds: float | None = _SECONDS) -> None:
-        super().__init__("agentd", timeout=seconds)
+    def __init__(self, path: str) -> None:
+        super().__init__("agentd", timeout=_SECONDS)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+        self._socket = self.sock
+
+    def wait_forever(self) -> None:
+        """From now on: the next line of a stream comes when something happens."""
+        self._socket.settimeout(None)  # ``sock`` is None already where the answer is the last
 
 
 def stream(path: str, question: str, **query: str | list[str]) -> Iterator[bytes]:
@@ -32,14 +38,15 @@ def stream(path: str, question: str, **query: str | list[str]) -> Iterator[bytes
 
     Raises as ``ask``, and UnavailableError when the daemon has gone.
     """
-    connection = _Connection(path, seconds=None)
+    connection = _Connection(path)
     try:
         response = _responded(connection, path, question, query)
         if response.status != http.client.OK:
-            raise _refusal(path, response.status, json.loads(response.read()))
+            raise _refusal(path, response)
+        connection.wait_forever()
         while line := response.readline():
             yield line
-    except (ConnectionError, http.client.HTTPException):
+    except (OSError, http.client.HTTPException):
         pass  # it was killed, or cut us off as it stopped
     finally:
         connection.close()
@@ -53,15 +60,14 @@ def ask_lines(path: str, question: str, **query: str | list[str]) -> list[Any]:
     connection = _Connection(path)
     try:
         response = _responded(connection, path, question, query)
+        if response.status != http.client.OK:
+            raise _refusal(path, response)
         text = response.read()
     except (OSError, http.client.HTTPException) as error:
         raise _unavailable(path, error) from None
     finally:
         connection.close()
-    values = [json.loads(line) for line in text.splitlines()]
-    if response.status != http.client.OK:
-        raise _refusal(path, response.status, values[0])
-    return values
+    return [value_of(line) for line in text.splitlines()]
 
 
 def ask(path: str, question: str, **query: str | list[str]) -> Any:
@@ -70,7 +76,18 @@ def ask(path: str, question: str, **query: str | list[str]) -> Any:
     Raises UnavailableError if no daemon answers at that socket, PermissionMissingError if we may
     not ask, AnswerError if the answer is that it cannot be answered.
     """
-    return ask_lines(path, question, **query)[0]
+    values = ask_lines(path, question, **query)
+    if not values:
+        raise AnswerError(f"{path}: the answer is empty", _NOT_AGENTD)
+    return values[0]
+
+
+def value_of(line: bytes) -> Any:
+    """The value of one line of an answer. Raises AnswerError if it is no JSON."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise AnswerError(f"the answer is no JSON: {error}", _NOT_AGENTD) from None
 
 
 def _responded(
@@ -95,7 +112,15 @@ def _unavailable(path: str, error: Exception) -> UnavailableError:
     )
 
 
-def _refusal(path: str, status: int, answer: dict[str, str]) -> AgentdError:
-    if status == http.client.FORBIDDEN:
-        return PermissionMissingError(f"{path}: {answer['error']}")
-    return AnswerError(answer["error"])
+def _refusal(path: str, response: http.client.HTTPResponse) -> AgentdError:
+    """What an answer other than 200 says, in the daemon's words if it has any."""
+    words = f"{response.status} {response.reason}"
+    try:
+        reason = str(json.loads(response.read())["error"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return AnswerError(f"{path}: the answer is {words}", _NOT_AGENTD)
+    if response.status == http.client.FORBIDDEN:
+        return PermissionMissingError(f"{path}: {reason}")
+    if response.status >= http.client.INTERNAL_SERVER_ERROR:
+        return AnswerError(f"{path}: the answer is {words}: {reason}", "agentd's log has more")
+    return AnswerError(reason)

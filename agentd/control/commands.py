@@ -89,7 +89,7 @@ def follow(arguments: argparse.Namespace) -> int:
     lines = client.stream(arguments.socket, "follow", filter=_filters(arguments), format=form)
     for line in lines:
         columns = None if arguments.json else output.columns()
-        output.write_bytes(line if columns is None else _fitted(line, columns))
+        output.write_utf8(line if columns is None else _fitted(line, columns))
         output.flush()
     return os.EX_OK
 
@@ -110,7 +110,7 @@ def show_top(arguments: argparse.Namespace) -> int:
     if arguments.count:
         lines = itertools.islice(lines, arguments.count)
     if arguments.json:
-        output.write_lines((as_text(line).rstrip("\n") for line in lines), at_once=True)
+        output.write_lines((json.dumps(client.value_of(line)) for line in lines), at_once=True)
         return os.EX_OK
     if not (output.is_terminal() and sys.stdin is not None and sys.stdin.isatty()):
         output.write_lines(_tables(lines), at_once=True)
@@ -125,7 +125,7 @@ def _tables(lines: Iterable[bytes]) -> Iterator[str]:
     """What a screen would show of each interval, one below the other."""
     view = top.Top()
     for line in lines:
-        view.take(json.loads(line))
+        view.take(client.value_of(line))
         columns = output.columns()
         for text in view.summary():
             yield from widths.wrapped("", text, columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from typing import Any
 
 import urwid
 
+from agentd.control import client
 from agentd.control.top import PARTS, Row, Top
 from agentd.control.widths import wrapped
-from agentd.errors import AgentdError
 
 _KEYS = "q quit   ? help   Tab what   s order   p pause   ↑↓ scroll"
 _HELP = (
@@ -85,7 +84,7 @@ class Screen:
                 rest = line
                 while rest:
                     rest = rest[os.write(pipe, rest) :]
-        except AgentdError as error:
+        except Exception as error:
             self._failure = error
         os.write(pipe, b"\n")
 
@@ -95,7 +94,7 @@ class Screen:
             if not line:
                 raise urwid.ExitMainLoop
             if not self._paused:
-                self._top.take(json.loads(line))
+                self._top.take(client.value_of(line))
                 self._draw()
 
     def _resized(self, keys: list[Any], raw: list[int]) -> list[Any]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from agentd.config import load_config
 from agentd.doctor import host_checks, kernel_checks
 from agentd.doctor.finding import BAD, GOOD, Finding
-from agentd.errors import AgentdError
 from agentd.kernel.program import Settings
+from agentd.requirements.causes import known_cause
+from agentd.requirements.host import REQUIREMENTS
 from agentd.settings import Config
 
 INSTALLED = Path("/etc/agentd/agentd.toml")
@@ -23,30 +24,41 @@ def examine(path: Path | None, settings_of: Callable[[Config], Settings]) -> lis
     """
     if path is None and INSTALLED.exists():
         path = INSTALLED
-    configuration = host_checks.configuration(path)
+    configuration = _tried("config", lambda: host_checks.configuration(path))
     config = load_config(path) if configuration.level == GOOD else Config()
+    host = [host_checks.look_for(need.subject, need.check, need.fine) for need in REQUIREMENTS]
+    obstacle = next((finding for finding in host if finding.level == BAD), None)
     return [
-        kernel_checks.kernel(),
-        host_checks.world(),
-        host_checks.privilege(),
-        host_checks.bcc(),
-        kernel_checks.btf(),
-        kernel_checks.fields(),
-        kernel_checks.functions(),
-        kernel_checks.lockdown(),
-        kernel_checks.ring_buffer(),
-        kernel_checks.perf_events(),
-        kernel_checks.locked_memory(),
-        _programs(config, settings_of),
-        host_checks.systemd(),
-        host_checks.journald(),
+        _tried("kernel", kernel_checks.kernel),
+        *host_checks.python(),
+        *host,
+        _tried("privilege", host_checks.privilege),
+        _tried("libbpf", host_checks.libbpf, obstacle),
+        _tried("bcc", host_checks.bcc, obstacle),
+        _tried("btf", kernel_checks.btf),
+        _tried("fields", kernel_checks.fields),
+        _tried("helpers", kernel_checks.functions),
+        _tried("lockdown", kernel_checks.lockdown),
+        _tried("ringbuf", kernel_checks.ring_buffer),
+        _tried("perfbuf", kernel_checks.perf_events),
+        _tried("memlock", kernel_checks.locked_memory),
+        _tried("programs", lambda: kernel_checks.programs(settings_of(config)), obstacle),
+        *host_checks.service_manager(),
         configuration,
     ]
 
 
-def _programs(config: Config, settings_of: Callable[[Config], Settings]) -> Finding:
+def _tried(subject: str, look: Callable[[], Finding], obstacle: Finding | None = None) -> Finding:
+    """A look that fails is a finding, too: the others are still worth reading.
+
+    ``obstacle``: what keeps this look from starting.
+    """
+    if obstacle is not None:
+        return Finding(subject, BAD, f"could not be tried: {obstacle.what}")
     try:
-        settings = settings_of(config)
-    except AgentdError as error:
-        return Finding("programs", BAD, error.message, error.hint)
-    return kernel_checks.programs(settings)
+        return look()
+    except Exception as error:
+        cause = known_cause(error)
+        if cause is None:
+            return Finding(subject, BAD, f"could not be tried: {type(error).__name__}: {error}")
+        return Finding(subject, BAD, cause.message, cause.hint)

@@ -1,21 +1,26 @@
-"""Looks at the host around the kernel: privilege, /proc, BCC, systemd, journald, configuration."""
+"""Looks at the host around the kernel: Python, privilege, BCC, systemd, configuration."""
 
 from __future__ import annotations
 
-import importlib.util
+import platform
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agentd import config, vantage
+from agentd import config
 from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
+from agentd.kernel.btf import kernel_headers
 from agentd.kernel.spawn import check_capabilities
+from agentd.requirements import packages, probe
+from agentd.requirements.packages import BCC, PACKAGES, RUN, Package
 from agentd.web.web_config import web_config_of
 
 SYSTEMD_NEEDED = 252
 """Debian 12's; the unit uses what came until then."""
+_BOOTED = Path("/run/systemd/system")
+"""It is there if systemd is the service manager of this host (sd_booted(3))."""
 
 
 def look_for(subject: str, check: Callable[[], object], fine: str) -> Finding:
@@ -32,16 +37,40 @@ def privilege() -> Finding:
     return look_for("privilege", check_capabilities, "CAP_BPF and CAP_PERFMON, or root")
 
 
-def world() -> Finding:
-    """Whether /proc and the clocks are the host's."""
-    return look_for("/proc", vantage.check, "this host's own, and so are pids and clocks")
+def python(needed: Sequence[Package] = PACKAGES) -> list[Finding]:
+    """Whether the Python packages can be imported; a finding for each that cannot."""
+    wrong = []
+    versions = []
+    for package in needed:
+        if package is BCC:
+            continue  # it has a finding of its own
+        try:
+            packages.load(package)
+            versions.append(packages.version(package))
+        except AgentdError as error:
+            level = BAD if package.used_by == RUN else NOTE
+            only = "" if package.used_by == RUN else f"; only {package.used_by} needs it"
+            wrong.append(Finding("python", level, f"{error.message}{only}", error.hint))
+    what = f"Python {platform.python_version()} imports {', '.join(versions)}"
+    return [Finding("python", GOOD, what), *wrong]
 
 
 def bcc() -> Finding:
-    """Whether BCC is installed; its version shows when programs are loaded."""
-    if importlib.util.find_spec("bcc") is None:
-        return Finding("bcc", BAD, "not installed for this Python", "apt-get install python3-bpfcc")
-    return Finding("bcc", GOOD, "installed")
+    """Whether BCC can be imported; that takes LLVM, so another process does it."""
+    try:
+        return Finding("bcc", GOOD, f"version {probe.check_bcc()}")
+    except AgentdError as error:
+        return Finding("bcc", BAD, error.message, error.hint)
+
+
+def libbpf() -> Finding:
+    """Whether libbpf can be loaded."""
+    try:
+        probe.check_libbpf()
+    except AgentdError as error:
+        level = NOTE if kernel_headers().is_dir() else BAD
+        return Finding("libbpf", level, error.message, error.hint)
+    return Finding("libbpf", GOOD, "can be loaded")
 
 
 def configuration(path: Path | None) -> Finding:
@@ -55,17 +84,20 @@ def _load(path: Path) -> None:
     web_config_of(config.load_config(path).metrics)
 
 
-def systemd(command: str = "systemctl") -> Finding:
-    """Whether there is a systemd that knows what the unit asks for."""
+def service_manager(command: str = "systemctl", booted: Path = _BOOTED) -> list[Finding]:
+    """Whether there is a systemd that knows what the unit asks for; then journald's limits, too."""
     try:
         done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
         version = int(done.stdout.split()[1])
     except (OSError, subprocess.SubprocessError, IndexError, ValueError):
-        return Finding("systemd", NOTE, "not found: run agentd under another supervisor")
+        return [Finding("systemd", NOTE, "not found: run agentd under another supervisor")]
+    if not booted.is_dir():
+        what = f"version {version} is installed, but does not run: use another supervisor"
+        return [Finding("systemd", NOTE, what)]
     if version < SYSTEMD_NEEDED:
         what = f"version {version}; the unit is made for {SYSTEMD_NEEDED} and later"
-        return Finding("systemd", NOTE, what)
-    return Finding("systemd", GOOD, f"version {version}")
+        return [Finding("systemd", NOTE, what), journald()]
+    return [Finding("systemd", GOOD, f"version {version}"), journald()]
 
 
 def journald(root: Path = Path("/")) -> Finding:

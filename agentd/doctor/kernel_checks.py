@@ -15,9 +15,9 @@ from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
 from agentd.kernel import helpers
 from agentd.kernel.attach import Loader
-from agentd.kernel.btf import BtfError, kernel_btf
+from agentd.kernel.btf import BtfError, kernel_btf, kernel_headers
 from agentd.kernel.handover import Handover
-from agentd.kernel.program import OPTIONAL_MEMBERS, Settings, kernel_headers, lacking
+from agentd.kernel.program import OPTIONAL_MEMBERS, Settings, lacking
 from agentd.kernel.spawn import check_capabilities
 from agentd.kernel.syscalls import ringbuf_map
 
@@ -34,12 +34,8 @@ def btf() -> Finding:
         kernel_btf()
     except BtfError as error:
         if kernel_headers().is_dir():
-            return Finding("btf", NOTE, f"{error}; the kernel's headers serve instead")
-        way_out = (
-            "a kernel built with CONFIG_DEBUG_INFO_BTF=y,"
-            f" or the headers of this one in {kernel_headers()}"
-        )
-        return Finding("btf", BAD, str(error), way_out)
+            return Finding("btf", NOTE, f"{error.message}; the kernel's headers serve instead")
+        return Finding("btf", BAD, error.message, error.hint)
     return Finding("btf", GOOD, "offsets of the kernel's structs are known")
 
 
@@ -47,7 +43,9 @@ def fields() -> Finding:
     """Which fields of events this kernel does not offer."""
     try:
         types = kernel_btf()
-    except BtfError:
+    except BtfError as error:
+        if not kernel_headers().is_dir():
+            return Finding("fields", NOTE, f"could not be tried: {error.message}")
         absent = "; ".join(f"no {needing}" for needing in OPTIONAL_MEMBERS)
         return Finding("fields", NOTE, f"{absent}: the kernel's headers do not have what it takes")
     missing = {needing: lacking(types, group) for needing, group in OPTIONAL_MEMBERS.items()}
@@ -66,8 +64,10 @@ def functions(offers: Callable[[int], bool] = helpers.offers) -> Finding:
     try:
         check_capabilities()
         there = {name for name, number in helpers.EVERY.items() if offers(number)}
-    except (AgentdError, BtfError, OSError) as error:
-        return Finding("helpers", NOTE, f"could not be tried: {error}")
+    except AgentdError as error:
+        return Finding("helpers", NOTE, f"could not be tried: {error.message}")
+    except OSError as error:
+        return Finding("helpers", NOTE, f"could not be tried: {error.strerror}")
     missing = [name for name in helpers.EVERY if name not in there]
     if not missing:
         return Finding("helpers", GOOD, f"all there: {', '.join(helpers.EVERY)}")
@@ -102,7 +102,9 @@ def perf_events(path: Path = Path("/proc/sys/kernel/perf_event_paranoid")) -> Fi
     """What perf buffers need, where they are used."""
     try:
         level = int(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if not path.parent.is_dir():
+            return Finding("perfbuf", NOTE, f"could not be tried: {error}")
         return Finding("perfbuf", NOTE, "no perf events in this kernel: only the ring buffer")
     return Finding("perfbuf", GOOD, f"perf events are there (kernel.perf_event_paranoid {level})")
 

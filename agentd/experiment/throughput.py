@@ -24,6 +24,7 @@ from agentd.kernel.program import PERFBUF
 from agentd.kernel.ringbuf import Ringbuf
 from agentd.kernel.syscalls import run_program
 from agentd.paths import bpf_dir
+from agentd.requirements.packages import BCC, load
 
 _RECORDS_PER_RUN = 512
 _DRAIN_BYTES = 1 << 20
@@ -50,8 +51,7 @@ def main() -> None:
 def measure(transport: str, record_bytes: int, buffer_bytes: int, seconds: float) -> Throughput:
     """Run producer and consumer beside each other for so long."""
     os.environ["BCC_KERNEL_SOURCE"] = str(bpf_dir() / "headers")
-    import bcc  # noqa: PLC0415 (reads the environment when imported)
-
+    bcc: Any = load(BCC)  # reads the environment when imported
     flags = [
         f"-DRECORD_BYTES={record_bytes}",
         f"-DRECORDS_PER_RUN={_RECORDS_PER_RUN}",

@@ -12,11 +12,12 @@ import socket
 from dataclasses import dataclass
 
 from agentd.core.text import as_text
-from agentd.errors import PermissionMissingError, UnavailableError
+from agentd.errors import AgentdError, PermissionMissingError, UnavailableError
 from agentd.kernel import handover
 from agentd.kernel.handover import Failure, Handover
-from agentd.kernel.program import Settings, kernel_headers
+from agentd.kernel.program import Settings
 from agentd.kernel.spawn import LoaderProcess
+from agentd.requirements import probe
 
 LOADER_TIMEOUT_SECONDS = 100
 """It takes half a second; on an emulated CPU that others want, too, more than a minute. systemd
@@ -67,7 +68,9 @@ class Loader:
         answer = handover.receive(self._socket)
         if isinstance(answer, Handover):
             return Attached(answer, self._settings, self._log())
-        self._process.wait()
+        code = self._process.wait()
+        if answer is None:
+            raise _death(code, self._log())
         raise _error(answer, self._log())
 
     def dismiss(self) -> None:
@@ -96,20 +99,31 @@ class Loader:
 _DEBUG_HINT = "--set log.level=debug shows what it printed"
 
 
-def _error(failure: Failure | None, log: str) -> PermissionMissingError | LoaderError:
-    if failure is None:
-        return LoaderError("the loader died without an answer", _DEBUG_HINT, log)
+def _death(code: int, log: str) -> AgentdError:
+    """Why the loader ended without an answer: something that crashes Python, or its last words."""
+    try:
+        probe.check_libbpf()
+        probe.check_bcc()
+    except UnavailableError as error:
+        return LoaderError(_failed(error.message), error.hint, log)
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    words = f", and said last: {lines[-1]}" if lines else ""
+    hint = "is memory short? journalctl -k has the kernel's word" if code == -9 else _DEBUG_HINT
+    return LoaderError(_failed(f"the loader {probe.how_it_ended(code)}{words}"), hint, log)
+
+
+def _failed(why: str) -> str:
+    return f"the BPF programs could not be loaded: {why}"
+
+
+def _error(failure: Failure, log: str) -> PermissionMissingError | LoaderError:
     if failure.kind == handover.FAILED_PERMISSION or "Operation not permitted" in log:
         return PermissionMissingError(
             f"the kernel refused to load BPF programs: {failure.message}",
             "run as root; kernel lockdown or a container's seccomp filter forbid it as well",
         )
     hint = {
-        handover.FAILED_NO_BCC: "install BCC for Python: apt-get install python3-bpfcc",
-        handover.FAILED_NO_BTF: (
-            "use a kernel built with CONFIG_DEBUG_INFO_BTF=y,"
-            f" or install the headers of this one in {kernel_headers()}"
-        ),
+        handover.FAILED_REQUIREMENT: failure.hint,
         handover.FAILED_COMPILE: f"the compiler says: {_compiler_message(log)}",
         handover.FAILED_PERF: (
             "smaller buffers (transport.perf_bytes_per_cpu), or more that may be locked in memory:"
@@ -117,13 +131,14 @@ def _error(failure: Failure | None, log: str) -> PermissionMissingError | Loader
         ),
         handover.FAILED_LOAD: f"the kernel says: {_verifier_message(log)}",
     }[failure.kind]
-    return LoaderError(f"the BPF programs could not be loaded: {failure.message}", hint, log)
+    return LoaderError(_failed(failure.message), hint, log)
 
 
 def _compiler_message(log: str) -> str:
     """The first error; what follows is often its consequence."""
-    lines = [line.strip() for line in log.splitlines() if "error" in line.lower()]
-    return lines[0] if lines else "nothing"
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines[-1:] or ["nothing"])[0]
 
 
 def _verifier_message(log: str) -> str:

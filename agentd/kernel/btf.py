@@ -8,16 +8,33 @@ from __future__ import annotations
 
 import ctypes as ct
 import functools
+import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+
+from agentd.errors import UnavailableError
+from agentd.requirements import libraries
+from agentd.requirements.host import check_sys
 
 _KIND_STRUCT = 4
 _KIND_TYPEDEF = 8
 _TRANSPARENT_KINDS = (8, 9, 10, 11)  # typedef, volatile, const, restrict
 
 
-class BtfError(Exception):
-    """This kernel has no BTF, or its BTF lacks what was asked for."""
+def kernel_headers() -> Path:
+    """Where the headers of the running kernel would be."""
+    return Path("/lib/modules", os.uname().release, "build")
+
+
+class BtfError(UnavailableError):
+    """The layout of the kernel's structs cannot be had from BTF. Its headers may do instead."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        headers = f"install the headers of this kernel in {kernel_headers()}"
+        super().__init__(
+            message, hint or f"use a kernel built with CONFIG_DEBUG_INFO_BTF=y, or {headers}"
+        )
 
 
 class _Type(ct.Structure):
@@ -46,11 +63,11 @@ class _Member(ct.Structure):
 
 @functools.cache
 def libbpf() -> ct.CDLL:
-    """The library. Raises BtfError if it is not there."""
+    """The library. Raises BtfError if it cannot be used."""
     try:
-        lib = ct.CDLL("libbpf.so.1", use_errno=True)
-    except OSError as error:
-        raise BtfError(f"libbpf.so.1 cannot be loaded: {error}") from None
+        lib = libraries.libbpf()
+    except UnavailableError as error:
+        raise BtfError(error.message, error.hint) from None
     lib.btf__load_vmlinux_btf.restype = ct.c_void_p
     lib.btf__find_by_name_kind.argtypes = [ct.c_void_p, ct.c_char_p, ct.c_uint32]
     lib.btf__type_by_id.argtypes = [ct.c_void_p, ct.c_uint32]
@@ -67,6 +84,7 @@ class Btf:
         self._lib = libbpf()
         self._btf = self._lib.btf__load_vmlinux_btf()
         if not self._btf:
+            _check_sys()
             raise BtfError("the kernel offers no BTF (/sys/kernel/btf/vmlinux)")
 
     def offset(self, struct: str, path: str) -> int:
@@ -150,6 +168,13 @@ class Btf:
                 if inner is not None:
                     return offset + inner[0], inner[1]
         return None
+
+
+def _check_sys() -> None:
+    try:
+        check_sys()
+    except UnavailableError as error:
+        raise BtfError(error.message, error.hint) from None
 
 
 @functools.cache

@@ -59,11 +59,12 @@ class Failure:
 
     kind: str
     message: str
+    hint: str = ""
+    """The way out, where the loader knows it."""
 
 
 FAILED_PERMISSION = "permission"
-FAILED_NO_BCC = "no_bcc"
-FAILED_NO_BTF = "no_btf"
+FAILED_REQUIREMENT = "requirement"
 FAILED_COMPILE = "compile"
 FAILED_LOAD = "load"
 FAILED_PERF = "perf"

@@ -18,14 +18,17 @@ from dataclasses import replace
 from typing import Any
 
 from agentd import host
+from agentd.errors import AgentdError
 from agentd.kernel import handover
-from agentd.kernel.btf import BtfError, kernel_btf
+from agentd.kernel.btf import kernel_btf, libbpf
 from agentd.kernel.handover import Failure, Handover
 from agentd.kernel.perf_events import open_event
 from agentd.kernel.program import AUTO, PERFBUF, RINGBUF, Settings, Source, variants
 from agentd.kernel.syscalls import ringbuf_map
 from agentd.paths import bpf_dir
 from agentd.privileges import ALL_CAPABILITIES, CAP_SYSLOG, keep_only
+from agentd.requirements.causes import known_cause
+from agentd.requirements.packages import BCC, load
 
 _KEPT_MAPPED: list[mmap.mmap] = []
 """Perf buffers, which exist only while somebody has them mapped."""
@@ -42,8 +45,7 @@ def main() -> int:
         orders = sock.recv(handover.MESSAGE_BYTES_MAX)
         if not orders:  # nothing is to be loaded, after all
             os._exit(0)
-        settings = handover.decode_settings(orders)
-        answer = _load(settings)
+        answer = _answer(orders)
         if isinstance(answer, Failure):
             handover.send_failure(sock, answer)
         else:
@@ -55,29 +57,43 @@ def main() -> int:
 
 
 def _prepare() -> None:
-    """What takes long and needs no orders; where it fails, that is told when they are there."""
+    """What takes long and needs no orders. Errors are reported when the orders are there."""
+    os.chdir("/")  # clang compiles nothing in a working directory that was deleted
     # where BCC may see the kernel's symbols it sorts them all, and we need none
     keep_only(ALL_CAPABILITIES - {CAP_SYSLOG})
-    with contextlib.suppress(BtfError):
+    with contextlib.suppress(AgentdError):
         kernel_btf()
-    with contextlib.suppress(ImportError):
-        import bcc  # noqa: F401, PLC0415
+    with contextlib.suppress(AgentdError):
+        load(BCC)
+
+
+def _answer(orders: bytes) -> Handover | Failure:
+    try:
+        return _load(handover.decode_settings(orders))
+    except Exception as error:
+        cause = known_cause(error)
+        if cause is None:
+            raise
+        return Failure(handover.FAILED_REQUIREMENT, cause.message, cause.hint)
 
 
 def _load(settings: Settings) -> Handover | Failure:
+    """Raises AgentdError if something is missing on this host."""
+    try:
+        bcc = load(BCC)
+    except AgentdError:
+        libbpf()  # libbcc needs it: if that cannot be used, it is the cause
+        raise
     kind, reason = _choose(settings.transport)
     settings = replace(settings, transport=kind)
-    try:
-        sources = variants(bpf_dir(), settings)
-    except BtfError as error:
-        return Failure(handover.FAILED_NO_BTF, str(error))
+    sources = variants(bpf_dir(), settings)
     first_failure: Failure | None = None  # of the best variant: it says most
     for source in sources:
-        answer = _load_source(source, settings, reason)
+        answer = _load_source(bcc, source, settings, reason)
         if isinstance(answer, Handover):
             return answer
         first_failure = first_failure or answer
-        if answer.kind in (handover.FAILED_PERMISSION, handover.FAILED_NO_BCC):
+        if answer.kind == handover.FAILED_PERMISSION:
             break
     assert first_failure is not None
     return first_failure
@@ -96,13 +112,9 @@ def _choose(kind: str) -> tuple[str, str]:
     return RINGBUF, "this kernel has the BPF ring buffer"
 
 
-def _load_source(source: Source, settings: Settings, reason: str) -> Handover | Failure:
+def _load_source(bcc: Any, source: Source, settings: Settings, reason: str) -> Handover | Failure:
     if source.kernel_source is not None:
         os.environ["BCC_KERNEL_SOURCE"] = str(source.kernel_source)
-    try:
-        import bcc  # noqa: PLC0415 (may not be installed)
-    except ImportError as error:
-        return Failure(handover.FAILED_NO_BCC, str(error))
     try:
         program = bcc.BPF(text=source.text, cflags=list(source.cflags))
         _number_from(program, settings)

@@ -7,7 +7,6 @@ Features are found by looking (BTF) or by trying (variants, best first), never b
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from agentd.cgroup_filter import CgroupFilter
 from agentd.core.wire import parse_wire, static_assertions
-from agentd.kernel.btf import Btf, BtfError, kernel_btf
+from agentd.kernel.btf import Btf, BtfError, kernel_btf, kernel_headers
 from agentd.kernel.helpers import OF_TYPED_READS, offers
 
 AUTO, RINGBUF, PERFBUF = "auto", "ringbuf", "perfbuf"
@@ -196,11 +195,6 @@ def _helper_flags(settings: Settings) -> list[list[str]]:
         ahead_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
         choices.append([f"-DBOOTTIME_SINCE_MONOTONIC_NS={ahead_ns}ULL"])
     return choices
-
-
-def kernel_headers() -> Path:
-    """Where the headers of the running kernel would be."""
-    return Path("/lib/modules", os.uname().release, "build")
 
 
 def _settings_flags(settings: Settings) -> list[str]:

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 
-from agentd.errors import PermissionMissingError
+from agentd.errors import PermissionMissingError, UnavailableError
+from agentd.requirements.limits import shortage
 
 _CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
 _CAP_PERFMON = 38
@@ -36,9 +37,9 @@ class LoaderProcess:
                 stderr=self.log,
             )
 
-    def wait(self) -> None:
-        """Until it has ended."""
-        self._process.wait()
+    def wait(self) -> int:
+        """Until it has ended. Returns its code: below 0, a signal's number."""
+        return self._process.wait()
 
     def close(self) -> None:
         """End it if it still runs, and let go of what was its; more than once does no harm."""
@@ -50,9 +51,16 @@ class LoaderProcess:
 
 
 def check_capabilities() -> None:
-    """Raise PermissionMissingError unless this process may load tracing programs."""
-    with open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith("CapEff:"))
+    """Raise PermissionMissingError unless this process may load tracing programs.
+
+    Raises UnavailableError where /proc does not say.
+    """
+    try:
+        with open("/proc/self/status") as status:
+            line = next(line for line in status if line.startswith("CapEff:"))
+    except (OSError, StopIteration) as error:
+        other = UnavailableError(f"/proc cannot be read: {error}", "mount -t proc proc /proc")
+        raise shortage(error) or other from None
     effective = int(line.split()[1], 16)
 
     def has(capability: int) -> bool:

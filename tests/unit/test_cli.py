@@ -223,6 +223,37 @@ def test_exit_codes(
     assert loader.made[0].closed == 1
 
 
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_a_bug_of_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], debug: str
+) -> None:
+    """One line says what failed and how to report it; the traceback is for who asks for it."""
+
+    def fail(arguments: argparse.Namespace) -> int:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setitem(cli._COMMANDS, "status", fail)
+    monkeypatch.setenv(cli.DEBUG_VARIABLE, debug)
+    assert _exit_code(monkeypatch, "status") == os.EX_SOFTWARE
+    *before, last = capsys.readouterr().err.splitlines()
+    assert last.startswith("agentd: status failed, which is a bug: ZeroDivisionError: a bug")
+    assert "AGENTD_DEBUG=1 agentd status" in last
+    assert (before[:1] == ["Traceback (most recent call last):"]) == bool(debug)
+
+
+def test_the_cause_of_what_a_command_met(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the host lacks is no bug: the way out is told, with the code of that."""
+
+    def fail(arguments: argparse.Namespace) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setitem(cli._COMMANDS, "top", fail)
+    assert _exit_code(monkeypatch, "top") == os.EX_UNAVAILABLE
+    assert capsys.readouterr().err.startswith("agentd: no file descriptor is left")
+
+
 def _parsers() -> Iterator[argparse.ArgumentParser]:
     waiting: list[argparse.ArgumentParser] = [make_parser()]
     while waiting:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agentd.requirements.packages import PACKAGES
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "agentd"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -18,7 +20,7 @@ CORE_STDLIB = {
     "re", "struct", "typing",
 }  # fmt: skip
 THIRD_PARTY = {
-    "bcc": {"kernel/loader.py", "experiment/throughput.py"},
+    "bcc": set(),  # requirements/packages.py imports it by name, for whoever needs it
     "uvloop": {"launching.py", "experiment/run.py"},
     "cachetools": {"core/doubts.py", "core/exited.py"},
     "structlog": {"log.py"},
@@ -35,9 +37,9 @@ THIRD_PARTY = {
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd", "asgi", "asking", "cgroup_filter", "filtering", "errors", "files", "host",
-    "journal_log", "limits", "memory", "observations", "output", "paths", "printable", "rules",
-    "serving", "settings", "toml_text",
+    "agentd", "asgi", "asking", "cgroup_filter", "errors", "files", "filtering", "host",
+    "journal_log", "limits", "memory", "observations", "output", "paths", "printable",
+    "requirements", "rules", "serving", "settings", "terminal", "toml_text", "vantage",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
@@ -150,6 +152,11 @@ def test_each_library_lives_in_its_place(path: Path) -> None:
         top = module.split(".")[0]
         if top != "agentd" and top not in sys.stdlib_module_names:
             assert str(path.relative_to(PACKAGE)) in THIRD_PARTY.get(top, ()), module
+
+
+def test_each_library_has_a_way_out() -> None:
+    """``run`` and ``doctor`` know how to get every third-party library, and no other."""
+    assert {package.module for package in PACKAGES} == THIRD_PARTY.keys()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)

@@ -15,7 +15,7 @@ from agentd.doctor.examine import examine
 from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.doctor.report import as_json, as_text, can_run
 from agentd.errors import ConfigError
-from agentd.kernel import helpers
+from agentd.kernel import btf, helpers
 from agentd.kernel.btf import Btf, BtfError
 from agentd.kernel.program import OPTIONAL_MEMBERS, Settings
 from agentd.settings import Config
@@ -59,8 +59,9 @@ def test_fields_that_the_kernel_does_not_offer(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
-def test_fields_that_headers_do_not_offer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without BTF every optional field is absent, and named."""
+def test_fields_that_headers_do_not_offer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With headers in place of BTF every optional field is absent, and named."""
+    monkeypatch.setattr(kernel_checks, "kernel_headers", lambda: tmp_path)
     monkeypatch.setattr(kernel_checks, "kernel_btf", _no_btf)
     found = kernel_checks.fields()
     assert found.level == NOTE
@@ -74,7 +75,8 @@ def test_without_btf(
     """The kernel's headers will do; without both it cannot run, and both ways out are named."""
     monkeypatch.setattr(kernel_checks, "kernel_btf", _no_btf)
     folder = tmp_path if headers else tmp_path / "none"
-    monkeypatch.setattr(kernel_checks, "kernel_headers", lambda: folder)
+    for module in (btf, kernel_checks):
+        monkeypatch.setattr(module, "kernel_headers", lambda: folder)
     found = kernel_checks.btf()
     assert found.level == level
     assert headers or ("CONFIG_DEBUG_INFO_BTF" in found.way_out and str(folder) in found.way_out)
@@ -119,9 +121,19 @@ def test_systemd(tmp_path: Path, output: str, level: str, words: str) -> None:
     command = tmp_path / "systemctl"
     command.write_text(f"#!/bin/sh\necho '{output}'\n")
     command.chmod(0o755)
-    found = host_checks.systemd(str(command))
+    found, *journald = host_checks.service_manager(str(command), booted=tmp_path)
     assert (found.level, words in found.what) == (level, True)
-    assert host_checks.systemd(str(tmp_path / "none")).level == NOTE
+    assert bool(journald) == ("version" in found.what)
+    assert host_checks.service_manager(str(tmp_path / "none"))[0].level == NOTE
+
+
+def test_systemd_that_does_not_run(tmp_path: Path) -> None:
+    """Where systemd is installed and another init runs, there is no advice on journald."""
+    command = tmp_path / "systemctl"
+    command.write_text("#!/bin/sh\necho 'systemd 252 (252.38-1)'\n")
+    command.chmod(0o755)
+    (found,) = host_checks.service_manager(str(command), booted=tmp_path / "none")
+    assert (found.level, "does not run" in found.what) == (NOTE, True)
 
 
 def test_locked_memory() -> None:
