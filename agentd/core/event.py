@@ -152,7 +152,8 @@ NO_CPU = -1
 class Lost(NamedTuple):
     """``missing`` events of one CPU that were not reported, between two moments.
 
-    ``cpu`` is ``NO_CPU``, and ``seq`` says nothing, where it is not known which one it was.
+    ``cpu`` is ``NO_CPU`` where it is not known which one it was; ``seq`` then counts what was lost
+    so before, of that stage and kind, from the first number of the programs on.
 
     The first three fields place it in the order of events: just before the first event of that
     CPU after the gap, or at the end of the round when none has come yet.

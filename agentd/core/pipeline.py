@@ -249,8 +249,9 @@ class Pipeline:
         """
         for kind, count in enumerate(runs):
             if count:
+                first = self._first_seq + self.skipped[kind]
                 self.skipped[kind] += count
-                self._lost.append(Lost(now_ns, 0, NO_CPU, count, STAGE_SKIPPED, kind, from_ns))
+                self._lost.append(Lost(now_ns, first, NO_CPU, count, STAGE_SKIPPED, kind, from_ns))
 
     def offer(self, scan: Scan) -> None:
         """Compare a scan as soon as all events up to its end have been applied, a slice a round.

@@ -14,6 +14,8 @@ from agentd.core.pipeline import Entry
 from agentd.core.reconcile import Inferred
 from agentd.core.stages import STAGE_SINK
 
+_PID_BITS = 22  # include/linux/threads.h, PID_MAX_LIMIT
+
 Span = tuple[int, int, int, int]
 """First attempt number, how many, from when, until when (CLOCK_BOOTTIME)."""
 
@@ -69,7 +71,8 @@ def loss_of(entry: Entry) -> Lost:
     """What stands in the place of an entry that a sink could not write."""
     if isinstance(entry, Inferred):
         at_ns = entry.boottime_ns
-        return Lost(at_ns, entry.key[0], NO_CPU, 1, STAGE_SINK, entry.kind, at_ns)
+        number = at_ns << _PID_BITS | entry.key[0]  # as unique as the line that it stands for
+        return Lost(at_ns, number, NO_CPU, 1, STAGE_SINK, entry.kind, at_ns)
     return Untold.of([entry]).losses()[0]
 
 

@@ -19,9 +19,9 @@ from agentd.core.process import Applied, Doubt, Image, Key, entity_prefix
 from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
 from agentd.sinks.ecs_exec import ExecRenderer
-from agentd.sinks.text_values import named, quoted, raw_parts
+from agentd.sinks.ecs_id import EventIds
+from agentd.sinks.text_values import SECOND_NS, named, nine_digits, quoted, raw_parts, seconds
 
-_SECOND_NS: Final = 1_000_000_000
 _NOT_ACCOUNTED: Final = (1 << 64) - 1
 
 _PARTS_KEPT: Final = 256
@@ -48,6 +48,7 @@ class EcsRenderer:
         self._entity = entity_prefix(boot_id)
         self._page_bytes = page_bytes
         self._kind_names = kind_names(wire)
+        self._ids = EventIds(self._entity, self._kind_names)
         self._events = tuple(_event(_TYPES[name], name) for name in self._kind_names)
         self._change = _event("change", "exec")
         self._flags = {name: wire.constant(macro) for name, macro in _FLAG_NAMES.items()}
@@ -59,7 +60,8 @@ class EcsRenderer:
         self._images: dict[Image, tuple[str, str]] = {}
         self._parents: dict[Key, tuple[Image | None, str]] = {}
         self._cpus: dict[int, str] = {}
-        self._second_ns = -_SECOND_NS
+        self._numbers: dict[int, str] = {}
+        self._second_ns = -SECOND_NS
         self._second_text = ""
 
     def render(self, batch: Batch) -> bytes:
@@ -91,11 +93,12 @@ class EcsRenderer:
             owner = self._owner(event[at.UID], event[at.GID])
             parent = event[at.PARENT_TGID], event[at.PARENT_START_BOOTTIME_NS]
             whose = self._parent(parent, parent_image)
-            where = self._cpus.get(event[at.CPU]) or self._add_cpu(event[at.CPU])
+            cpu, seq = event[at.CPU], event[at.SEQ]
+            where = self._cpus.get(cpu) or self._add_cpu(cpu)
             lines.append(
                 f'{{"@timestamp":"{when}{change if changed else events[event[at.KIND]]}{sequence}'
-                f'}},"process":{{{process}{what}{start}{more},{owner}{whose}}}{top}{where}'
-                f'{event[at.SEQ]},"boottime_ns":{ns}{details},"flags":['
+                f'{self._numbers[cpu]}{seq}"}},"process":{{{process}{what}{start}{more},{owner}{whose}}}{top}{where}'
+                f'{seq},"boottime_ns":{ns}{details},"flags":['
                 f"{self._flag_list(flags) if flags else ''}]}}}}\n"
             )
         return "".join(lines).encode("ascii")
@@ -115,9 +118,9 @@ class EcsRenderer:
         wall_ns = event[at.BOOTTIME_NS] - event[at.START_BOOTTIME_NS]
         return (
             f',"end":"{when}"{code}',
-            f'{killed},"wall_seconds":{_seconds(wall_ns)}'
-            f',"cpu_user_seconds":{_seconds(user_ns)}'
-            f',"cpu_system_seconds":{_seconds(system_ns)}'
+            f'{killed},"wall_seconds":{seconds(wall_ns)}'
+            f',"cpu_user_seconds":{seconds(user_ns)}'
+            f',"cpu_system_seconds":{seconds(system_ns)}'
             f',"max_rss_bytes":{rss_pages * self._page_bytes}{_io(read_bytes, written_bytes)}',
         )
 
@@ -143,11 +146,12 @@ class EcsRenderer:
         what, raw = self._image(entry.image)
         whose = self._parent(entry.parent, entry.parent_image)
         user = "" if entry.user is None else f",{self._owner(*entry.user)}"
+        identity = self._ids.of_inferred(entry)
         inside = f',"raw":{{{raw}}}' if raw else ""
         if entry.doubt is not None:
             inside += _doubtful(entry.doubt)
         return (
-            f'{{"@timestamp":"{when}{self._events[entry.kind]}{sequence}}},'
+            f'{{"@timestamp":"{when}{self._events[entry.kind]}{sequence},"id":"{identity}"}},'
             f'"process":{{{process}{what}{start}{user}{whose}}},'
             f'"agentd":{{"boottime_ns":{entry.boottime_ns}{inside},"flags":["inferred"]}}}}\n'
         )
@@ -159,7 +163,8 @@ class EcsRenderer:
             where = whose = ""
         return (
             f'{{"@timestamp":"{self._time(lost.boottime_ns + offset_ns)}","event":{{"kind":"event",'
-            f'"category":["process"],"type":["info"],"action":"lost","sequence":{sequence}}},'
+            f'"category":["process"],"type":["info"],"action":"lost","sequence":{sequence},'
+            f'"id":"{self._ids.of_lost(lost)}"}},'
             f'"agentd":{{{where}"boottime_ns":{lost.boottime_ns},'
             f'"lost":{{"count":{lost.missing},{whose}"stage":"{lost.stage}"{kind},'
             f'"from_boottime_ns":{lost.from_boottime_ns},"to_boottime_ns":{lost.to_boottime_ns}}},'
@@ -216,7 +221,8 @@ class EcsRenderer:
         return text
 
     def _add_cpu(self, cpu: int) -> str:
-        """The part between a process and its number on that CPU."""
+        """The part between a process and its number on that CPU; and that before an event's id."""
+        self._numbers[cpu] = f',"id":"{self._ids.before_seq(cpu)}'
         text = self._cpus[cpu] = f',"agentd":{{"cpu":{cpu},"seq":'
         return text
 
@@ -225,22 +231,11 @@ class EcsRenderer:
 
     def _time(self, wall_ns: int) -> str:
         ns = wall_ns - self._second_ns
-        if not 0 <= ns < _SECOND_NS:
-            second, ns = divmod(wall_ns, _SECOND_NS)
-            self._second_ns = second * _SECOND_NS
+        if not 0 <= ns < SECOND_NS:
+            second, ns = divmod(wall_ns, SECOND_NS)
+            self._second_ns = second * SECOND_NS
             self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        return f"{self._second_text}{_nine_digits(ns)}Z"
-
-
-def _nine_digits(ns: int) -> str:
-    """Nanoseconds of a second. Compiled, a format takes ten times as long."""
-    return str(_SECOND_NS + ns)[1:]
-
-
-def _seconds(ns: int) -> str:
-    if 0 <= ns < _SECOND_NS:
-        return "0." + _nine_digits(ns)
-    return f"{ns // _SECOND_NS}.{_nine_digits(ns % _SECOND_NS)}"
+        return f"{self._second_text}{nine_digits(ns)}Z"
 
 
 def _io(read_bytes: int, written_bytes: int) -> str:

@@ -72,7 +72,8 @@ class MergingRenderer(EcsRenderer):
         return (
             f'{{"@timestamp":"{self._time(event.boottime_ns + offset_ns)}",'
             f'"event":{{"kind":"event","category":["process"],{self._actions_of(entries)},'
-            f'"sequence":{batch.first_sequence + group[0]}}},'
+            f'"sequence":{batch.first_sequence + group[0]},'
+            f'"id":"{self._ids.of_several(event, last.event)}"}},'
             f'"process":{{{process}{what}{start}{more},'
             f"{self._owner(event.uid, event.gid)}{self._parent(parent, last.parent_image)}}}{top},"
             f'"agentd":{{"cpu":{event.cpu},"seq":{event.seq},"boottime_ns":{event.boottime_ns}'

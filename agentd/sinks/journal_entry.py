@@ -16,6 +16,7 @@ from agentd.printable import printable
 from agentd.sinks.renderer import Renderer
 
 FIELDS = {
+    "AGENTD_EVENT_ID": "event.id",
     "AGENTD_ACTION": "event.action",
     "AGENTD_PID": "process.pid",
     "AGENTD_ENTITY_ID": "process.entity_id",

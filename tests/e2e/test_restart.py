@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, whole_lines
 from tests.e2e.manager import Manager, managing
 from tests.kernel.loadgen import built_loadgen, loadgen_command
 
@@ -36,14 +36,37 @@ def _told(lines: list[Line]) -> dict[tuple[int, int], str]:
     """What each attempt of each CPU became, told once or more often, but always the same."""
     found: dict[tuple[int, int], tuple[str, int | None]] = {}
     for line in lines:
-        inside, about = line["agentd"], line.get("process", {}).get("pid")
-        if "cpu" in inside:
+        about = line.get("process", {}).get("pid")
+        for action, inside in _members(line):
             for seq in range(inside["seq"], inside["seq"] + inside.get("lost", {}).get("count", 1)):
-                told = line["event"]["action"], about
+                told = action, about
                 before = found.setdefault((inside["cpu"], seq), told)
                 assert before == told or "lost" in (before[0], told[0])
                 found[inside["cpu"], seq] = told
     return {number: action for number, (action, _about) in found.items()}
+
+
+def _members(line: Line) -> list[tuple[str, Line]]:
+    """The attempts that a line reports: none if it was inferred, several if it is aggregated."""
+    inside = line["agentd"]
+    if "merged" in inside:
+        return [(member["action"], member) for member in inside["merged"]]
+    return [(line["event"]["action"], inside)] if "cpu" in inside else []
+
+
+def _once(lines: list[Line]) -> list[Line]:
+    """One line of each id, as docs/events.md says; those of one id report the same attempts."""
+    found: dict[str, Line] = {}
+    for line in lines:
+        kept = found.setdefault(line["event"]["id"], line)
+        assert _reported(kept) == _reported(line)
+    return list(found.values())
+
+
+def _reported(line: Line) -> Any:
+    """What a line reports, without what only says when it was written, and since when."""
+    attempts = [(action, inside["cpu"], inside["seq"]) for action, inside in _members(line)]
+    return attempts, line.get("process", {}).get("entity_id"), line["agentd"]["boottime_ns"]
 
 
 def _storm(cgroup: Cgroup, seconds: float) -> subprocess.Popen[str]:
@@ -109,12 +132,51 @@ def test_ten_restarts_in_a_storm(cgroup: Cgroup, tmp_path: Path, how: signal.Sig
             manager.start()
         truth = _truth(storm)
         lines = _stopped(manager)
-    told = _told(lines)
+    told = _told(_once(lines))
     assert Counter(told.values()) == truth
     _assert_whole(told)
+    assert len(told) == len(_once(lines))
     assert '"imbalance": 0' in manager.log()
     if how == signal.SIGTERM:
         assert len(told) == len(lines)
+
+
+def test_ten_kills_with_aggregated_lines(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Lines of one id are the same; the events in them, counted once, are all that happened."""
+    with managing(tmp_path, *_options(cgroup, "output.aggregate=true")) as manager:
+        manager.start()
+        storm = _storm(cgroup, 12.0)
+        for _ in range(10):
+            time.sleep(0.3)
+            manager.end(signal.SIGKILL)
+            manager.start()
+        truth = _truth(storm)
+        lines = _stopped(manager)
+    told = _told(_once(lines))
+    assert Counter(told.values()) == truth
+    _assert_whole(told)
+    assert any("merged" in line["agentd"] for line in lines)
+
+
+def test_ids_of_losses_and_what_they_hid(cgroup: Cgroup, tmp_path: Path) -> None:
+    """With losses and inferred events, kills or not, no two lines with one id differ."""
+    with managing(tmp_path, *_options(cgroup, "transport.ring_bytes=4096")) as manager:
+        manager.start()
+        for _ in range(4):
+            cgroup.run(["/bin/bash", "-c", "for i in $(seq 200); do sleep 3 & done"])
+            time.sleep(1.2)
+            manager.end(signal.SIGKILL)
+            manager.start()
+        lines = _stopped(manager)
+    kinds = Counter(
+        "inferred" if "inferred" in line["agentd"]["flags"] else line["event"]["action"]
+        for line in lines
+    )
+    assert kinds["lost"] > 0
+    assert kinds["inferred"] > 0
+    per_run = [[line["event"]["id"] for line in whole_lines(out)] for out in manager.outputs]
+    assert all(len(set(ids)) == len(ids) for ids in per_run)
+    _once(lines)
 
 
 def test_perf_buffers_say_what_they_lost(cgroup: Cgroup, tmp_path: Path) -> None:

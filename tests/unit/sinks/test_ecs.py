@@ -67,7 +67,7 @@ def test_an_exec_says_all_there_is() -> None:
         "@timestamp": "2023-11-14T22:13:20.000000005Z",
         "event": {
             "kind": "event", "category": ["process"], "type": ["start"], "action": "exec",
-            "sequence": 9,
+            "sequence": 9, "id": "0123456789abcdef-1-77",
         },
         "process": {
             "pid": 12, "entity_id": "0123456789abcdef-12-2", "name": "true",
