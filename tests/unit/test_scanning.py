@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_without_descriptors_nobody_is_gone(left: str, socket: str) -> None:
 
 
 HIDDEN = """
-mount -t proc -o hidepid=$1 proc /proc && exec setpriv --reuid 65534 --regid 65534 --clear-groups \\
+mount -t proc -o hidepid=$1 proc /proc && exec setpriv --reuid "$3" --regid "$3" --clear-groups \\
 "$2" -c '
 from agentd import procfs
 look = procfs.Look()
@@ -79,11 +80,16 @@ print(len(list(look)), look.complete, repr(look.failure))'
 """
 
 
+_NOBODY_ELSE = 3_000_000_000
+"""From here on a host has no users, so nobody else runs anything as one of them."""
+
+
 @pytest.mark.parametrize("hidepid", [0, 1, 2])
 def test_where_processes_are_hidden(hidepid: int) -> None:
     """With hidepid (proc(5)) a user sees its own processes only, and knows that this is not all."""
     need_root()
-    command = ["unshare", "-m", "sh", "-c", HIDDEN, "sh", str(hidepid), sys.executable]
+    command = ["unshare", "-m", "sh", "-c", HIDDEN, "sh"]
+    command += [str(hidepid), sys.executable, str(_NOBODY_ELSE + os.getpid())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     count, complete, failure = done.stdout.split(maxsplit=2)
     assert (complete, failure.strip()) == (str(hidepid == 0), "''")
