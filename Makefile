@@ -1,5 +1,6 @@
 # make run [ARGS='…']   install what is needed, then report this host's processes
 # make test             install what is needed, then run all tests, on the source and compiled
+# make test-packages    what some tests need beside that (a browser, Prometheus, shells): they skip without
 # make check            format, lint, types, import rules
 # make test-systemd     the package under a real systemd, in a virtual machine
 # make test-vm          the kernel tests on other kernels, in virtual machines (docs/kernels.md)
@@ -13,29 +14,35 @@ PYTHON := /usr/bin/python3
 BIN := .venv/bin
 
 # What the fleet runs: Debian's own packages, not newer ones.
-RUN_PACKAGES := python3 python3-venv python3-bpfcc python3-uvloop python3-cachetools \
+RUN_PACKAGES := python3 python3-bpfcc python3-uvloop python3-cachetools \
 	python3-structlog python3-prometheus-client python3-h11 python3-tqdm \
 	python3-msgpack python3-systemd python3-bcrypt python3-yaml python3-lark python3-urwid \
 	python3-wcwidth
-TEST_PACKAGES := $(RUN_PACKAGES) gcc libc6-dev python3-dev python3-hatchling curl prometheus python3-matplotlib stress-ng groff-base \
-	openssl jq procps iproute2 chromium chromium-driver python3-selenium zsh fish
+TEST_PACKAGES := git gcc libc6-dev python3-dev python3-venv python3-hatchling curl groff-base \
+	openssl jq procps iproute2 systemd python3-selenium
+# large, and each for a few tests, which skip without it
+MORE_TEST_PACKAGES := prometheus python3-matplotlib stress-ng chromium chromium-driver zsh fish
 VM_PACKAGES := qemu-system-x86 busybox-static systemd-journal-remote autopkgtest
 BENCH_PACKAGES := forkstat bpftrace libbpf-tools valgrind
-DEB_PACKAGES := dpkg-dev debhelper lintian dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
+DEB_PACKAGES := build-essential dpkg-dev debhelper lintian dh-python pybuild-plugin-pyproject python3-all python3-hatchling \
 	python3-uvloop python3-cachetools
 
 # the package as the .deb has it, with what packaging/compile compiles; the rest are links to the source
 COMPILED := build/compiled
 WITH_COMPILED := PYTHONPATH=$(CURDIR)/$(COMPILED)
 
-.PHONY: run test check format bench docs fixtures deb test-systemd test-vm soak fuzz clean
+.PHONY: run test test-packages check format bench docs fixtures deb test-systemd test-vm soak fuzz clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/agentd run $(ARGS)
 
-test: .venv/dev.stamp $(COMPILED)/stamp
+test: .venv/dev.stamp
 	$(BIN)/pytest $(ARGS)
+	@$(MAKE) --no-print-directory $(COMPILED)/stamp
 	$(WITH_COMPILED) $(BIN)/pytest --import-mode=append $(ARGS)
+
+test-packages:
+	@packaging/install-packages $(MORE_TEST_PACKAGES)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check agentd tests bench
@@ -96,16 +103,20 @@ $(COMPILED)/stamp: .venv/dev.stamp packaging/compile agentd $(wildcard agentd/co
 	@ln -s $(CURDIR)/agentd/* $(COMPILED)/agentd
 	@rm $(COMPILED)/agentd/core $(COMPILED)/agentd/kernel $(COMPILED)/agentd/sinks
 	@cp -r agentd/core agentd/kernel agentd/sinks $(COMPILED)/agentd
-	@$(BIN)/python packaging/compile $(COMPILED)
+	@packaging/step "compiling what every event goes through: mypyc and gcc, one to two minutes" \
+		$(BIN)/python packaging/compile $(COMPILED)
 	@touch $@
 
-.venv/run.stamp: pyproject.toml packaging/install-packages
+# Nothing is fetched but Debian's packages: a path file and a script are all that pip would make.
+.venv/run.stamp: pyproject.toml packaging/install-packages packaging/editable.py
 	@packaging/install-packages $(RUN_PACKAGES)
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv --system-site-packages .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(PYTHON) -m venv --without-pip --system-site-packages .venv
+	@$(BIN)/python packaging/editable.py
 	@touch $@
 
-.venv/dev.stamp: .venv/run.stamp
+.venv/dev.stamp: .venv/run.stamp packaging/dev_requirements.py
 	@packaging/install-packages $(TEST_PACKAGES)
-	@$(BIN)/pip install --quiet --disable-pip-version-check $$($(BIN)/python packaging/dev_requirements.py)
+	@$(PYTHON) -m venv --system-site-packages .venv
+	@packaging/step "fetching mypy, pytest, ruff and others from PyPI: 60 MB, half a minute" \
+		$(BIN)/pip install --disable-pip-version-check $$($(BIN)/python packaging/dev_requirements.py)
 	@touch $@

@@ -1,17 +1,23 @@
-"""From the command line to a running daemon: sockets first, then programs, then the daemon."""
+"""From the command line to a running daemon: sockets first, then programs, then the daemon.
+
+A second agentd on a host starts without the default port and socket, which the first one has.
+Where the configuration names others, it does not start without them.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import socket
 from typing import Any
 
 from agentd.control.listening import listening
 from agentd.daemon import Daemon
+from agentd.errors import TakenError
 from agentd.kernel.attach import Loader
 from agentd.kernel.kept import KeptPrograms
 from agentd.options import Options
 from agentd.service import Service
-from agentd.settings import Config
+from agentd.settings import Config, Control, Metrics
 from agentd.stopping import stop_on_signals, unless
 from agentd.web import server as web_server
 
@@ -21,11 +27,11 @@ async def run(
 ) -> None:
     """Run until a signal, the duration's end, or the end of standard output's reader."""
     with contextlib.ExitStack() as sockets:
-        web, asking = web_server.door(config.metrics, log, waits=service.keeps), None
+        waits = service.keeps or config.metrics.listen == Metrics().listen
+        web = web_server.door(config.metrics, log, waits=waits)
         if web is not None:
             sockets.callback(web.close)
-        if config.control.socket:
-            asking = sockets.enter_context(listening(config.control.socket))
+        asking = _control_socket(config.control, sockets, log)
         stopping = stop_on_signals()
         attached = await unless(stopping, programs.attached())
         if attached is None:
@@ -41,3 +47,18 @@ async def run(
             await daemon.run(web, asking)
         finally:
             daemon.close()
+
+
+def _control_socket(
+    control: Control, sockets: contextlib.ExitStack, log: Any
+) -> socket.socket | None:
+    """Listen where the configuration says, until ``sockets`` is closed."""
+    if not control.socket:
+        return None
+    try:
+        return sockets.enter_context(listening(control.socket))
+    except TakenError:
+        if control != Control():
+            raise
+        log.error("another agentd has the control socket", socket=control.socket)
+        return None

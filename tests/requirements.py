@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+
+_INSTALL = "make test-packages installs what tests need"
 
 
 def need_bpf() -> None:
@@ -33,7 +36,15 @@ def need_root() -> None:
 
 def need_program(name: str) -> str:
     """The path of a program; where it is not installed the test does not run."""
-    return shutil.which(name) or do_without(f"needs {name}")
+    return shutil.which(name) or do_without(f"needs {name} ({_INSTALL})")
+
+
+def need_library(name: str) -> Any:
+    """A library that only some tests need; where it is not installed the test does not run."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        do_without(f"needs the library {name} ({_INSTALL})")
 
 
 def do_without(reason: str) -> NoReturn:

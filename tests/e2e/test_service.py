@@ -262,6 +262,23 @@ def test_port_in_use(cgroup: Cgroup) -> None:
     assert listen in done.stderr
 
 
+def test_two_on_one_host(cgroup: Cgroup) -> None:
+    """Neither names a port or a socket, so the second one does without those of the first."""
+    command = [AGENTD, "run", "--set", f"filter.cgroup={cgroup.path}", "--output", "none"]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert first.stderr is not None
+        assert any('"event": "ready"' in line for line in first.stderr)
+        second = _agentd(*command[1:], "--duration", "0.1")
+        assert second.returncode == 0, second.stderr
+        assert "the metrics port is taken" in second.stderr
+        assert "another agentd has the control socket" in second.stderr
+    finally:
+        first.terminate()
+        first.communicate(timeout=60)
+    assert first.returncode == 0
+
+
 def test_a_service_waits_for_its_port(cgroup: Cgroup, tmp_path: Path) -> None:
     """Who takes the port in a restart keeps agentd from nothing else, and not for good."""
     taken = socket.create_server(("127.0.0.1", 0))

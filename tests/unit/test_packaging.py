@@ -81,3 +81,40 @@ def test_the_autopkgtest_looks_for_metrics_that_there_are() -> None:
     named = set(re.findall(r"agentd_\w+", script))
     assert len(named) == 2
     assert all(f"`{name}`" in table for name in named)
+
+
+def test_a_step_says_what_it_does() -> None:
+    """What it does, in a line; the command's output only if it fails, and its exit code."""
+    step = str(ROOT / "packaging/step")
+    good = subprocess.run(
+        [step, "counting", "seq", "3"], capture_output=True, text=True, check=True
+    )
+    assert (good.stdout, good.stderr) == ("", "counting\n")
+    command = [step, "counting", "sh", "-c", "seq 3; exit 7"]
+    failed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (failed.returncode, failed.stderr) == (7, "counting\n1\n2\n3\n")
+
+
+def test_the_command_of_a_checkout(tmp_path: Path) -> None:
+    """An empty virtual environment gets a command that imports this checkout, without pip."""
+    python = tmp_path / "venv/bin/python"
+    make = [sys.executable, "-m", "venv", "--without-pip", "--system-site-packages"]
+    subprocess.run([*make, str(tmp_path / "venv")], check=True)
+    subprocess.run([str(python), str(ROOT / "packaging/editable.py")], check=True)
+    command = [str(python.with_name("agentd")), "--version"]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout == f"agentd {__version__}\n"
+
+
+def test_each_package_stands_in_one_list() -> None:
+    """What runs, what tests need, and the large ones of a few tests."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    lists = {
+        name: set(names.split())
+        for name, names in re.findall(r"^(\w*PACKAGES) := (.*)$", makefile, re.M)
+    }
+    base, more = (lists[name] for name in ("TEST_PACKAGES", "MORE_TEST_PACKAGES"))
+    assert not (lists["RUN_PACKAGES"] & base)
+    assert not (base & more)
+    # mypyc calls a compiler, and dpkg-buildpackage refuses to work without this one
+    assert "build-essential" in lists["DEB_PACKAGES"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import importlib
 import json
 import re
 import sys
@@ -15,21 +14,13 @@ import pytest
 import yaml
 
 from agentd.settings import Metrics
-from tests.requirements import do_without
+from tests.requirements import need_library
 from tests.shown.pages import ROOT, all_blocks
 
 SHIPPING = ROOT / "config/shipping"
 SCHEMA = json.loads((ROOT / "docs/events.schema.json").read_text())
 RFC3339_NANO = "2006-01-02T15:04:05.999999999Z07:00"
 """Go's name of a layout that reads a time zone; a Z alone would be any letter's equal."""
-
-
-def _library(name: str) -> Any:
-    """A library of the ``dev`` extra that only this file uses."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        do_without(f"needs {name}")
 
 
 def _events() -> list[str]:
@@ -66,7 +57,7 @@ def _our_unit() -> str:
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="pyvrl has wheels for 3.11 alone")
 def test_vectors_program() -> None:
     """Vector's own VRL compiles it; each event comes out as it went in; the log does not."""
-    pyvrl = _library("pyvrl")
+    pyvrl = need_library("pyvrl")
     config = _yaml("vector.yaml")
     program = pyvrl.Transform(config["transforms"]["agentd_events"]["source"])
     for line in _events():
@@ -107,8 +98,8 @@ def test_the_collectors_components() -> None:
 
 def _fluent_bit(name: str) -> list[tuple[str, dict[str, str]]]:
     """Its sections in order."""
-    tree_sitter = _library("tree_sitter")
-    grammar = _library("tree_sitter_fluentbit")
+    tree_sitter = need_library("tree_sitter")
+    grammar = need_library("tree_sitter_fluentbit")
     text = (SHIPPING / name).read_bytes()
     root = tree_sitter.Parser(tree_sitter.Language(grammar.language())).parse(text).root_node
     assert not root.has_error
@@ -142,7 +133,7 @@ def test_fluent_bits_sections() -> None:
 
 def _alloy() -> dict[str, Any]:
     """Its blocks. The syntax is HCL's, but for dots in the names of blocks."""
-    hcl2 = _library("hcl2")
+    hcl2 = need_library("hcl2")
     text = (SHIPPING / "config.alloy").read_text()
     names = re.compile(r"^(\s*)(\w+(?:\.\w+)+)(?=(?: \"\w+\")? \{)", re.M)
     blocks: dict[str, Any] = hcl2.loads(names.sub(lambda f: f[1] + f[2].replace(".", "__"), text))
@@ -172,7 +163,7 @@ def test_alloys_components() -> None:
 
 def test_alloys_expressions() -> None:
     """JMESPath finds in real events what the stages are about."""
-    jmespath = _library("jmespath")
+    jmespath = need_library("jmespath")
     text = (SHIPPING / "config.alloy").read_text()
     (found,) = re.findall(r"expressions = (\{.*\})", text)
     expressions = dict(re.findall(r'(\w+) = ("(?:[^"\\]|\\.)*")', found))
