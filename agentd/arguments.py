@@ -118,9 +118,9 @@ def _add_scan(commands: argparse._SubParsersAction[_Parser]) -> None:
     scan = commands.add_parser(
         "scan",
         help="look at /proc for a daemon without privilege",
-        description="Answer the one request on standard input; a service manager starts it for"
-        " each connection to the socket that scan.socket names.",
-        epilog=examples("agentd scan <request >answer     # as agentd-scan@.service has it"),
+        description="Answer the requests of the daemon on standard input, which is a socket. A"
+        " service manager starts it for each connection to the socket that scan.socket names.",
+        epilog=examples("agentd scan <&3     # as agentd-scan@.service has it: 3 is a connection"),
         formatter_class=Help,
     )
     scan.set_defaults(command="scan")

@@ -8,20 +8,23 @@ sink whose reader is stuck does not count: it drops, and says so itself.
 Two things take the place of what is not seen. Where a filter leaves our own processes out, the
 kernel's count of what it left out must move instead, for each of the three. Where events are being
 lost, the kernel's count of attempts must, and a loss must have been told.
+
+A helper sends it: an exec from a file system that does not answer takes as long as it likes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from agentd import host
 from agentd.core.accounting import KernelCounters, PerCpu
 from agentd.core.batch import Batch
 from agentd.core.event import Event, Exec, Exit, Fork, Lost
 from agentd.core.process import Applied
+from agentd.helpers.client import CANARY, HelperError, Helpers
 
 COMMAND = "/bin/true"
 _LIFE = (Fork, Exec, Exit)
@@ -33,30 +36,37 @@ class _Flight:
     """What has been seen since a canary was sent."""
 
     before: KernelCounters
-    pid: int = field(default_factory=os.getpid)
-    """Ours; we have no other children."""
+    sent_ns: int = field(default_factory=host.boottime_ns)
+    pid: int = 0
+    """Of the canary, once the helper has said it."""
     seen: dict[tuple[int, int], int] = field(default_factory=dict)
     """By process, how many of the three events, in their order."""
     rounds: int = 0
     has_losses: bool = False
-    seen_ns: int = 0
-    """When the last of the three was handed on, after ``latency_ns``."""
-    latency_ns: int = 0
+    ends: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """By pid, when the last of the three was, and when it was handed on."""
 
     def saw(self, event: Event) -> None:
-        """An event of a child of ours."""
+        """An event of a child of the helper."""
+        if event.start_boottime_ns < self.sent_ns:
+            return
         key = event.tgid, event.start_boottime_ns
         stage = self.seen.get(key, 0)
         if stage < len(_LIFE) and isinstance(event, _LIFE[stage]):
             self.seen[key] = stage + 1
-        if self.seen.get(key) == len(_LIFE) and not self.seen_ns:
-            self.seen_ns = host.boottime_ns()
-            self.latency_ns = self.seen_ns - event.boottime_ns
+            if self.seen[key] == len(_LIFE):
+                self.ends[event.tgid] = event.boottime_ns, host.boottime_ns()
+
+    @property
+    def latency_ns(self) -> int:
+        """From its exit until that had been handed on; 0 if it was not seen."""
+        exited_ns, seen_ns = self.ends.get(self.pid, (0, 0))
+        return seen_ns - exited_ns
 
     def is_over(self, now: KernelCounters) -> bool:
         """Whether all is known to work."""
-        if self.seen_ns or not self.rounds:
-            return bool(self.seen_ns)
+        if self.pid in self.ends or not self.rounds:
+            return self.pid in self.ends
         lost = self.has_losses and _all_moved(self.before.attempts, now.attempts)
         return lost or _all_moved(self.before.filtered, now.filtered)
 
@@ -70,7 +80,10 @@ class Canary:
     """Sends one at a time. ``wake`` asks for a round, of which ``after_round`` tells."""
 
     def __init__(
-        self, read_counters: Callable[[], KernelCounters], wake: Callable[[], None]
+        self,
+        read_counters: Callable[[], KernelCounters],
+        wake: Callable[[], None],
+        helpers: Helpers,
     ) -> None:
         self.passed_total = 0
         self.missed_total = 0
@@ -80,6 +93,7 @@ class Canary:
         """Why the last one did not come through."""
         self._read_counters = read_counters
         self._wake = wake
+        self._helpers = helpers
         self._flight: _Flight | None = None
 
     def written(self, batch: Batch) -> None:
@@ -87,10 +101,11 @@ class Canary:
         flight = self._flight
         if flight is None:
             return
+        sender = self._helpers.child.pid
         for entry in batch.entries:
             if isinstance(entry, Lost):
                 flight.has_losses = True
-            elif isinstance(entry, Applied) and entry.event.parent_tgid == flight.pid:
+            elif isinstance(entry, Applied) and entry.event.parent_tgid == sender:
                 flight.saw(entry.event)
 
     def after_round(self) -> None:
@@ -103,11 +118,11 @@ class Canary:
         flight = self._flight = _Flight(self._read_counters())
         try:
             async with asyncio.timeout(limit_seconds):
-                await self._fly(flight)
+                await self._fly(flight, limit_seconds)
         except TimeoutError:
             self.problem = f"not seen within {limit_seconds:.3g} s"
-        except OSError as error:  # no process, or no file descriptor, is to be had
-            self.problem = f"cannot be sent: {error.strerror}"
+        except HelperError as error:  # no process, or no file descriptor, is to be had
+            self.problem = f"cannot be sent: {error}"
         else:
             self.problem = ""
         finally:
@@ -119,9 +134,11 @@ class Canary:
         self.latency_seconds = flight.latency_ns / 1e9
         return True
 
-    async def _fly(self, flight: _Flight) -> None:
-        process = await asyncio.create_subprocess_exec(COMMAND)
-        await process.wait()
+    async def _fly(self, flight: _Flight, limit_seconds: float) -> None:
+        def take(pid: Any) -> None:
+            flight.pid = int(pid)
+
+        await self._helpers.ask(CANARY, COMMAND, limit_seconds, take)
         self._wake()
         while not flight.is_over(self._read_counters()):
             await asyncio.sleep(_POLL_SECONDS)

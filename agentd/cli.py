@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 import traceback
 from collections.abc import Callable
@@ -119,14 +120,13 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _scan(arguments: argparse.Namespace) -> int:
-    from agentd import scanning  # noqa: PLC0415 (needs what the daemon does not)
+    from agentd.helpers import coordinator  # noqa: PLC0415 (needs what the daemon does not)
 
     try:
-        scanning.answer(sys.stdin.buffer, output.write_bytes)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"standard input: not a request: {error}") from None
-    except output.ReaderGoneError:
-        pass  # a daemon that ended; to systemd, 141 would be a failure
+        with socket.socket(fileno=os.dup(0)) as control:
+            coordinator.serve_scans(control)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"standard input: not a daemon that asks: {error}") from None
     return os.EX_OK
 
 

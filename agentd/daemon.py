@@ -21,6 +21,7 @@ from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
 from agentd.core.redact import Redactor
 from agentd.errors import AgentdError
+from agentd.helpers.client import Helpers
 from agentd.inheriting import inherit
 from agentd.keeping import Former, Keeper
 from agentd.kernel.attach import Attached
@@ -29,10 +30,8 @@ from agentd.liveness import Liveness
 from agentd.log_queue import LogQueue
 from agentd.loss_warnings import LossWarnings
 from agentd.metrics import exporter
-from agentd.names import HostNames
 from agentd.options import Options
 from agentd.outlets import Outlets, make_recorder
-from agentd.privileges import CAP_SYS_PTRACE
 from agentd.reconciler import Reconciler
 from agentd.reloading import Changeable, NothingToReload, Reloading, reload_on_signal
 from agentd.reporting import Reporting, log_attached
@@ -62,16 +61,16 @@ class Daemon:
         stopping: asyncio.Event,
         *,
         service: Service,
+        helpers: Helpers,
         progress_fd: int | None,
     ) -> None:
-        self._stopping = stopping
+        self._stopping, self._helpers = stopping, helpers
         self._failure: Exception | None = None
         self._log, self._service = log, service
         self._duration_seconds = options.duration_seconds
         self._recorder = make_recorder(config, attached, options.record) if options.record else None
         journal = self._journal = self._recorder.step if self._recorder else no_journal
-        self._names = HostNames(journal)
-        self._outlets = Outlets(config, journal, self._names, self._sink_told)
+        self._outlets = Outlets(config, journal, helpers, self._sink_told)
         self._sinks = self._outlets.fanout()
         self._seeded = False
         self._keeper = Keeper(service, attached, options.left, log, resumed=progress_fd is not None)
@@ -87,14 +86,13 @@ class Daemon:
         self._facts, self._followers = self._outlets.followers(self._pipeline.tree)
         self._workload = Workload(self._facts, Rankings.of(config.metrics))
         filtered = is_filtered(config)
-        self._keeps = () if config.scan.socket else (CAP_SYS_PTRACE,)
-        self._scanner = Scanner(config.filter.cgroup if filtered else "", config.scan.socket, log)
+        self._scanner = Scanner(config.filter.cgroup if filtered else "", helpers)
         left_out = self._capture.exits_filtered if filtered else None
         self._reconciler = Reconciler(self._pipeline, self._scanner, log, journal, left_out)
         self._loss_warnings = LossWarnings(self._pipeline, log)
-        self._suppression = Suppression(journal_unit(config), log)
+        self._suppression = Suppression(journal_unit(config), helpers, log)
         self._rounds = self._make_rounds(config)
-        self._canary = Canary(self._capture.counters.read, self._rounds.wake)
+        self._canary = Canary(self._capture.counters.read, self._rounds.wake, helpers)
         self._skipping = Skipping(self._capture, self._rounds.wake, journal)
         self._reporting = self._make_reporting(options.log_lines, filtered=filtered)
         self._rounds.hand_on(self._capture.untold, host.wall_offset_ns())
@@ -127,6 +125,7 @@ class Daemon:
             canary=self._canary,
             sinks=self._sinks,
             suppression=self._suppression,
+            helpers=self._helpers,
             log_lines=log_lines,
             rankings=self._workload.rankings,
             filtered=filtered,
@@ -163,7 +162,7 @@ class Daemon:
                 self._fail(blind)
             background = (
                 self._reconciler.run(self._rounds.wake),
-                self._names.run(),
+                self._outlets.learn_names(),
                 self._suppression.run(),
                 self._liveness.run(),
             )
@@ -189,13 +188,14 @@ class Daemon:
     async def _seed(self) -> None:
         """Scan /proc, after attaching: what happens meanwhile is taken, and waits in the queue."""
         memory.settle()
+        privileges.keep_only(())
+        names = asyncio.create_task(self._outlets.load_names())
         begun_ns = host.boottime_ns()
         found = await self._scanner.scan()
         processes = [seen.process for seen in found.processes]
         if found.failure:
             self._reconciler.failed(found.failure)
-        privileges.keep_only(self._keeps)
-        await self._names.load()  # which begins a thread: privileges belong to threads
+        await names
         self._journal(Seed(processes, begun_ns))
         self._pipeline.seed(processes, begun_ns)
         remembered = self._keeper.remember(self._pipeline.tree)

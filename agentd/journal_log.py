@@ -35,6 +35,7 @@ MESSAGE_IDS = {
     "a sink fails": "5d1a6f0e3c7b4d39a2f81c0b6e94d70e",
     "a sink works again": "5d1a6f0e3c7b4d39a2f81c0b6e94d70f",
     "the metrics port is taken": "5d1a6f0e3c7b4d39a2f81c0b6e94d710",
+    "a helper failed": "5d1a6f0e3c7b4d39a2f81c0b6e94d711",
 }
 """They never change; the catalog (packaging/agentd.catalog) has one entry for each."""
 

@@ -9,6 +9,12 @@ from agentd.core.sight import Observed
 
 _SEEN = ("coarse", "inside", "verified_ns", "process_group", "session", "uid", "seen_cgroup")
 """What /proc says of a process, beside its key, its parent and its image."""
+_NAME_BYTES_MAX = 64
+_PATH_BYTES_MAX = 4096
+_ARGS_BYTES_MAX = 16384
+_ID_MAX = (1 << 32) - 1
+_PID_MAX = (1 << 31) - 1
+_TIME_MAX_NS = (1 << 63) - 1
 
 
 def plain_process(process: Process) -> list[Any]:
@@ -34,3 +40,42 @@ def read_observed(plain: Any) -> Observed:
     """The observation that such values were made of."""
     process, *seen = plain
     return Observed(read_process(process), *seen)
+
+
+def checked_observed(plain: Any) -> Observed:
+    """The same, of values that anybody may have made. Raises ValueError."""
+    process, uid, gid, inode, device = _fields(plain, 5)
+    key, parent, image, coarse, inside, verified_ns, group, session, owner, path = _fields(
+        process, 3 + len(_SEEN)
+    )
+    name, executable, args, args_count, place = _fields(image, 5)
+    for pid, start_ns in (_fields(key, 2), _fields(parent, 2)):
+        _number(pid, _PID_MAX)
+        _number(start_ns, _TIME_MAX_NS)
+    for number in (uid, gid, owner, device):
+        _number(number, _ID_MAX)
+    for number in (group, session, args_count):
+        _number(number, _PID_MAX)
+    _number(verified_ns, _TIME_MAX_NS)
+    _number(inode, (1 << 64) - 1)
+    for text, bytes_max in (
+        (name, _NAME_BYTES_MAX), (executable, _PATH_BYTES_MAX), (args, _ARGS_BYTES_MAX), (place, 0),
+    ):  # fmt: skip
+        if not isinstance(text, bytes) or len(text) > bytes_max:
+            raise ValueError("a text of a process that is none")
+    if not isinstance(path, str) or len(path) > _PATH_BYTES_MAX:
+        raise ValueError("a path of a process that is none")
+    if not isinstance(coarse, bool) or not isinstance(inside, bool):
+        raise ValueError("a flag of a process that is none")
+    return read_observed(plain)
+
+
+def _fields(plain: Any, count: int) -> Any:
+    if not isinstance(plain, list | tuple) or len(plain) != count:
+        raise ValueError("not a process")
+    return plain
+
+
+def _number(value: Any, most: int) -> None:
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError("a number of a process that is none")

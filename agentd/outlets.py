@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from agentd.core.process import Applied, entity_prefix
 from agentd.core.tree import Tree
 from agentd.core.wire import Wire
 from agentd.filtering.fields import Facts
+from agentd.helpers.client import Helpers
 from agentd.kernel.attach import Attached
 from agentd.kernel.transport import room_stage
 from agentd.kernel.wire_header import read_wire, wire_text
@@ -34,6 +36,8 @@ from agentd.sinks.text import HEADING, TextRenderer
 if TYPE_CHECKING:
     from agentd.recording import Recorder
 
+_NAMES_SECONDS = 0.5
+"""How long the first lines may wait for names: the scan of /proc takes some of it anyway."""
 STDOUT, JOURNAL = "stdout", "journal"
 """The sinks' names in metrics."""
 
@@ -45,7 +49,7 @@ class Outlets:
         self,
         config: Config,
         journal: Journal,
-        names: HostNames,
+        helpers: Helpers,
         told: Told,
     ) -> None:
         self._config = config
@@ -54,8 +58,18 @@ class Outlets:
         self._facts: FactFinder | None = None
         self._sinks: dict[str, Sink] = {}
         self._choose_actions: Callable[[tuple[str, ...]], None] | None = None
-        self.cgroups = CgroupPaths(journal)
-        self._names = Names(self.cgroups.path, names.users.name, names.groups.name)
+        self.cgroups = CgroupPaths(helpers, journal)
+        self._host = HostNames(helpers, journal)
+        self._names = Names(self.cgroups.path, self._host.users.name, self._host.groups.name)
+
+    async def load_names(self) -> None:
+        """Learn the names that there are; of one that takes long, later."""
+        loading = asyncio.gather(self._host.load(), self.cgroups.load())
+        await asyncio.wait((loading,), timeout=_NAMES_SECONDS)
+
+    async def learn_names(self) -> None:
+        """Learn those that are met, until cancelled."""
+        await asyncio.gather(self._host.run(), self.cgroups.run())
 
     def followers(self, tree: Tree) -> tuple[FactFinder, Followers]:
         """For those who ask over the control socket, and for filters of sinks."""

@@ -2,15 +2,18 @@
 
 Processes vanish while they are being read: ENOENT and ESRCH say that one is gone, and nothing else
 does. What is there and cannot be read makes the look at /proc incomplete.
+
+A process chooses how long some of these files are, and how long a read of them takes: each read has
+a bound, and only a helper (``agentd.helpers``) looks at processes other than itself.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from agentd.core.process import Image, Process
+from agentd.core.process import Image, Key, Process
 from agentd.core.sight import Observed
 from agentd.core.text import as_text
 from agentd.host import TICK_NS, boottime_ns
@@ -29,7 +32,13 @@ _GONE = (FileNotFoundError, ProcessLookupError)
 _DELETED = b" (deleted)"
 """What the kernel puts behind the path of a file that has no name any more (fs/d_path.c)."""
 ARGS_BYTES_MAX = 16384
-"""As much as an exec record may hold (``AGENTD_ARGS_MAX``); what is behind it is only counted."""
+"""As much as an exec record may hold (``AGENTD_ARGS_MAX``); of what is behind it is only known that
+there is more."""
+_STAT_BYTES_MAX = 4096
+_STATUS_BYTES_MAX = 4096
+"""The ids come before up to 65,536 groups."""
+_CGROUP_BYTES_MAX = 1 << 16
+"""A line for each hierarchy, each with a path shorter than PATH_MAX; that of cgroup v2 is last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,30 +60,38 @@ class Look:
     """A look at all of /proc: the processes that live, each as it is at the moment of its turn.
 
     ``cgroup``: what is in it, or below, counts as inside; everything if empty. The arguments of
-    what is outside are nobody's business.
+    what is outside are nobody's business. ``is_stuck``: whether a process is known to keep
+    its readers waiting. Of that one only the files are read that it cannot hold up.
     """
 
-    def __init__(self, proc: str = "/proc", cgroup: str = "") -> None:
+    def __init__(
+        self, proc: str = "/proc", cgroup: str = "", is_stuck: Callable[[Key], bool] | None = None
+    ) -> None:
         self.complete = True
         """Whether all that live have been seen, once it is over: not so where some are hidden."""
         self.failure = ""
         """What kept it from seeing something that it may see; another look may do better."""
         self._proc = proc
         self._cgroup = f"/{cgroup.strip('/')}/" if cgroup else ""
+        self._is_stuck = is_stuck
         self._stats: dict[int, Stat | None] = {}
 
     def __iter__(self) -> Iterator[Observed]:
+        for tgid in self.tgids():
+            observed = self.observe(tgid)
+            if observed is not None:
+                yield observed
+        self.end()
+
+    def tgids(self) -> list[int]:
+        """Those that are there now, in ascending order."""
         try:
-            for tgid in _tgids(self._proc):
-                observed = self._observed(tgid)
-                if observed is not None:
-                    yield observed
-            if _stat(self._proc, 1) is None:  # init, which is root's, can be read unless hidden
-                self.complete = False
+            return sorted(int(name) for name in os.listdir(self._proc) if name.isdigit())
         except OSError as error:
             self._fail(error)
+            return []
 
-    def _observed(self, tgid: int) -> Observed | None:
+    def observe(self, tgid: int) -> Observed | None:
         """One process; None where it is gone, dead, or cannot be read."""
         try:
             seen_ns = boottime_ns()
@@ -86,17 +103,28 @@ class Look:
             self._fail(error)
             return None
 
+    def end(self) -> None:
+        """Find out whether some were hidden: init, which is root's, can be read unless they are."""
+        try:
+            if _stat(self._proc, 1) is None:
+                self.complete = False
+        except OSError as error:
+            self._fail(error)
+
     def _seen(self, tgid: int, stat: Stat, seen_ns: int) -> Observed:
         folder = _folder(f"{self._proc}/{tgid}", tgid, stat)
         path = _cgroup(folder)
         inside = f"{path}/".startswith(self._cgroup)
         uid, gid = _owner(folder)
-        executable, inode, device = _file(folder)
-        args = _read(f"{folder}/cmdline") if inside else b""
+        executable, args, args_count, inode, device = b"", b"", 0, 0, 0
+        if self._is_stuck is None or not self._is_stuck((tgid, stat.start_ns)):
+            executable, inode, device = _file(folder)
+            if inside:
+                args, args_count = _arguments(folder)
         process = Process(
             key=(tgid, stat.start_ns),
             parent=(stat.parent_tgid, self._start_ns(stat.parent_tgid)),
-            image=Image(stat.name, executable, args[:ARGS_BYTES_MAX], args.count(b"\0")),
+            image=Image(stat.name, executable, args, args_count),
             executed=True,
             coarse=True,
             inside=inside,
@@ -128,14 +156,6 @@ class Look:
 def scan(proc: str = "/proc", cgroup: str = "") -> list[Process]:
     """All processes that live now, their start good to ``TICK_NS``, parents by the same keys."""
     return [observed.process for observed in Look(proc, cgroup)]
-
-
-def _tgids(proc: str) -> Iterator[int]:
-    """Listed little by little: with tens of thousands that takes a while."""
-    with os.scandir(proc) as entries:
-        for entry in entries:
-            if entry.name.isdigit():
-                yield int(entry.name)
 
 
 def parse_stat(text: bytes) -> Stat:
@@ -188,7 +208,7 @@ def forks_total(proc: str = "/proc") -> int:
 
 def _stat(proc: str, tgid: int) -> Stat | None:
     """None where there is no such process."""
-    text = _read(f"{proc}/{tgid}/stat")
+    text = _read(f"{proc}/{tgid}/stat", _STAT_BYTES_MAX)
     return parse_stat(text) if text else None
 
 
@@ -206,7 +226,7 @@ def _folder(own: str, tgid: int, stat: Stat) -> str:
 def _owner(folder: str) -> tuple[int, int]:
     """Effective uid and gid; root's for what is gone."""
     words: dict[bytes, list[bytes]] = {}
-    for line in _read(f"{folder}/status").splitlines():
+    for line in _read(f"{folder}/status", _STATUS_BYTES_MAX).splitlines():
         name, _, value = line.partition(b":")
         words[name] = value.split()
     effective = [words.get(name, [b"0", b"0"])[1] for name in (b"Uid", b"Gid")]
@@ -215,10 +235,18 @@ def _owner(folder: str) -> tuple[int, int]:
 
 def _cgroup(folder: str) -> str:
     """Its path below the cgroup v2 mount; empty where it has gone, or there is none."""
-    for line in _read(f"{folder}/cgroup").split(b"\n"):  # the one character that no name has
+    text = _read(f"{folder}/cgroup", _CGROUP_BYTES_MAX)
+    for line in text.split(b"\n"):  # the one character that no name has
         if line.startswith(b"0::"):
             return as_text(line[3:])
     return ""
+
+
+def _arguments(folder: str) -> tuple[bytes, int]:
+    """As many as an exec record may hold, and how many there are: one more at least if cut."""
+    text = _read(f"{folder}/cmdline", ARGS_BYTES_MAX + 1)
+    args = text[:ARGS_BYTES_MAX]
+    return args, args.count(b"\0") + (len(text) > ARGS_BYTES_MAX)
 
 
 def _file(folder: str) -> tuple[bytes, int, int]:
@@ -249,10 +277,24 @@ def _is_so_named(folder: str, path: bytes, found: os.stat_result) -> bool:
     return os.path.samestat(there, found)
 
 
-def _read(path: str) -> bytes:
-    """The file's content; empty when the process is gone. Raises OSError if it cannot be read."""
+def _read(path: str, bytes_max: int) -> bytes:
+    """The file's content, no more than that of it; empty when the process is gone.
+
+    Raises OSError if it cannot be read.
+    """
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except _GONE:
         return b""
+    try:
+        text = b""
+        while len(text) < bytes_max and (part := os.read(fd, bytes_max - len(text))):
+            text += part
+        return text
+    except _GONE:
+        return b""
+    except OSError as error:
+        error.filename = path
+        raise
+    finally:
+        os.close(fd)

@@ -17,6 +17,7 @@ from agentd.control.workload import Rankings
 from agentd.core.event import kind_names
 from agentd.core.histogram import Lately
 from agentd.core.process import entity_prefix
+from agentd.helpers.client import Helpers
 from agentd.kernel.attach import Attached
 from agentd.log_queue import LogQueue
 from agentd.metrics.snapshot import SinkCounts, Snapshot
@@ -62,6 +63,7 @@ class Reporting:
         canary: Canary,
         sinks: Fanout,
         suppression: Suppression,
+        helpers: Helpers,
         log_lines: LogQueue,
         rankings: Rankings,
         filtered: bool,
@@ -73,6 +75,7 @@ class Reporting:
         self._canary = canary
         self._sinks = sinks
         self._suppression = suppression
+        self._helpers = helpers
         self._log_lines = log_lines
         self._rankings = rankings
         self._audit = None if filtered else ForkAudit(capture.forks_seen, procfs.forks_total)
@@ -112,6 +115,7 @@ class Reporting:
             sinks=self._sink_counts(),
             journal_suppressed=self._suppression.total,
             journal_limited=self._suppression.is_limited,
+            helper_failures=tuple(self._helpers.failures.items()),
             log_lines_dropped=self._log_lines.dropped_total,
             forks_unaccounted=0 if self._audit is None else self._audit.unaccounted(),
         )
@@ -161,6 +165,7 @@ class Reporting:
                 "ancestors": departed.ancestors,
             },
             "sinks": [asdict(counts) for counts in self._sink_counts()],
+            "helper_failures": dict(self._helpers.failures),
             "canary_latency_seconds": self._canary.latency_seconds or None,
             "cpu_seconds": round(time.process_time(), 3),
             "resident_bytes": procfs.resident_bytes(),

@@ -1,29 +1,23 @@
-"""Reading all of /proc, without keeping the rounds from their work, and without privilege.
+"""All of /proc, as a helper reads it: what others made of their processes cannot hold us up.
 
-Which file another user's process runs can be seen only with CAP_SYS_PTRACE. A daemon that has
-given up everything asks a helper that has that one capability, and lives as long as its answer
-takes: the service manager starts it for each connection to a socket (``agentd scan``).
+Which file another user's process runs can be seen only with CAP_SYS_PTRACE, which a daemon that
+has given up everything has not. The service manager starts a helper that has that one capability
+(``agentd scan``); without one, it is a child that began before the daemon gave up its own.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
-from agentd import procfs
+from agentd.core.process import Image
 from agentd.core.sight import Observed
-from agentd.observations import plain_observed, read_observed
+from agentd.helpers.client import HelperError, Helpers
+from agentd.observations import checked_observed
 
-SLICE_SECONDS = 0.002
-"""How long a slice may keep the loop from anything else, one process more or less."""
-_PART_PROCESSES = 256
-"""In one message; a whole one is the slice in which the daemon reads it."""
-_HELPER_SECONDS = 60.0
-_REQUEST_BYTES_MAX = 4096
+SCAN_SECONDS = 60.0
+TEXT_BYTES_MAX = 64 << 20
+"""How much text one scan may bring: arguments and paths. The processes behind that have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,76 +32,64 @@ class Scanned:
 
 
 class Scanner:
-    """Scans by itself, or has the helper behind a socket do it."""
+    """Has a helper scan."""
 
-    def __init__(self, cgroup: str, socket: str, log: Any) -> None:
+    def __init__(self, cgroup: str, helpers: Helpers) -> None:
         self._cgroup = cgroup
-        self._socket = socket
-        self._log = log
+        self._helpers = helpers
 
     async def scan(self) -> Scanned:
-        """All processes that live. Without its helper it sees less, and says so in the log."""
-        if self._socket:
-            try:
-                async with asyncio.timeout(_HELPER_SECONDS):
-                    return await _ask(self._socket, self._cgroup)
-            except (OSError, ValueError, TimeoutError) as error:
-                self._log.warning(
-                    "no answer from the scan socket",
-                    socket=self._socket,
-                    error=str(error) or type(error).__name__,
-                    consequence="files that other users' processes run are not verified",
-                )
-        return await scan_in_slices(self._cgroup)
+        """All processes that live; those that were seen before it failed, if it does."""
+        found = Found()
+        try:
+            await self._helpers.scan({"cgroup": self._cgroup}, SCAN_SECONDS, found.take)
+        except HelperError as error:
+            return Scanned(found.processes(), complete=False, failure=str(error))
+        return Scanned(found.processes(), found.complete, found.failure)
 
 
-async def scan_in_slices(cgroup: str, proc: str = "/proc") -> Scanned:
-    """All processes that live, as procfs.Look gives them; the loop runs between the slices."""
-    found: list[Observed] = []
-    look = procfs.Look(proc, cgroup)
-    slice_end = time.monotonic() + SLICE_SECONDS
-    for observed in look:
-        found.append(observed)
-        if time.monotonic() > slice_end:
-            await asyncio.sleep(0)
-            slice_end = time.monotonic() + SLICE_SECONDS
-    return Scanned(found, look.complete, look.failure)
+class Found:
+    """What a helper has sent so far. It may have sent some twice: the younger look stands."""
 
+    def __init__(self) -> None:
+        self.complete = True
+        self.failure = ""
+        self._by_tgid: dict[int, Observed] = {}
+        self._texts: dict[Any, Any] = {}
+        """Each text once: many processes have the same."""
+        self._room_bytes = TEXT_BYTES_MAX
 
-def answer(request: BinaryIO, write: Callable[[bytes], object]) -> None:
-    """The helper: one request in, what it sees out, part by part.
+    def take(self, part: Any) -> None:
+        """A part of the answer. Raises ValueError for anything else."""
+        if not isinstance(part, tuple) or len(part) != 3 or not isinstance(part[0], tuple):
+            raise ValueError("not a part of a scan")
+        plain, complete, failure = part
+        for process in plain:
+            observed = checked_observed(process)
+            self._slim(observed)
+            self._by_tgid[observed.process.key[0]] = observed
+        self.complete = self.complete and complete is True
+        self.failure = self.failure or str(failure)
 
-    Raises ValueError for a request that is none.
-    """
-    import msgpack  # noqa: PLC0415 (memory)
+    def processes(self) -> list[Observed]:
+        """All of them, by pid."""
+        return [self._by_tgid[tgid] for tgid in sorted(self._by_tgid)]
 
-    cgroup = json.loads(request.readline(_REQUEST_BYTES_MAX))["cgroup"]
-    part: list[Any] = []
-    look = procfs.Look(cgroup=cgroup)
-    for observed in look:
-        part.append(plain_observed(observed))
-        if len(part) == _PART_PROCESSES:
-            write(msgpack.packb(part))
-            part = []
-    write(msgpack.packb(part))
-    write(msgpack.packb({"complete": look.complete, "failure": look.failure}))
+    def _slim(self, observed: Observed) -> None:
+        process = observed.process
+        image = process.image
+        executable, args = self._held(image.executable, b""), self._held(image.args, b"")
+        count = image.args_count if args or not image.args else 0
+        process.image = Image(image.name, executable, args, count)
+        process.seen_cgroup = self._held(process.seen_cgroup, "")
 
-
-async def _ask(path: str, cgroup: str) -> Scanned:
-    """Raises OSError if nobody answers, ValueError if the answer is not whole."""
-    import msgpack  # noqa: PLC0415 (memory)
-
-    reader, writer = await asyncio.open_unix_connection(path)
-    try:
-        writer.write(json.dumps({"cgroup": cgroup}).encode() + b"\n")
-        unpacker = msgpack.Unpacker(use_list=False)
-        found: list[Observed] = []
-        while chunk := await reader.read(1 << 16):
-            unpacker.feed(chunk)
-            for part in unpacker:
-                if isinstance(part, dict):
-                    return Scanned(found, **part)
-                found += map(read_observed, part)
-    finally:
-        writer.close()
-    raise ValueError("the answer ended early")
+    def _held(self, text: Any, none: Any) -> Any:
+        """The text as it is kept; ``none`` where there is no room for it."""
+        known = self._texts.get(text)
+        if known is not None:
+            return known
+        if len(text) > self._room_bytes:
+            return none
+        self._room_bytes -= len(text)
+        self._texts[text] = text
+        return text

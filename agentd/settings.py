@@ -121,7 +121,7 @@ class Scan:
     socket: str = _key(
         "",
         "socket behind which `agentd scan` sees what other users' processes run; without one"
-        " agentd keeps CAP_SYS_PTRACE to see it itself",
+        " a child of agentd does, which keeps CAP_SYS_PTRACE",
         rule=rules.path_or_empty,
     )
 

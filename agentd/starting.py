@@ -13,9 +13,11 @@ from typing import Any
 from agentd.control.listening import listening
 from agentd.daemon import Daemon
 from agentd.errors import TakenError
+from agentd.helpers.client import Helpers
 from agentd.kernel.attach import Loader
 from agentd.kernel.kept import KeptPrograms
 from agentd.options import Options
+from agentd.privileges import CAP_SYS_PTRACE
 from agentd.service import Service
 from agentd.settings import Config, Control, Metrics
 from agentd.stopping import stop_on_signals, unless
@@ -33,12 +35,22 @@ async def run(
             sockets.callback(web.close)
         asking = _control_socket(config.control, sockets, log)
         stopping = stop_on_signals()
+        helpers = Helpers(() if config.scan.socket else (CAP_SYS_PTRACE,), config.scan.socket, log)
+        sockets.callback(helpers.close)
+        helpers.begin()  # while the loader compiles, and while we have what a scan may keep
         attached = await unless(stopping, programs.attached())
         if attached is None:
             return
         progress_fd = programs.progress_fd if isinstance(programs, KeptPrograms) else None
         daemon = Daemon(
-            config, attached, options, log, stopping, service=service, progress_fd=progress_fd
+            config,
+            attached,
+            options,
+            log,
+            stopping,
+            service=service,
+            helpers=helpers,
+            progress_fd=progress_fd,
         )
         programs.dismiss()
         try:

@@ -27,9 +27,11 @@ from agentd.core.place import PlaceReader  # noqa: E402
 from agentd.core.reconcile import Comparison, Kinds, Scan  # noqa: E402
 from agentd.core.sight import Observed  # noqa: E402
 from agentd.core.tree import Tree  # noqa: E402
+from agentd.helpers.client import Helpers  # noqa: E402
 from agentd.kernel.wire_header import read_wire  # noqa: E402
 from agentd.limits import limits_of  # noqa: E402
-from agentd.scanning import scan_in_slices  # noqa: E402
+from agentd.privileges import CAP_SYS_PTRACE  # noqa: E402
+from agentd.scanning import Scanner  # noqa: E402
 from agentd.settings import Config  # noqa: E402
 
 PROCESSES = 30_000
@@ -76,8 +78,10 @@ async def scan(cgroup: str) -> tuple[list[Observed], float, float]:
     await asyncio.sleep(CALM_S)
     pauses.clear()
     begun = time.monotonic()
-    found = (await scan_in_slices(cgroup)).processes
+    helpers = Helpers((CAP_SYS_PTRACE,), "", log=None)
+    found = (await Scanner(cgroup, helpers).scan()).processes
     seconds = time.monotonic() - begun
+    helpers.close()
     watching.cancel()
     return found, seconds, max(pauses) * 1e3
 

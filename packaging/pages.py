@@ -31,7 +31,7 @@ METRICS: dict[str, tuple[Family, ...]] = {
         sinks.ENCODE_FAILURES, sinks.FAILING, sinks.QUEUED, sinks.QUEUED_BYTES,
         sinks.CAPACITY_BYTES, sinks.SUPPRESSED, sinks.LIMITED,
         sinks.LOG_DROPPED,
-        sinks.CANARIES, sinks.CANARY_LATENCY,
+        sinks.CANARIES, sinks.CANARY_LATENCY, running.HELPER_FAILURES,
     ),
 }  # fmt: skip
 """What the sections of docs/metrics.md are about."""

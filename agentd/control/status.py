@@ -73,6 +73,8 @@ def _lines(
     )
     for sink in now["sinks"]:
         yield "sink", f"{_sink(sink)}"
+    if failures := _helpers(now):
+        yield "helpers", failures
     cpu = 100 * (now["cpu_seconds"] - before["cpu_seconds"]) / seconds
     yield "costs", f"{now['resident_bytes'] / _MIB:.0f} MiB, {cpu:.1f} % of a CPU now"
 
@@ -116,6 +118,12 @@ def _latency(latency: dict[str, float | None]) -> str:
     return f"half within {p50 * 1e3:g} ms, 99 % " + (
         f"within {p99 * 1e3:g} ms" if p99 is not None else "not within the buckets"
     )
+
+
+def _helpers(now: dict[str, Any]) -> str:
+    """Those that failed, and how often."""
+    failed = {job: count for job, count in now["helper_failures"].items() if count}
+    return "failed: " + ", ".join(f"{job} {n:,}" for job, n in failed.items()) if failed else ""
 
 
 def _span(seconds: float) -> str:

@@ -37,6 +37,7 @@ class AgentdCollector(Collector):
         yield from running.memory(now)
         yield from sinks.sinks(now)
         yield from running.audit(now)
+        yield from running.helpers(now)
         yield from sinks.canary(now)
         yield running.build_info()
         yield from work.units(now)

@@ -89,6 +89,15 @@ FORKS_UNACCOUNTED = Family(
     todo="the kernel's own I/O workers (io_uring, vhost) are counted there and pass no tracepoint;"
     " more than those: a bug",
 )
+HELPER_FAILURES = Family(
+    COUNTER,
+    "agentd_helper_failures",
+    "Jobs that a helper process did not do: it died, was too slow, or said something else.",
+    ("helper",),
+    more="`processes`: the scan of /proc. `users`: names of users and groups. `cgroups`: their"
+    " paths. `journal`: what journald dropped. `canary`: a process of our own",
+    todo="the log says why; events go on, without what the helper would have found out",
+)
 
 LATENCIES = (ROUNDS, ROUND_DURATION, LATENCY, TRANSPORT, RING, LOST_SAMPLES, BUILD)
 
@@ -123,6 +132,11 @@ def memory(now: Snapshot) -> Iterator[Metric]:
 def audit(now: Snapshot) -> Iterator[Metric]:
     """Forks that the programs did not see."""
     yield FORKS_UNACCOUNTED.value(now.forks_unaccounted)
+
+
+def helpers(now: Snapshot) -> Iterator[Metric]:
+    """What helpers did not do."""
+    yield HELPER_FAILURES.by(now.helper_failures)
 
 
 def build_info() -> Metric:

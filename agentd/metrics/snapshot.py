@@ -71,4 +71,6 @@ class Snapshot:
     sinks: tuple[SinkCounts, ...]
     journal_suppressed: int
     journal_limited: bool
+    helper_failures: tuple[tuple[str, int], ...]
+    """By job."""
     log_lines_dropped: int

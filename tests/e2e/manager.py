@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, whole_lines
 
 # puts the descriptors named in the arguments where sd_listen_fds(3) wants them
@@ -26,6 +27,9 @@ for fd in theirs:
 for i, fd in enumerate(fds):
     os.dup2(fd, 3 + i)
     os.close(fd)
+if procs := os.environ.pop("CGROUP_PROCS", ""):
+    with open(procs, "w") as file:
+        file.write("0")
 os.environ["LISTEN_PID"] = os.environ["WATCHDOG_PID"] = str(os.getpid())
 os.execv(sys.argv[2], sys.argv[2:])
 """
@@ -52,17 +56,19 @@ class Manager:
     def start(self, **environment: str) -> None:
         """A new process, with what was kept; returns when it says that it is ready."""
         before = self.told.count("READY=1")
-        self.launch(**environment)
+        self.launch(None, **environment)
         self.wait_until_told("READY=1", before + 1)
 
-    def launch(self, **environment: str) -> None:
-        """A new process, with what was kept; returns at once."""
+    def launch(self, cgroup: Cgroup | None = None, /, **environment: str) -> None:
+        """A new process, with what was kept; returns at once. ``cgroup``: where it runs."""
         output = self.folder / f"run-{len(self.outputs)}.out"
         self.outputs.append(output)
         kept = dict(self.kept)
         environment |= {"NOTIFY_SOCKET": str(self.folder / "notify.sock")}
         if kept:
             environment |= {"LISTEN_FDS": str(len(kept)), "LISTEN_FDNAMES": ":".join(kept)}
+        if cgroup is not None:
+            environment["CGROUP_PROCS"] = str(cgroup.folder / "cgroup.procs")
         fds = ",".join(map(str, kept.values()))
         command = [sys.executable, "-c", _START, fds, AGENTD, "run", *self.options]
         with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:

@@ -28,9 +28,7 @@ def _options(cgroup: Cgroup, *settings: str) -> list[str]:
 
 def _start_inside(manager: Manager, cgroup: Cgroup) -> None:
     """An agentd that watches itself: its canaries are in its own output."""
-    manager.launch(**_WATCHDOG)
-    assert manager.process is not None
-    (cgroup.folder / "cgroup.procs").write_text(str(manager.process.pid))
+    manager.launch(cgroup, **_WATCHDOG)
     manager.wait_until_told("READY=1")
 
 
@@ -87,9 +85,8 @@ def test_a_blind_agentd_is_not_ready(cgroup: Cgroup, tmp_path: Path) -> None:
         link = f"link-0@{manager.first_seq()}"
         os.close(manager.kept[link])  # the last fd of it: what told of forks does so no more
         manager.kept[link] = os.memfd_create("no link")
-        manager.launch(**_WATCHDOG)
+        manager.launch(cgroup, **_WATCHDOG)
         assert manager.process is not None
-        (cgroup.folder / "cgroup.procs").write_text(str(manager.process.pid))
         assert manager.process.wait(ENOUGH_SECONDS) == os.EX_UNAVAILABLE
         assert manager.told.count("READY=1") == 1
         assert "would be blind (not seen within 20 s)" in manager.log()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import resource
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
-from agentd import canary
 from agentd.canary import Canary
 from agentd.core.accounting import KernelCounters
 from agentd.core.batch import Batch
 from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied, Image
+from agentd.helpers.client import HelperError
+from agentd.helpers.links import ChildLink
+from tests.helpers import FakeHelpers
 from tests.records import CPUS, counters, execed, exited, fork
 
 IMAGE = Image(b"true", b"", b"", 0)
@@ -33,9 +34,31 @@ def _of(event: Event) -> Applied:
     return Applied(event, IMAGE, None, changed=False)
 
 
-def _life(*kinds: Callable[..., Event], parent: int | None = None) -> list[Applied]:
-    parent = os.getpid() if parent is None else parent
-    return [_of(kind(tgid=77, start_boottime_ns=7, parent_tgid=parent)) for kind in kinds]
+PID = 77
+SENDER = 5
+BEGUN_NS = 1 << 60
+"""Later than any canary of this boot is sent."""
+
+
+def _life(
+    *kinds: Callable[..., Event], tgid: int = PID, parent: int = SENDER, begun_ns: int = BEGUN_NS
+) -> list[Applied]:
+    return [_of(kind(tgid=tgid, start_boottime_ns=begun_ns, parent_tgid=parent)) for kind in kinds]
+
+
+class Child(ChildLink):
+    """A helper that says it is process 5."""
+
+    pid = SENDER
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+
+def _helpers(answer: Any = (PID,)) -> FakeHelpers:
+    helpers = FakeHelpers([answer])
+    helpers.child = Child()
+    return helpers
 
 
 class Kernel:
@@ -59,7 +82,7 @@ def _send(meanwhile: Callable[[Canary, Kernel], None], limit_seconds: float) -> 
     kernel = Kernel()
 
     async def main() -> tuple[bool, Canary]:
-        sent = Canary(kernel.read, lambda: meanwhile(sent, kernel))
+        sent = Canary(kernel.read, lambda: meanwhile(sent, kernel), _helpers())
         return await sent.send(limit_seconds), sent
 
     return asyncio.run(main())
@@ -97,13 +120,16 @@ def test_two_of_three_are_not_enough(kinds: tuple[Callable[..., Event], ...]) ->
 
 
 def test_others_do_not_count() -> None:
-    """Other processes' children, and three events of different children, prove nothing."""
+    """Other processes' children, other children of the helper, and those of before prove nothing,
+    nor do three events of different children."""
 
     def meanwhile(sent: Canary, kernel: Kernel) -> None:
         sent.after_round()
         sent.written(_batch(*_life(fork, execed, exited, parent=1)))
-        own = os.getpid()
-        sent.written(_batch(*(_of(kind(tgid=n, parent_tgid=own)) for n, kind in _MIXED)))
+        sent.written(_batch(*_life(fork, execed, exited, tgid=PID + 1)))
+        sent.written(_batch(*_life(fork, execed, exited, begun_ns=7)))
+        for tgid, kind in _MIXED:
+            sent.written(_batch(*_life(kind, tgid=tgid)))
 
     assert not _send(meanwhile, LIMIT_SECONDS)[0]
 
@@ -147,30 +173,27 @@ def test_in_a_flood_a_loss_that_is_told_is_enough(
     assert _send(meanwhile, AMPLE_SECONDS if passes else LIMIT_SECONDS)[0] == passes
 
 
-def _nothing(sent: Canary, kernel: Kernel) -> None:
-    """Nobody gets to this."""
+def test_its_events_may_come_before_its_pid() -> None:
+    """The helper's word and the kernel's come by different ways."""
+    helpers = _helpers()
+
+    async def main() -> bool:
+        sent = Canary(Kernel().read, lambda: None, helpers)
+        sending = asyncio.create_task(sent.send(AMPLE_SECONDS))
+        await asyncio.sleep(0)
+        sent.written(_batch(*_life(fork, execed, exited)))
+        return await sending
+
+    assert asyncio.run(main())
 
 
-def test_without_a_file_descriptor_it_is_missed() -> None:
-    """Somebody who has taken them all ends nothing; it is one that did not come through."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def test_one_that_cannot_be_sent_is_missed() -> None:
+    """No process, no descriptor, no helper, no such program: it did not come through."""
 
     async def main() -> Canary:
-        sent = Canary(Kernel().read, lambda: None)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (4, hard))
-        try:
-            assert not await sent.send(AMPLE_SECONDS)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        sent = Canary(Kernel().read, lambda: None, _helpers(HelperError("Too many open files")))
+        assert not await sent.send(AMPLE_SECONDS)
         return sent
 
     sent = asyncio.run(main())
     assert (sent.missed_total, sent.problem) == (1, "cannot be sent: Too many open files")
-
-
-def test_what_is_not_there_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does a program that cannot be run."""
-    monkeypatch.setattr(canary, "COMMAND", "/no/such/program")
-    passed, sent = _send(_nothing, AMPLE_SECONDS)
-    assert not passed
-    assert sent.problem == "cannot be sent: No such file or directory"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,8 @@ from agentd import cgroups
 from agentd.cgroups import CgroupPaths
 from agentd.core.journal import Named, Step
 from agentd.errors import ConfigError
+from agentd.helpers.client import Helpers
+from tests.helpers import FakeHelpers, with_helpers
 
 LINE = "30 20 0:26 / {} rw,relatime shared:9 - {} none rw\n"
 
@@ -54,10 +58,15 @@ def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_paths_by_id(mount: Path) -> None:
     """A cgroup's id is its folder's inode; what becomes known is told, once."""
     told: list[Step] = []
-    paths = CgroupPaths(told.append)
     inode = (mount / "a.slice/b.service").stat().st_ino
-    assert [paths.path(inode), paths.path(inode)] == ["/a.slice/b.service"] * 2
-    assert paths.path(mount.stat().st_ino) == "/"
+
+    async def look(helpers: Helpers) -> list[str | None]:
+        paths = CgroupPaths(helpers, told.append)
+        before = paths.path(inode)
+        await paths.load()
+        return [before, *(paths.path(one) for one in (inode, inode, mount.stat().st_ino))]
+
+    assert with_helpers(look) == [None, *["/a.slice/b.service"] * 2, "/"]
     assert told == [
         Named("cgroup", inode, "/a.slice/b.service"),
         Named("cgroup", mount.stat().st_ino, "/"),
@@ -65,34 +74,70 @@ def test_paths_by_id(mount: Path) -> None:
 
 
 def test_a_new_cgroup_is_found_later(mount: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two looks some time must pass; what has been removed since stays known."""
-    monkeypatch.setattr(cgroups, "_WALK_SECONDS_MIN", 3600.0)
-    paths = CgroupPaths()
+    """It is looked for when it is met; what has been removed since stays known."""
     old = (mount / "a.slice/b.service").stat().st_ino
-    assert paths.path(old)
-    new = mount / "new"
-    new.mkdir()
-    inode = new.stat().st_ino
-    assert paths.path(inode) is None
-    monkeypatch.setattr(paths, "_next_walk", 0.0)
-    (mount / "a.slice/b.service").rmdir()
-    assert paths.path(inode) == "/new"
-    assert paths.path(old) == "/a.slice/b.service"
+
+    async def look(helpers: Helpers) -> tuple[str | None, str | None]:
+        paths = CgroupPaths(helpers)
+        await paths.load()
+        walking = asyncio.create_task(paths.run())
+        new = mount / "new"
+        new.mkdir()
+        inode = new.stat().st_ino
+        assert paths.path(inode) is None
+        (mount / "a.slice/b.service").rmdir()
+        async with asyncio.timeout(30):
+            while paths.path(inode) is None:
+                await asyncio.sleep(0.01)
+        walking.cancel()
+        return paths.path(inode), paths.path(old)
+
+    assert with_helpers(look) == ("/new", "/a.slice/b.service")
 
 
 @pytest.mark.usefixtures("mount")
 def test_a_cgroup_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel's word is enough; and when there are too many, the oldest word is forgotten."""
-    monkeypatch.setattr(cgroups, "_PATHS_KEPT", 3)
+    """The kernel's word is enough; where there is no room for more the oldest is forgotten."""
+    monkeypatch.setattr(cgroups, "_TEXT_BYTES_MAX", 500)
     paths = CgroupPaths()
-    words = iter([{77: "/gone"}, {78: "/gone/too"}, {}])
-    paths.made = lambda: next(words)
+    words = iter([{77: "/gone"}, {78: "/gone/too"}, {79: "/a"}])
+    paths.made = lambda: next(words, {})
     assert [paths.path(77), paths.path(78), paths.path(77)] == ["/gone", "/gone/too", "/gone"]
-    assert paths.path(79) is None
-    paths.made = dict
-    assert paths.path(77) == "/gone"
-    assert paths.path(80) is None
+    assert paths.path(79) == "/a"
     assert paths.path(77) is None
+    assert paths.path(78) == "/gone/too"
+
+
+@pytest.mark.usefixtures("mount")
+def test_one_that_is_not_found_is_looked_for_once() -> None:
+    """For a while: whoever makes and removes cgroups makes no more walks."""
+    helpers = FakeHelpers([[((1, b"/x"),)], []])
+
+    async def look() -> list[list[int]]:
+        paths = CgroupPaths(helpers)
+        paths.path(77)
+        await paths.load()
+        paths.path(77)
+        paths.path(78)
+        await paths.load()
+        return [arguments[1] for _, arguments in helpers.asked]
+
+    assert asyncio.run(look()) == [[77], [78]]
+
+
+@pytest.mark.usefixtures("mount")
+@pytest.mark.parametrize(
+    "part", [7, (7,), ((7, "/x"),), ((-1, b"/x"),), ((1.5, b"/x"),), ((7, b"/" * 5000),)]
+)
+def test_what_is_no_path_is_a_failure(part: Any) -> None:
+    """A helper that says something else has failed, and nothing is learnt."""
+
+    async def look() -> str | None:
+        paths = CgroupPaths(FakeHelpers([[part]]))
+        await paths.load()
+        return paths.path(7)
+
+    assert asyncio.run(look()) is None
 
 
 def test_without_a_hierarchy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,4 +154,10 @@ def test_a_name_that_is_no_text(mount: Path) -> None:
     """A folder's bytes that are not UTF-8 are U+FFFD in its path, and in those below it."""
     below = os.path.join(os.fsencode(mount), b"a\xff.slice", "ü.service".encode())
     os.makedirs(below)
-    assert CgroupPaths().path(os.stat(below).st_ino) == "/a\ufffd.slice/ü.service"
+
+    async def look(helpers: Helpers) -> str | None:
+        paths = CgroupPaths(helpers)
+        await paths.load()
+        return paths.path(os.stat(below).st_ino)
+
+    assert with_helpers(look) == "/a\ufffd.slice/ü.service"

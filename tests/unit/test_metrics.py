@@ -38,6 +38,8 @@ agentd_executable_exited_cpu_seconds_total{executable=other}
 agentd_executable_exec_total{executable=other}
 agentd_executable_exited_processes_total{executable=other}
 agentd_executable_exited_peak_rss_bytes{executable=other}
+agentd_helper_failures_total{helper=processes}
+agentd_helper_failures_total{helper=users}
 agentd_inferred_events_total{kind=exec}
 agentd_inferred_events_total{kind=exit}
 agentd_inferred_events_total{kind=fork}
@@ -150,6 +152,7 @@ def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
         sinks=(SinkCounts("stdout", 0, 0, 0, 0, 0, 0, 0, 0, 0, ""),),
         journal_suppressed=0,
         journal_limited=False,
+        helper_failures=(("processes", 0), ("users", 3)),
         log_lines_dropped=0,
         forks_unaccounted=0,
     )

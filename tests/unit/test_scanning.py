@@ -3,72 +3,120 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentd import procfs, scanning
+from agentd.core.process import Image, Process
+from agentd.core.sight import Observed
+from agentd.helpers.client import HelperError, Helpers
+from agentd.observations import checked_observed, plain_observed
+from agentd.privileges import CAP_SYS_PTRACE
+from agentd.scanning import Found, Scanned, Scanner
+from tests.helpers import FakeHelpers, with_helpers
 from tests.requirements import need_root
 
 
-def test_the_loop_runs_between_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many processes there are, others get their turn, and all are found."""
-    monkeypatch.setattr(scanning, "SLICE_SECONDS", 0.0)
-    for pid in range(1, 51):
-        folder = tmp_path / str(pid)
-        folder.mkdir()
-        fields = "S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 7 0 0"
-        (folder / "stat").write_text(f"{pid} (x) {fields}")
-    turns = 0
+def test_a_scan_finds_whom_a_look_finds() -> None:
+    """The parts of a helper's answer are the processes that live, each with what it runs."""
 
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
+    async def scan(helpers: Helpers) -> Scanned:
+        return await Scanner("", helpers).scan()
 
-    async def main() -> int:
-        task = asyncio.create_task(other())
-        found = await scanning.scan_in_slices("", str(tmp_path))
-        task.cancel()
-        assert found.complete
-        return len(found.processes)
-
-    assert asyncio.run(main()) == len(list(procfs.Look(str(tmp_path)))) == 50
-    assert turns >= 50
+    with subprocess.Popen(["sleep", "100"]) as sleeper:
+        scanned = with_helpers(scan, keeps=(CAP_SYS_PTRACE,))
+        (look,) = (o for o in procfs.Look() if o.process.key[0] == sleeper.pid)
+        sleeper.kill()
+    assert (scanned.complete, scanned.failure) == (True, "")
+    tgids = [observed.process.key[0] for observed in scanned.processes]
+    assert tgids == sorted(set(tgids))
+    (seen,) = (o for o in scanned.processes if o.process.key[0] == sleeper.pid)
+    assert seen.process.image == look.process.image
+    assert (seen.process.key, seen[1:]) == (look.process.key, look[1:])
 
 
-WITHOUT_DESCRIPTORS = """
-import asyncio, os, resource, sys
-from agentd.scanning import Scanner
-
-class Log:
-    def warning(self, *words, **values):
-        print("warned", flush=True)
-
-async def main():
-    free = os.open("/", os.O_PATH)
-    os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free + int(sys.argv[1]), 4096))
-    scanned = await Scanner("", sys.argv[2], Log()).scan()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
-    print(scanned.complete, "Too many open files" in scanned.failure)
-
-asyncio.run(main())
-"""
+def test_a_scan_that_fails_closes_nobody() -> None:
+    """What was sent before is there; who is not there is not gone, and it says why."""
+    plain = plain_observed(_observed(5))
+    helpers = FakeHelpers([HelperError("Too many open files")])
+    scanned = asyncio.run(Scanner("", helpers).scan())
+    assert scanned == Scanned([], complete=False, failure="Too many open files")
+    helpers = FakeHelpers([[((plain,), True, ""), "nonsense"]])
+    scanned = asyncio.run(Scanner("", helpers).scan())
+    assert [observed.process.key[0] for observed in scanned.processes] == [5]
+    assert (scanned.complete, scanned.failure) == (False, "not a part of a scan")
 
 
-@pytest.mark.parametrize("left", ["0", "1"])
-@pytest.mark.parametrize("socket", ["", "/nowhere.sock"])
-def test_without_descriptors_nobody_is_gone(left: str, socket: str) -> None:
-    """Where the files of /proc cannot be opened, a scan is not complete, and says so."""
-    command = [sys.executable, "-c", WITHOUT_DESCRIPTORS, left, socket]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    warned = "warned\n" if socket else ""
-    assert done.stdout == f"{warned}False True\n"
+def _observed(tgid: int, args: bytes = b"") -> Observed:
+    image = Image(b"x", b"/x", args, args.count(b"\0"))
+    process = Process((tgid, 7), (1, 0), image, executed=True, coarse=True, uid=0)
+    return Observed(process, 0, 0)
+
+
+def _sent(*processes: Observed) -> Found:
+    found = Found()
+    found.take((tuple(map(plain_observed, processes)), True, ""))
+    return found
+
+
+def test_the_younger_look_stands() -> None:
+    """A part that was sent twice is there once."""
+    (seen,) = _sent(_observed(5, b"a\0"), _observed(5, b"b\0")).processes()
+    assert seen.process.image.args == b"b\0"
+
+
+def test_text_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What many share counts once; without room a process has a name, and no text."""
+    monkeypatch.setattr(scanning, "TEXT_BYTES_MAX", 1000)
+    found = Found()
+    many = [_observed(tgid, b"x" * 400 + b"\0") for tgid in range(1, 50)]
+    other = [_observed(tgid, b"y" * 700 + b"\0") for tgid in range(50, 60)]
+    found.take((tuple(map(plain_observed, many + other)), True, ""))
+    counts = [seen.process.image.args_count for seen in found.processes()]
+    assert counts == [1] * 49 + [0] * 10
+    assert all(seen.process.image.name == b"x" for seen in found.processes())
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner).map(tuple) | st.dictionaries(st.text(), inner),
+))  # fmt: skip
+def test_whatever_is_sent_is_a_part_or_a_value_error(part: Any) -> None:
+    """And nothing else that could end the daemon."""
+    with contextlib.suppress(ValueError):
+        Found().take(part)
+    with contextlib.suppress(ValueError):
+        Found().take(((part,), True, ""))
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [((0, 0, 0), -1), ((0, 0, 1), 1 << 63), ((0, 1), (1,)), ((0, 2, 0), "x"),
+     ((0, 2, 1), b"/" * 4097), ((0, 2, 2), b"x" * 16385), ((0, 2, 3), True), ((0, 2, 4), b"x"),
+     ((0, 3), 1), ((0, 9), b"/"), ((0, 9), "/" * 5000), ((1,), 1 << 32),
+     ((3,), 1 << 64), ((4,), None)],
+)  # fmt: skip
+def test_each_value_of_a_process_is_checked(place: tuple[int, ...], value: Any) -> None:
+    """A value of another kind, or out of its range, is none of a process."""
+    whole = _listed(plain_observed(_observed(5)))
+    checked_observed(whole)
+    inner = whole
+    for index in place[:-1]:
+        inner = inner[index]
+    inner[place[-1]] = value
+    with pytest.raises(ValueError, match=r"none|not a process"):
+        checked_observed(whole)
+
+
+def _listed(value: Any) -> Any:
+    return list(map(_listed, value)) if isinstance(value, list | tuple) else value
 
 
 HIDDEN = """

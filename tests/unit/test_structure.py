@@ -29,10 +29,10 @@ THIRD_PARTY = {
     "urwid": {"control/screen.py"},
     "wcwidth": {"control/widths.py"},
     "lark": {"filtering/language.py"},
-    "msgpack": {"keeping.py", "recording.py", "scanning.py"},
+    "msgpack": {"keeping.py", "recording.py", "helpers/frames.py"},
     "yaml": {"web/yaml_tree.py"},
     "bcrypt": {"web/basic_auth.py"},
-    "systemd": {"service.py", "suppression.py"},
+    "systemd": {"service.py", "helpers/journal.py"},
     "tqdm": {"experiment/command.py"},
     "matplotlib": {"experiment/plot.py"},
 }
@@ -80,13 +80,30 @@ ABOVE_EDGES = {
 }
 """Who may use which rooms beside core, leaves and edges."""
 EDGE_TO_EDGE = {
+    ("canary", "helpers"),
+    ("cgroups", "helpers"),
+    ("helpers", "privileges"),
+    ("helpers", "procfs"),
     ("kernel", "privileges"),
     ("log", "log_queue"),
     ("log", "sinks"),
     ("log_queue", "sinks"),
+    ("names", "helpers"),
+    ("suppression", "helpers"),
 }
 """The loader gives up a privilege; the daemon's own log goes where events go, through channels that
-never block."""
+never block; helpers do for the daemon what others can make slow."""
+OF_HELPERS_FOR_THE_DAEMON = {"client", "frames", "links"}
+MAKES_US_WAIT = {
+    "concurrent.futures", "grp", "pwd", "subprocess", "systemd.journal", "threading",
+}  # fmt: skip
+"""Modules that wait for others, as long as others like."""
+COMMANDS = {"commands.py", "screen.py"}
+"""Of those that ask a daemon."""
+COMMANDS = {"commands.py", "screen.py"}
+"""Of those that ask a daemon."""
+MAY_WAIT = {"doctor", "experiment", "helpers", "kernel", "requirements"}
+"""Rooms whose work is done by other processes than the daemon, or before it begins."""
 
 
 def _name(path: Path) -> str:
@@ -143,6 +160,20 @@ def test_imports_point_one_way(path: Path) -> None:
             assert room in ABOVE_EDGES.get(own, set()), module
         elif own not in ABOVE_EDGES and room not in LEAVES | {"core", own}:
             assert (own, room) in EDGE_TO_EDGE, module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_the_daemon_waits_for_nobody(path: Path) -> None:
+    """Helpers alone ask the name service and read the journal; nobody starts a thread."""
+    if _own_room(path) in MAY_WAIT:
+        return
+    modules = set(_imports(path))
+    assert modules.isdisjoint(MAKES_US_WAIT) or path.name in COMMANDS
+    assert "to_thread" not in path.read_text() or path.name == "basic_auth.py"
+    assert "run_in_executor" not in path.read_text()
+    if _own_room(path) != "cli":
+        jobs = {module for module in modules if module.startswith("agentd.helpers.")}
+        assert {module.rpartition(".")[2] for module in jobs} <= OF_HELPERS_FOR_THE_DAEMON
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentd.suppression import Suppression, dropped_in, is_unlimited, own_unit
+from agentd.helpers.client import HelperError
+from agentd.helpers.journal import dropped_in
+from agentd.suppression import Suppression, is_unlimited, own_unit
 from tests import fake_time
+from tests.helpers import FakeHelpers, Log
 
 
 def test_the_unit_is_the_innermost_service() -> None:
@@ -49,50 +53,47 @@ def test_a_limit_that_is_lifted_drops_nothing(tmp_path: Path) -> None:
     assert not is_unlimited("b.service", tmp_path)
 
 
-class FakeLog:
-    """Remembers its warnings."""
+def _looked(*answers: Any) -> tuple[Suppression, FakeHelpers, Log]:
+    """After so many looks: a number, None where nobody may look, or a failure."""
+    log = Log()
+    helpers = FakeHelpers([])
 
-    def __init__(self) -> None:
-        self.told: list[str] = []
+    async def ask(job: str, arguments: Any, seconds: float, take: Any) -> Any:
+        helpers.asked.append((job, arguments))
+        answer = left.pop(0) if left else asyncio.CancelledError()
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
-    def warning(self, event: str, **fields: Any) -> None:
-        """A line."""
-        self.told.append(event)
-
-
-def test_a_journal_that_cannot_be_read_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told once, looked at again, and what was dropped meanwhile counts then."""
-    looks: list[Any] = [OSError(5, "Input/output error")] * 2 + [7, OSError(5, "again"), 0]
-    log = FakeLog()
-
-    def look(suppression: Suppression) -> int:
-        found = looks.pop(0) if looks else asyncio.CancelledError()
-        if isinstance(found, BaseException):
-            raise found
-        return int(found)
-
-    async def at_once(function: Any) -> Any:
-        return function()
-
-    monkeypatch.setattr(asyncio, "to_thread", at_once)
-    monkeypatch.setattr(Suppression, "_look", look)
-    monkeypatch.setattr("agentd.suppression._can_read_journal", lambda: True)
-    suppression = Suppression("a.service", log)
-    with pytest.raises(asyncio.CancelledError):
+    left = list(answers)
+    helpers.ask = ask  # type: ignore[method-assign]
+    suppression = Suppression("a.service", helpers, log)
+    with contextlib.suppress(asyncio.CancelledError):
         fake_time.run(suppression.run())
+    return suppression, helpers, log
+
+
+def test_a_journal_that_cannot_be_read_ends_nothing() -> None:
+    """It is looked at again, from the same moment on, and what was dropped meanwhile counts."""
+    suppression, helpers, log = _looked(HelperError("I/O error"), HelperError("again"), 7, 0)
     assert suppression.is_limited
     assert suppression.total == 7
-    assert log.told == [
-        "the journal cannot be read", "journald drops entries", "the journal cannot be read",
-    ]  # fmt: skip
+    assert [event for event, _ in log.warnings] == ["journald drops entries"]
+    since = [arguments[1] for _, arguments in helpers.asked]
+    assert since[0] == since[1] == since[2] < since[3] < since[4]
 
 
-def test_who_may_not_read_it_says_that_a_limit_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_may_not_read_it_says_that_a_limit_holds() -> None:
     """Then nothing is counted, and it is known that something may be missing."""
-    monkeypatch.setattr("agentd.suppression._can_read_journal", lambda: False)
-    log = FakeLog()
-    suppression = Suppression("a.service", log)
-    fake_time.run(suppression.run())
+    suppression, helpers, log = _looked(None)
     assert suppression.is_limited
-    assert log.told == ["journald may drop entries unseen"]
-    assert not Suppression("", log).is_limited
+    assert [event for event, _ in log.warnings] == ["journald may drop entries unseen"]
+    assert len(helpers.asked) == 1
+    assert not Suppression("", helpers, log).is_limited
+
+
+@pytest.mark.parametrize("nonsense", [-1, True, "7", 1.5, (7,)])
+def test_what_is_no_number_counts_nothing(nonsense: Any) -> None:
+    """A helper may say anything."""
+    suppression, _, _ = _looked(nonsense, nonsense)
+    assert suppression.total == 0

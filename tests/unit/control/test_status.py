@@ -25,6 +25,7 @@ def _answer(**fields: Any) -> dict[str, Any]:
         "latency_seconds": {"p50": 0.025, "p99": 0.05},
         "tree": {"live": 82, "live_capacity": 131072, "exited": 13, "ancestors": 0},
         "sinks": [{"name": "stdout", "written": 42, "dropped": 0, "queued": 0, "failure": ""}],
+        "helper_failures": {"processes": 0, "users": 0},
         "cpu_seconds": 1.0, "resident_bytes": 40 << 20,
     } | fields  # fmt: skip
 
@@ -92,3 +93,10 @@ def test_sizes(size: int, words: str) -> None:
 def test_no_latency() -> None:
     """Nothing happened of late."""
     assert "no events lately" in _shown(False, latency_seconds={"p50": None, "p99": None})
+
+
+def test_helpers_that_failed() -> None:
+    """Those that did, and how often; nothing is said of the others."""
+    assert "helpers" not in _shown(False)
+    failures = {"processes": 0, "users": 1200, "canary": 1}
+    assert "helpers    failed: users 1,200, canary 1\n" in _shown(False, helper_failures=failures)
