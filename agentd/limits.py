@@ -17,6 +17,7 @@ def limits_of(config: Config) -> Limits:
             exited_capacity=config.tree.exited_capacity,
             ancestor_capacity=config.tree.ancestor_capacity,
             exited_age_ns=config.tree.exited_seconds * 1_000_000_000,
+            text_bytes=config.tree.text_bytes,
         ),
     )
 

@@ -48,12 +48,13 @@ def checked_observed(plain: Any) -> Observed:
     key, parent, image, coarse, inside, verified_ns, group, session, owner, path = _fields(
         process, 3 + len(_SEEN)
     )
-    name, executable, args, args_count, place = _fields(image, 5)
+    name, executable, args, args_count, place, notes = _fields(image, 6)
     for pid, start_ns in (_fields(key, 2), _fields(parent, 2)):
         _number(pid, _PID_MAX)
         _number(start_ns, _TIME_MAX_NS)
     for number in (uid, gid, owner, device):
         _number(number, _ID_MAX)
+    _number(notes, 0)
     for number in (group, session, args_count):
         _number(number, _PID_MAX)
     _number(verified_ns, _TIME_MAX_NS)

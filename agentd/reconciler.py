@@ -134,6 +134,7 @@ class Reconciler:
         pipeline = self._pipeline
         queue = pipeline.reorderer
         disorder = queue.late_total + queue.forced_total + abs(pipeline.imbalance)
+        disorder += pipeline.tree.watched_exits.overflows_total
         return {LOSS: pipeline.lost_total, DISORDER: disorder}
 
     async def _scan(self) -> str:
@@ -145,7 +146,7 @@ class Reconciler:
         if self._left_out is not None:
             self._left_out_before = self._left_out()
         self._journal(ScanBegins())
-        self._pipeline.tree.watch_exits()
+        self._pipeline.tree.watched_exits.begin()
         begun_ns = host.boottime_ns()
         found = await self._scanner.scan()
         self.total += 1

@@ -85,7 +85,7 @@ class Reloading:
         parts.rounds.set_pace(pace, transport.round_bytes)
         parts.pipeline.set_order(reorder.capacity, reorder.slack_us * 1000)
         if "redact.patterns" in names:
-            parts.pipeline.tree.redact_with(Redactor(config.redact.patterns).redact)
+            parts.pipeline.tree.images.redact_with(Redactor(config.redact.patterns).redact)
         if not _CHOICES.isdisjoint(names):
             parts.outlets.choose(config)
         if parts.door is not None and not {WEB_CONFIG, "metrics.page"}.isdisjoint(names):

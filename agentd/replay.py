@@ -81,7 +81,7 @@ def _do(pipeline: Pipeline, step: Step) -> Written | None:
     elif isinstance(step, Skipped):
         pipeline.skip(step.runs, step.from_ns, step.now_ns)
     elif isinstance(step, ScanBegins):
-        pipeline.tree.watch_exits()
+        pipeline.tree.watched_exits.begin()
     elif isinstance(step, Scan):
         pipeline.offer(step)
     return None

@@ -10,14 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agentd.core.process import Image
+from agentd.core.process import Image, Notes
 from agentd.core.sight import Observed
 from agentd.helpers.client import HelperError, Helpers
 from agentd.observations import checked_observed
 
 SCAN_SECONDS = 60.0
-TEXT_BYTES_MAX = 64 << 20
-"""How much text one scan may bring: arguments and paths. The processes behind that have none."""
+TEXT_BYTES_MAX = 32 << 20
+"""How much text one scan may bring: arguments and paths. The processes behind that have none, which
+is flagged as in the tree (``Notes``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,12 @@ class Found:
         process = observed.process
         image = process.image
         executable, args = self._held(image.executable, b""), self._held(image.args, b"")
-        count = image.args_count if args or not image.args else 0
-        process.image = Image(image.name, executable, args, count)
+        notes = 0
+        if image.args and not args:
+            notes |= Notes.ARGS_FORGOTTEN
+        if image.executable and not executable:
+            notes |= Notes.EXECUTABLE_FORGOTTEN
+        process.image = Image(image.name, executable, args, image.args_count, notes=notes)
         process.seen_cgroup = self._held(process.seen_cgroup, "")
 
     def _held(self, text: Any, none: Any) -> Any:

@@ -112,6 +112,12 @@ class Tree:
         low=0,
         high=10_000_000,
     )
+    text_bytes: int = _key(
+        64 << 20,
+        "arguments, paths and earlier images of all of them at most; the oldest are forgotten",
+        low=1 << 20,
+        high=1 << 36,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ async def measure(cgroup: str) -> None:
     grown_mib = rss_mib(os.getpid()) - before_mib
     print(f"memory                    {grown_mib:.1f} MiB")
     memory.settle()
-    tree.watch_exits()
+    tree.watched_exits.begin()
     begun_ns = host.boottime_ns()
     found, seconds, pause_ms = await scan(cgroup)
     print(f"scan after a loss         {seconds:.2f} s, longest pause {pause_ms:.1f} ms")

@@ -29,7 +29,7 @@ TICK_NS = 10_000_000
 def tree_limits(**fields: int) -> TreeLimits:
     """Bounds of a tree; what is not given is generous."""
     ample = {"live_capacity": 1000, "exited_capacity": 1000, "ancestor_capacity": 1000}
-    return TreeLimits(**(ample | {"exited_age_ns": 1 << 60} | fields))
+    return TreeLimits(**(ample | {"exited_age_ns": 1 << 60, "text_bytes": 1 << 30} | fields))
 
 
 def limits(reorder_capacity: int = 1000, slack_ns: int = 0, **tree: int) -> Limits:

@@ -13,7 +13,7 @@ from agentd.control.facts import FactFinder
 from agentd.core.ending import read_exit_code
 from agentd.core.event import NO_CPU
 from agentd.core.lineage import ancestors, children, depth
-from agentd.core.process import Image, Key, Process
+from agentd.core.process import Image, Key, Notes, Process
 from agentd.core.text import as_text
 from agentd.core.tree import Tree
 
@@ -121,6 +121,7 @@ class Describer:
             "executable": (not self.to_all and as_text(image.executable)) or None,
             "args": [as_text(arg) for arg in image.args.split(b"\0")[:-1]],
             "args_count": image.args_count,
+            "forgotten": [name for name, bit in _FORGOTTEN.items() if image.notes & bit],
         }
 
     def _user(self, uid: int) -> dict[str, Any] | None:
@@ -140,6 +141,7 @@ class Describer:
         return f"{moment:%Y-%m-%dT%H:%M:%S}.{ns:09d}Z"
 
 
+_FORGOTTEN = {"args": Notes.ARGS_FORGOTTEN, "executable": Notes.EXECUTABLE_FORGOTTEN}
 _RELATIONS = {True: "creator", False: "parent"}
 
 

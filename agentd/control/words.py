@@ -20,7 +20,8 @@ def paint(code: str, text: str, *, colour: bool) -> str:
 def command(image: dict[str, Any]) -> str:
     """The program and its arguments, as one would type them."""
     program = image["executable"] or image["name"]
-    return " ".join(shlex.quote(printable(word)) for word in (program, *image["args"][1:]))
+    words = " ".join(shlex.quote(printable(word)) for word in (program, *image["args"][1:]))
+    return f"{words} … (arguments forgotten)" if "args" in image.get("forgotten", ()) else words
 
 
 def ending(process: dict[str, Any]) -> str:

@@ -12,6 +12,8 @@ from agentd.core.living import Living
 from agentd.core.process import Key, Process
 
 _NOTES_MAX = 4096
+_SHORT = 2
+"""Keys on a way of one note: the process that exited, and its adopter."""
 
 
 class Adopters:
@@ -20,6 +22,8 @@ class Adopters:
     def __init__(self, living: Living) -> None:
         self._living = living
         self._notes: dict[Key, Key] = {}
+        self.steps_total = 0
+        """Notes that were followed: no more in all than processes that exited and questions."""
 
     def note(self, process: Process, adopter: Key) -> None:
         """A process left its children to another as it exited."""
@@ -33,12 +37,19 @@ class Adopters:
     def parent(self, process: Process) -> Key:
         """Who is the parent of a process now; once it has exited, who was."""
         key = process.parent
-        if process.exited_ns:
+        notes = self._notes
+        above = None if process.exited_ns else notes.get(key)
+        if above is None:
             return key
-        met = set()
-        while key not in met and key in self._notes:
+        met = {key}
+        while above is not None and above not in met:
+            key = above
             met.add(key)
-            key = self._notes[key]
+            self.steps_total += 1
+            above = notes.get(key)
+        if len(met) > _SHORT:  # whoever asks next finds a short way
+            met.discard(key)
+            notes.update(dict.fromkeys(met, key))
         return key
 
     def settle(self) -> None:

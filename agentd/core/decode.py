@@ -19,6 +19,8 @@ Span = tuple[int, int]
 """Where one record lies in a buffer: offset and length in bytes."""
 
 _TAILS_KEPT: Final = 256
+_TAIL_KEPT_BYTES: Final = 4096
+"""What is longer is not kept."""
 _TailKey: TypeAlias = tuple[bytes, int, int, int, int]
 """What follows an exec's numbers, the lengths of three texts in it, and the flags."""
 _Tail: TypeAlias = tuple[bytes, bytes, bytes, bytes, bytes]
@@ -115,21 +117,23 @@ class Decoder:
 
     def _add_tail(self, key: _TailKey) -> _Tail:
         """Take apart what follows an exec's numbers; the same commands recur, and share it."""
-        if len(self._tails) >= _TAILS_KEPT:
-            self._tails.clear()
         tail, filename_bytes, path_bytes, cwd_bytes, flags = key
         filename = self._place_bytes
         path = filename + filename_bytes
         cwd = path + path_bytes
         args = cwd + cwd_bytes
         path_cut, cwd_cut = (flags & flag for flag in self._cut_flags)
-        parts = self._tails[key] = (
+        parts = (
             tail[:filename],
             tail[filename : path - 1] if filename_bytes else b"",
             _join(tail[path:cwd], path_cut) if path_bytes else b"",
             _join(tail[cwd:args], cwd_cut),
             tail[args:],
         )
+        if len(tail) <= _TAIL_KEPT_BYTES:
+            if len(self._tails) >= _TAILS_KEPT:
+                self._tails.clear()
+            self._tails[key] = parts
         return parts
 
 

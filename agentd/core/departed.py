@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from agentd.core.exited import AGE, CAPACITY, Exited
-from agentd.core.process import Key, Process, Unknown
+from agentd.core.process import Image, Key, Process, Unknown
 
 
 class Evictions:
@@ -30,6 +30,8 @@ class Evictions:
 _REASONS = {CAPACITY: Evictions.EXITED_CAPACITY, AGE: Evictions.EXITED_AGE}
 
 
+_NOTHING: Final = Image(b"", b"", b"", 0)
+"""What a process runs that is not in the tree: its text is not counted."""
 _GONE_NS = 2_000_000_000
 """How long the bare keys of those that were dropped are kept at least, twice as long at most: what
 is not there after a second is awaited no more (``core.watermark``), so no fork comes later."""
@@ -90,6 +92,12 @@ class Departed:
         """All of them."""
         return [*self._recent.values(), *self._ancestors.values()]
 
+    def youngest_first(self) -> list[Process]:
+        """All of them, those that exited last at the beginning."""
+        found = [*self._ancestors.values(), *self._recent.values()]
+        found.reverse()
+        return found
+
     def remember(self, process: Process, now_ns: int) -> None:
         """One that has just exited."""
         process.exited_ns = now_ns
@@ -103,6 +111,7 @@ class Departed:
     def evict(self, process: Process, reason: str) -> None:
         """Drop a process from the tree, and the ancestors that stayed only for it."""
         self.evictions[reason] += 1
+        process.past, process.image = None, _NOTHING  # a session that it led may name it still
         creator, process.creator = process.creator, None
         while creator is not None:
             process.gap = Unknown.EVICTED
@@ -111,6 +120,7 @@ class Departed:
                 return
             self.evictions[Evictions.ANCESTOR_NEEDLESS] += 1
             process = creator
+            process.past, process.image = None, _NOTHING
             creator, process.creator = process.creator, None
 
     def _dropped(self, reason: str, processes: Mapping[Key, Process]) -> None:

@@ -1,7 +1,7 @@
 """The live processes, one for each pid, up to a bound.
 
-Above the bound the one that is longest there and has created nobody is dropped: parents are what
-the others need to be understood.
+Above the bound one that has long been there and has created nobody is dropped: parents are what the
+others need to be understood.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from agentd.core.process import Key, Process
+
+_LOOKED_AT = 64
+"""Processes that may be looked at for each that is dropped."""
 
 
 class Living:
@@ -25,6 +28,8 @@ class Living:
         self.at = self._by_tgid.get
         """The process of a pid, if one lives."""
         self._candidates: Iterator[Process] = iter(())
+        self.looked_at_total = 0
+        """Live processes that were looked at to find one to drop."""
 
     def __len__(self) -> int:
         return len(self._by_tgid)
@@ -87,16 +92,30 @@ class Living:
         return True
 
     def _evict(self) -> None:
-        process = self._childless() or next(iter(self._by_tgid.values()))
+        process = self._dispensable()
         self.remove(process)
         self._evicted(process)
 
-    def _childless(self) -> Process | None:
-        """The next that lives and has created nobody who is known, the oldest first."""
-        for turn in range(2):
-            if turn:
-                self._candidates = iter(list(self._by_tgid.values()))
-            for process in self._candidates:
-                if not process.children and self._by_tgid.get(process.key[0]) is process:
-                    return process
-        return None
+    def _dispensable(self) -> Process:
+        """The next that has created nobody who is known, the oldest first.
+
+        Where the next few all have children, the first of them: nobody chooses how many are
+        looked at.
+        """
+        first: Process | None = None
+        for _ in range(_LOOKED_AT):
+            process = self._next()
+            self.looked_at_total += 1
+            if not process.children:
+                return process
+            first = first or process
+        assert first is not None
+        return first
+
+    def _next(self) -> Process:
+        """The live processes in turn."""
+        for process in self._candidates:
+            if self._by_tgid.get(process.key[0]) is process:
+                return process
+        self._candidates = iter(list(self._by_tgid.values()))
+        return next(self._candidates)

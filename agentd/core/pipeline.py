@@ -13,16 +13,9 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TypeAlias
 
-from agentd.core.accounting import (
-    Balance,
-    KernelCounters,
-    LossTracker,
-    Progress,
-    causes,
-    unread,
-)
+from agentd.core.accounting import Balance, KernelCounters, LossTracker, Progress, causes, unread
 from agentd.core.decode import Decoder, Span
-from agentd.core.event import BOOTTIME_NS, KIND, NO_CPU, Event, Lost, by_order
+from agentd.core.event import BOOTTIME_NS, KIND, NO_CPU, RECORD_BYTES, Event, Lost, by_order
 from agentd.core.overlap import Inheritance, Overlap
 from agentd.core.place import PlaceReader
 from agentd.core.process import Applied, Process
@@ -37,6 +30,7 @@ Entry: TypeAlias = Applied | Lost | Inferred
 """What leaves the core: an event with its process, a loss at its place, or what it hid."""
 
 _boottime_ns = itemgetter(BOOTTIME_NS)
+_record_bytes = itemgetter(RECORD_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +104,7 @@ class Pipeline:
         self._reconciliation = Reconciliation(self.tree, self._kinds, PlaceReader(wire))
         self._holding = hold_until_seeded
         if hold_until_seeded:
-            self.tree.watch_exits()  # more than the queue holds is applied before
+            self.tree.watched_exits.begin()  # more than the queue holds is applied before
         self._slack_ns = limits.slack_ns
         self._drains: deque[int] = deque()
         self._resumed: Progress | None = None
@@ -176,9 +170,10 @@ class Pipeline:
         That is nothing, unless there is more than the queue holds.
         """
         self.overlap = Overlap(inheritance)
+        events = list(inheritance.events)
         self._lost += inheritance.losses
         self.lost_at_restart += sum(lost.missing for lost in inheritance.losses)
-        return self._apply(self.reorderer.push(list(inheritance.events), 0), [])
+        return self._apply(self.reorderer.push(events, 0, sum(map(_record_bytes, events))), [])
 
     def progress(self, now_ns: int) -> Progress:
         """How far the stream has been handed on."""
@@ -204,7 +199,7 @@ class Pipeline:
     def seed(self, processes: Iterable[Process], begun_ns: int) -> None:
         """Begin with what a scan found that began then; what was held for it may leave."""
         self.tree.seed(processes, begun_ns)
-        self.tree.unwatch_exits()
+        self.tree.watched_exits.end()
         self._holding = False
 
     def push(
@@ -222,12 +217,13 @@ class Pipeline:
         self._lost += self.losses.settle(before, now_ns, self.decoder.errors)
         safe_ns = self._watermark.advance(now_ns, before.seq, drained=delivery.drained)
         leave_ns = self.overlap.may_leave_ns(safe_ns - self._slack_ns)
-        released = self.reorderer.push(events, 0 if self._holding else leave_ns)
+        until_ns = 0 if self._holding else leave_ns
+        released = self.reorderer.push(events, until_ns, len(delivery.data))
         entries = self._apply(released, self._lost_until(self.reorderer.watermark_ns))
         for inferred in self._reconciliation.advance(self.reorderer.watermark_ns):
             self.inferred[inferred.kind] += 1
             entries.append(inferred)
-        self.tree.departed.expire(self.reorderer.watermark_ns)
+        self.tree.expire(self.reorderer.watermark_ns)
         if delivery.drained:
             self.imbalance = self._balance.imbalance(before, self.accounted, after)
         return entries
@@ -256,7 +252,7 @@ class Pipeline:
     def offer(self, scan: Scan) -> None:
         """Compare a scan as soon as all events up to its end have been applied, a slice a round.
 
-        The tree must have been told by ``watch_exits`` when the scan began.
+        ``watched_exits`` of the tree must have begun when the scan did.
         """
         self._reconciliation.offer(scan)
 

@@ -15,6 +15,16 @@ def entity_prefix(boot_id: str) -> str:
     return boot_id[:16]
 
 
+class Notes:
+    """What is to be known of an image, as bits."""
+
+    ARGS_FORGOTTEN: Final = 1
+    """There was no room for its arguments any more."""
+    EXECUTABLE_FORGOTTEN: Final = 2
+    """Likewise for its executable and where it was executed."""
+    ALL_FORGOTTEN: Final = 3
+
+
 class Image(NamedTuple):
     """What a process runs. Shared by the processes that inherit it."""
 
@@ -27,6 +37,8 @@ class Image(NamedTuple):
     args_count: int
     place: bytes = b""
     """Where it was executed, ``core.place`` looks into it; empty where that is not known."""
+    notes: int = 0
+    """``Notes``."""
 
 
 class Ran(NamedTuple):
@@ -35,6 +47,8 @@ class Ran(NamedTuple):
     image: Image
     since_ns: int
     before: Ran | None
+    length: int
+    """How many it and those before it are."""
 
 
 class Unknown:

@@ -63,7 +63,7 @@ class Kinds:
 
 
 class Comparison:
-    """One scan and the tree. The tree must have been told by ``watch_exits`` when it began."""
+    """One scan and the tree. ``watched_exits`` of the tree must have begun when it did."""
 
     def __init__(self, tree: Tree, scan: Scan, kinds: Kinds, places: PlaceReader) -> None:
         self.over = False
@@ -83,7 +83,7 @@ class Comparison:
         if found is not None:
             return found
         self.over = True
-        self._tree.unwatch_exits()
+        self._tree.watched_exits.end()
         return []
 
     def _slices(self) -> Iterator[list[Inferred]]:
@@ -114,7 +114,7 @@ class Comparison:
         tree = self._tree
         tree.sightings.meet(known, process)
         suspect = tree.doubts.is_suspect(known)
-        verdict = judge(known.image, seen, self._places, tree.redact, suspect=suspect)
+        verdict = judge(known.image, seen, self._places, tree.images.redact, suspect=suspect)
         if verdict == Verdict.UNSEEN:
             return None
         known.verified_ns = process.verified_ns
@@ -133,8 +133,11 @@ class Comparison:
         gone = ticks[1] < began[1] and ticks not in self._seen
         if not gone or living.at(process.key[0]) is not process:
             return None
+        image = process.image  # where none is remembered, closing forgets it
         self._tree.close(process, self._now_ns)
-        return self._event(process, self._kinds.exit, None) if process.inside else None
+        if not process.inside:
+            return None
+        return self._event(process, self._kinds.exit, None)._replace(image=image)
 
     def _add(self, seen: Observed) -> Inferred | None:
         """One that was not known: it was forked unseen, or there was no room for it."""
@@ -142,7 +145,7 @@ class Comparison:
         ticks, known = tree.living.ticks(process.key), tree.living.at(process.key[0])
         if known is not None and tree.living.ticks(known.key) >= ticks:
             return None  # an event has told meanwhile
-        if tree.exited_since_scan(process.key):
+        if tree.watched_exits.has(process.key):
             return None
         why = tree.doubts.why_unknown(process.key)
         tree.add(process, why, self._now_ns)

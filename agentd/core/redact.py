@@ -60,6 +60,8 @@ _WORDS = (
 _CLEAN_CAPACITY = 1024
 _SHOWN_MAX = 200
 """Characters of a pattern that an error shows."""
+_CLEAN_KEPT_BYTES = 4096
+"""Longer command lines are not remembered."""
 
 
 class PatternError(ValueError):
@@ -175,6 +177,8 @@ class Redactor:
             yield text
 
     def _remember_clean(self, args: bytes) -> None:
+        if len(args) > _CLEAN_KEPT_BYTES:
+            return
         if len(self._clean) >= _CLEAN_CAPACITY:
             self._clean.clear()
         self._clean.add(args)

@@ -5,7 +5,8 @@ its watermark: every event stamped at or before it has been delivered. What lies
 watermark is released; the rest is held for the next round. So order costs one round of delay.
 
 * An event that arrives behind the watermark is ``late``: counted, flagged, released all the same.
-* When more than ``capacity`` would be held, the oldest leave early: ``forced``, counted, flagged.
+* When more than ``capacity`` would be held, or too many bytes of records, the oldest leave early:
+  ``forced``, counted, flagged.
 
 What comes in order, as most of it does, need not be sorted; and a nearly sorted list sorts in
 linear time (timsort), far cheaper than a heap's push and pop for each event. The list is the queue.
@@ -15,10 +16,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from operator import itemgetter
+from typing import Final
 
-from agentd.core.event import BOOTTIME_NS, Event, by_order
+from agentd.core.event import BOOTTIME_NS, RECORD_BYTES, Event, by_order
 
 _boottime_ns = itemgetter(BOOTTIME_NS)
+
+_HELD_BYTES_MAX: Final = 32 << 20
+"""Of records that are held: an exec has arguments of up to 16 KiB."""
+_ROOMY: Final = 3 / 4
+"""Of these, half of that is left when it was too much: they are not counted again soon."""
 
 
 class Reorderer:
@@ -32,6 +39,8 @@ class Reorderer:
         self.inversions_out_total = 0
         self.watermark_ns = 0
         """Everything at or before it has been released; never goes back."""
+        self.held_bytes = 0
+        """Of their records, at most."""
         self._held: list[Event] = []
         self._late_flag = late_flag
         self._forced_flag = forced_flag
@@ -54,13 +63,21 @@ class Reorderer:
             lowest[event.cpu] = min(event.seq, lowest.get(event.cpu, event.seq))
         return lowest
 
-    def push(self, events: list[Event], watermark_ns: int) -> list[Event]:
-        """Take one round's events and give, in order, all that nothing can precede any more."""
+    def push(self, events: list[Event], watermark_ns: int, size_bytes: int = 0) -> list[Event]:
+        """Take one round's events and give, in order, all that nothing can precede any more.
+
+        ``size_bytes``: of their records, at most.
+        """
         if events:
             self._take(events)
         self.watermark_ns = max(self.watermark_ns, watermark_ns)
         count = bisect_right(self._held, self.watermark_ns, key=_boottime_ns)
         forced = max(0, len(self._held) - count - self.capacity)
+        self.held_bytes += size_bytes
+        if count == len(self._held):
+            self.held_bytes = 0
+        elif self.held_bytes > _HELD_BYTES_MAX:
+            forced = max(forced, self._too_large(count))
         released = self._held[: count + forced]
         del self._held[: count + forced]
         if forced:
@@ -70,9 +87,20 @@ class Reorderer:
             ]
         return self._out(released)
 
+    def _too_large(self, count: int) -> int:
+        """How many behind the first ``count`` must leave, so that the rest is not too large."""
+        self.held_bytes = sum(event[RECORD_BYTES] for event in self._held[count:])
+        forced = 0
+        if self.held_bytes > _HELD_BYTES_MAX * _ROOMY:
+            while self.held_bytes > _HELD_BYTES_MAX * _ROOMY / 2:
+                self.held_bytes -= self._held[count + forced][RECORD_BYTES]
+                forced += 1
+        return forced
+
     def flush(self) -> list[Event]:
         """Give all that is held, for the end of the stream."""
         released, self._held = self._held, []
+        self.held_bytes = 0
         return self._out(released)
 
     def _floor_ns(self) -> int:
@@ -117,7 +145,7 @@ class Unordered(Reorderer):
     def __init__(self) -> None:
         super().__init__(capacity=0, late_flag=0, forced_flag=0)
 
-    def push(self, events: list[Event], watermark_ns: int) -> list[Event]:
+    def push(self, events: list[Event], watermark_ns: int, size_bytes: int = 0) -> list[Event]:
         """Count the disorder, and let all go."""
         if events:
             self._count_disorder(events)

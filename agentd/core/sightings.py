@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentd.core.images import Images, change_image
+from agentd.core.images import Images
 from agentd.core.living import Living
 from agentd.core.process import Process
 from agentd.core.session import Sessions
@@ -11,9 +11,10 @@ from agentd.core.session import Sessions
 class Sightings:
     """Of live processes."""
 
-    def __init__(self, living: Living, sessions: Sessions) -> None:
+    def __init__(self, living: Living, sessions: Sessions, images: Images) -> None:
         self._living = living
         self._sessions = sessions
+        self._images = images
 
     def meet(self, process: Process, seen: Process) -> None:
         """Whose it is now: setsid(2), setuid(2), adoption and the like are no events."""
@@ -21,20 +22,20 @@ class Sightings:
         if parent[1] or parent[0] != process.parent[0]:
             process.parent = parent
         process.inside = seen.inside
-        process.seen_cgroup = seen.seen_cgroup
+        process.seen_cgroup = self._images.cgroup(seen.seen_cgroup)
         process.uid = seen.uid
         process.process_group = seen.process_group
         if process.session != seen.session:
             process.session = seen.session
             self._sessions.join(process, 0)
 
-    def merge(self, known: Process, seen: Process, images: Images) -> None:
+    def merge(self, known: Process, seen: Process) -> None:
         """An event told of it before a scan that began earlier did. The younger of both stands."""
         if known.verified_ns > seen.verified_ns:
             return
         self.meet(known, seen)
         known.verified_ns = seen.verified_ns
         if not known.image.executable:
-            known.image, known.image_ns = images.shared(seen.image), 0
+            known.image, known.image_ns = self._images.shared(seen.image), 0
         elif seen.image.executable not in (b"", known.image.executable):
-            change_image(known, images.shared(seen.image), 0)
+            self._images.change(known, self._images.shared(seen.image), 0)

@@ -20,12 +20,14 @@ from agentd.core.adopters import Adopters
 from agentd.core.departed import Departed, Evictions
 from agentd.core.doubts import Doubts
 from agentd.core.event import Event, Exec, Exit, Fork
-from agentd.core.images import Images, change_image, inherited, recall_image
+from agentd.core.images import Images
 from agentd.core.living import Living
 from agentd.core.misses import Misses
 from agentd.core.process import Applied, Image, Key, Process, Unknown
 from agentd.core.session import Sessions
 from agentd.core.sightings import Sightings
+from agentd.core.text_budget import TextBudget
+from agentd.core.watched_exits import WatchedExits
 
 # Applied(...) would run Python for each event; this makes the same object in C.
 _make: Final = tuple.__new__
@@ -39,6 +41,8 @@ class TreeLimits:
     exited_capacity: int
     ancestor_capacity: int
     exited_age_ns: int
+    text_bytes: int
+    """Of arguments, paths and the like of all of them."""
 
 
 class Tree:
@@ -69,20 +73,21 @@ class Tree:
         self.adopters = Adopters(self.living)
         self.doubts = Doubts(tick_ns, filtered=filtered)
         self._sessions = Sessions(self.living)
-        self.sightings = Sightings(self.living, self._sessions)
-        self._images = Images(redact)
+        self.images = Images(redact, limits.text_bytes)
+        self.text_budget = TextBudget(self.images)
+        self.sightings = Sightings(self.living, self._sessions, self.images)
         self._last_fork_ns = 0
         self._last_exit_ns = 0
-        self._watched_exits: set[Key] | None = None
+        self.watched_exits = WatchedExits(self.living.ticks)
 
     def seed(self, processes: Iterable[Process], begun_ns: int) -> None:
         """Add processes found by a scan that began then.
 
-        Events may have been applied already, if ``watch_exits`` was told before the first.
+        Events may have been applied already, if ``watched_exits`` began before the first.
         """
         self.doubts.begun_ns = begun_ns
         for process in sorted(processes, key=_by_start):
-            if not self.exited_since_scan(process.key):
+            if not self.watched_exits.has(process.key):
                 self._add(process, Unknown.BEFORE_START, begun_ns)
 
     def find(self, key: Key) -> Process | None:
@@ -106,7 +111,7 @@ class Tree:
         if event[at.CREATOR_TGID]:
             creator_key = event[at.CREATOR_TGID], event[at.CREATOR_START_BOOTTIME_NS]
             creator = self.find(creator_key)
-        image = inherited(creator, event[at.COMM], event[at.BOOTTIME_NS])
+        image = self.images.inherited(creator, event[at.COMM], event[at.BOOTTIME_NS])
         self._last_fork_ns = max(self._last_fork_ns, event[at.BOOTTIME_NS])
         live = self.living.at(key[0])
         # in order, no process is forked before one that has exited already
@@ -158,7 +163,7 @@ class Tree:
     def _exec(self, event: Exec) -> Applied:
         key = event[at.TGID], event[at.START_BOOTTIME_NS]
         parent_key, parent = self._parent(event)
-        image = self._images.executed(event)
+        image = self.images.executed(event)
         process = self.find(key)
         changed = False
         if process is None:
@@ -170,9 +175,9 @@ class Tree:
         else:
             changed = process.executed
             if event[at.BOOTTIME_NS] < process.verified_ns:
-                recall_image(process, image, event[at.BOOTTIME_NS])
+                self.images.recall(process, image, event[at.BOOTTIME_NS])
             else:
-                change_image(process, image, event[at.BOOTTIME_NS])
+                self.images.change(process, image, event[at.BOOTTIME_NS])
                 process.parent = parent_key
             if process.children and event[at.BOOTTIME_NS] < self._last_fork_ns:
                 self.doubts.mistrust(self._last_fork_ns)  # those since have what it ran before
@@ -182,6 +187,8 @@ class Tree:
         if parent is None or self.doubts.lost_ns:
             doubt = self.doubts.of(None, parent, parent_key)
         leaders = self._sessions.leaders(process)
+        if self.images.used_bytes > self.images.limit_bytes:
+            self._keep_text()
         return _make(Applied, (event, image, parent and parent.image, changed, doubt, leaders))
 
     def _now_in(self, process: Process, event: Exec) -> None:
@@ -199,7 +206,8 @@ class Tree:
         process = self.find(key)
         if process is None:
             self.misses[Misses.EXIT_UNKNOWN] += 1
-            process = Process(key, parent_key, inherited(None, event[at.COMM], 0), executed=False)
+            image = self.images.inherited(None, event[at.COMM], 0)
+            process = Process(key, parent_key, image, executed=False)
             process.gap = self.doubts.why_unknown(key)
             process.verified_ns = event[at.BOOTTIME_NS]
         elif process.exit_code is not None:
@@ -216,35 +224,19 @@ class Tree:
         if event[at.ADOPTER_TGID]:
             adopter = event[at.ADOPTER_TGID], event[at.ADOPTER_START_BOOTTIME_NS]
             self.adopters.note(process, adopter)
-        if self._watched_exits is not None:
-            self._watched_exits.add(self.living.ticks(key))
+        self.watched_exits.note(key)
+        image = process.image  # where none is remembered, closing forgets it
         if not process.exited_ns:
             self.close(process, event[at.BOOTTIME_NS])
         doubt = None
         if parent is None or self.doubts.lost_ns:
             doubt = self.doubts.of(process, parent, parent_key)
-        return _make(Applied, (event, process.image, parent and parent.image, False, doubt, None))
+        return _make(Applied, (event, image, parent and parent.image, False, doubt, None))
 
-    @property
-    def redact(self) -> Callable[[bytes], bytes]:
-        """What takes the secrets out of arguments."""
-        return self._images.redact
-
-    def redact_with(self, redact: Callable[[bytes], bytes]) -> None:
-        """Take other secrets out of arguments from now on."""
-        self._images = Images(redact)
-
-    def watch_exits(self) -> None:
-        """A scan begins: note who exits from now on, until it has been compared."""
-        self._watched_exits = set()
-
-    def unwatch_exits(self) -> None:
-        """The scan has been compared."""
-        self._watched_exits = None
-
-    def exited_since_scan(self, key: Key) -> bool:
-        """Whether a process, given to the tick, has exited since the scan began."""
-        return self._watched_exits is not None and self.living.ticks(key) in self._watched_exits
+    def expire(self, now_ns: int) -> None:
+        """Let go of what is too old, and of the oldest text where there is too much."""
+        self.departed.expire(now_ns)
+        self._keep_text()
 
     def add(self, process: Process, why: str, now_ns: int) -> None:
         """One that was found alive, and why it was not known; its pid's owner before has exited."""
@@ -252,7 +244,8 @@ class Tree:
 
     def replace_image(self, process: Process, image: Image) -> None:
         """A process was found running another image, nobody knows since when."""
-        change_image(process, self._images.shared(image), 0)
+        self.images.change(process, self.images.shared(image), 0)
+        self._keep_text()
 
     def close(self, process: Process, now_ns: int) -> None:
         """A process has exited, or was found gone: from the living to the departed."""
@@ -263,14 +256,16 @@ class Tree:
         """Insert what /proc shows; who created it is not to be seen there."""
         known = self.living.at(process.key[0])
         if known is not None and self.living.ticks(known.key) == self.living.ticks(process.key):
-            self.sightings.merge(known, process, self._images)
+            self.sightings.merge(known, process)
             return
         process.gap = gap if process.parent[0] else Unknown.KNOWN
         process.parent = self.living.exact(process.parent)
-        process.image = self._images.shared(process.image)
+        process.image = self.images.shared(process.image)
+        process.seen_cgroup = self.images.cgroup(process.seen_cgroup)
         self._insert(process, now_ns)
         if process.session:
             self._sessions.join(process, 0)
+        self._keep_text()
 
     def _parent(self, event: Event) -> tuple[Key, Process | None]:
         """The parent and its key: the parent's own, so that all its children share one."""
@@ -286,6 +281,11 @@ class Tree:
         if displaced is not process and displaced.inside:  # of others no end is told
             self.misses[Misses.EXIT_MISSED] += 1
         self.departed.remember(displaced, now_ns)
+
+    def _keep_text(self) -> None:
+        """Forget the oldest text, if there is too much."""
+        if self.images.used_bytes > self.images.limit_bytes:
+            self.text_budget.keep(self.living.values(), self.departed.youngest_first())
 
     def _evicted(self, process: Process) -> None:
         self.doubts.evict(process.key)

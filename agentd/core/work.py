@@ -65,7 +65,7 @@ def sum_up(entries: Sequence[Entry]) -> tuple[dict[tuple[bytes, bytes], Work], l
         event, image = entry[0], entry[1]
         if not isinstance(event, Exec) and not isinstance(event, Exit):
             continue
-        name, executable, _, _, place = image
+        name, executable, place = image[0], image[1], image[4]
         if not place and isinstance(event, Exit):
             placeless.append(entry)
             continue

@@ -86,7 +86,9 @@ class _Tracer:
     """agentd's parts around one transport."""
 
     def __init__(self, attached: Attached, plan: Plan) -> None:
-        bounds = TreeLimits(CAPACITY, CAPACITY, CAPACITY, exited_age_ns=1 << 62)
+        bounds = TreeLimits(
+            CAPACITY, CAPACITY, CAPACITY, exited_age_ns=1 << 62, text_bytes=CAPACITY * 1024
+        )
         limits = Limits(CAPACITY, Config().reorder.slack_us * 1000, bounds)
         self.capture = Capture(attached, limits)
         self.pipeline = self.capture.pipeline

@@ -117,6 +117,22 @@ EVICTIONS = Family(
     todo="`live_capacity`: raise `tree.live_capacity`; `ancestor_capacity`: raise"
     " `tree.ancestor_capacity`",
 )
+TEXT = Family(
+    GAUGE,
+    "agentd_tree_text_used_bytes",
+    "Arguments, paths and the like in the tree, at most.",
+    more="What processes share is counted once",
+)
+TEXT_LIMIT = Family(GAUGE, "agentd_tree_text_limit_bytes", "Such text that the tree holds at most.")
+FORGOTTEN = Family(
+    COUNTER,
+    "agentd_tree_text_forgotten",
+    "Images of processes whose text had no room any more.",
+    ("detail",),
+    more="The oldest first: `earlier_images`, then `arguments`, then `executable`. Events and"
+    " answers flag it (`agentd.forgotten`)",
+    todo="raise `tree.text_bytes`",
+)
 MISSES = Family(
     COUNTER,
     "agentd_tree_misses",
@@ -132,7 +148,10 @@ ACCOUNT = (
     EVENTS, ATTEMPTS, FILTERED, THREADS, LOST, DECODE_ERRORS, DUPLICATE_EXITS, IMBALANCE,
 )  # fmt: skip
 ORDER = (INVERSIONS, LATE, FORCED, HELD, HELD_CAPACITY)
-TREE = (PROCESSES, TREE_CAPACITY, RECONCILIATIONS, INFERRED, EVICTIONS, MISSES)
+TREE = (
+    PROCESSES, TREE_CAPACITY, RECONCILIATIONS, INFERRED, EVICTIONS, TEXT, TEXT_LIMIT, FORGOTTEN,
+    MISSES,
+)  # fmt: skip
 
 
 def events(now: Snapshot) -> Iterator[Metric]:
@@ -184,6 +203,9 @@ def tree(now: Snapshot) -> Iterator[Metric]:
     bounds = (limits.live_capacity, limits.exited_capacity, limits.ancestor_capacity)
     yield TREE_CAPACITY.by(zip(states, bounds, strict=True))
     yield EVICTIONS.by(tree.departed.evictions.items())
+    yield TEXT.value(tree.images.used_bytes)
+    yield TEXT_LIMIT.value(limits.text_bytes)
+    yield FORGOTTEN.by(tree.text_budget.forgotten.items())
     yield MISSES.by(tree.misses.items())
 
 

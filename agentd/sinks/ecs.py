@@ -20,12 +20,17 @@ from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
 from agentd.sinks.ecs_exec import ExecRenderer
 from agentd.sinks.ecs_id import EventIds
-from agentd.sinks.text_values import SECOND_NS, named, nine_digits, quoted, raw_parts, seconds
+from agentd.sinks.ecs_image import ImageParts, render_image, render_parent
+from agentd.sinks.text_values import SECOND_NS, named, nine_digits, seconds
 
 _NOT_ACCOUNTED: Final = (1 << 64) - 1
 
 _PARTS_KEPT: Final = 256
 """Of each sort; recurring parts recur soon, so all are dropped when there are more."""
+_PART_KEPT_BYTES: Final = 4096
+"""What is made of a longer text is not kept: as JSON it may be six times as long."""
+_STEP_NS: Final = 100_000
+"""A wall clock that moved further has been set: slewed, it moves less between two batches."""
 
 _FLAG_NAMES = {
     "late": "AGENTD_LATE",
@@ -57,16 +62,17 @@ class EcsRenderer:
         self._codes: dict[int, tuple[str, str]] = {}
         self._owners: dict[tuple[int, int], str] = {}
         self._processes: dict[tuple[int, int], tuple[str, str]] = {}
-        self._images: dict[Image, tuple[str, str]] = {}
+        self._images: dict[Image, ImageParts] = {}
         self._parents: dict[Key, tuple[Image | None, str]] = {}
         self._cpus: dict[int, str] = {}
         self._numbers: dict[int, str] = {}
+        self._offset_ns = 0
         self._second_ns = -SECOND_NS
         self._second_text = ""
 
     def render(self, batch: Batch) -> bytes:
         """One line for each entry."""
-        offset_ns = batch.wall_offset_ns
+        offset_ns = self._follow_clock(batch.wall_offset_ns)
         events, change = self._events, self._change
         lines = []
         for sequence, entry in enumerate(batch.entries, batch.first_sequence):
@@ -85,7 +91,9 @@ class EcsRenderer:
                 details = self._creator(event)
             key = event[at.TGID], event[at.START_BOOTTIME_NS]
             process, start = self._process(key, offset_ns)
-            what, image_raw = self._image(image)
+            what, image_raw, known = self._image(image)
+            if known:
+                details += known
             if raw or image_raw:
                 details += f',"raw":{{{",".join(filter(None, (image_raw, raw)))}}}'
             if doubt is not None:
@@ -102,6 +110,13 @@ class EcsRenderer:
                 f"{self._flag_list(flags) if flags else ''}]}}}}\n"
             )
         return "".join(lines).encode("ascii")
+
+    def _follow_clock(self, offset_ns: int) -> int:
+        """Forget times that were rendered before the wall clock was set; gives the offset."""
+        if not -_STEP_NS < offset_ns - self._offset_ns < _STEP_NS:
+            self._processes.clear()
+            self._offset_ns = offset_ns
+        return offset_ns
 
     def _creator(self, event: Fork) -> str:
         """Who made it, where that is not its parent."""
@@ -143,11 +158,11 @@ class EcsRenderer:
         """What is known of an event that nobody saw: no CPU, no number, no ending."""
         when = self._time(entry.boottime_ns + offset_ns)
         process, start = self._add_process(entry.key, offset_ns)
-        what, raw = self._image(entry.image)
+        what, raw, known = self._image(entry.image)
         whose = self._parent(entry.parent, entry.parent_image)
         user = "" if entry.user is None else f",{self._owner(*entry.user)}"
         identity = self._ids.of_inferred(entry)
-        inside = f',"raw":{{{raw}}}' if raw else ""
+        inside = known + (f',"raw":{{{raw}}}' if raw else "")
         if entry.doubt is not None:
             inside += _doubtful(entry.doubt)
         return (
@@ -185,7 +200,7 @@ class EcsRenderer:
     def _process(self, key: tuple[int, int], offset_ns: int) -> tuple[str, str]:
         return self._processes.get(key) or self._add_process(key, offset_ns)
 
-    def _image(self, image: Image) -> tuple[str, str]:
+    def _image(self, image: Image) -> ImageParts:
         return self._images.get(image) or self._add_image(image)
 
     def _owner(self, uid: int, gid: int) -> str:
@@ -195,11 +210,13 @@ class EcsRenderer:
         known = self._parents.get(key)
         return known[1] if known and known[0] is image else self._add_parent(key, image)
 
-    def _add_image(self, image: Image) -> tuple[str, str]:
-        """The part that says what a process runs, and the bytes that it could not say."""
-        if len(self._images) >= _PARTS_KEPT:
-            self._images.clear()
-        parts = self._images[image] = _render_image(image)
+    def _add_image(self, image: Image) -> ImageParts:
+        """The parts that say what a process runs."""
+        parts = render_image(image)
+        if len(image.executable) + len(image.args) <= _PART_KEPT_BYTES:
+            if len(self._images) >= _PARTS_KEPT:
+                self._images.clear()
+            self._images[image] = parts
         return parts
 
     def _add_owner(self, uid: int, gid: int) -> str:
@@ -214,10 +231,11 @@ class EcsRenderer:
 
     def _add_parent(self, key: Key, image: Image | None) -> str:
         """The part that says who started it; a blank, which JSON ignores, where nobody did."""
-        if len(self._parents) >= _PARTS_KEPT:
-            self._parents.clear()
-        text = _render_parent(self._entity, key, image)
-        self._parents[key] = image, text
+        text = render_parent(self._entity, key, image)
+        if image is None or len(image.executable) + len(image.args) <= _PART_KEPT_BYTES:
+            if len(self._parents) >= _PARTS_KEPT:
+                self._parents.clear()
+            self._parents[key] = image, text
         return text
 
     def _add_cpu(self, cpu: int) -> str:
@@ -260,32 +278,3 @@ def _event(event_type: str, name: str) -> str:
         f'","event":{{"kind":"event","category":["process"],"type":["{event_type}"],'
         f'"action":"{name}","sequence":'
     )
-
-
-def _render_parent(entity: str, key: Key, image: Image | None) -> str:
-    tgid, start_ns = key
-    if not tgid:
-        return " "
-    known = ""
-    if image is not None:
-        known = f',"name":{quoted(image.name)}'
-        if image.executable:
-            known += f',"executable":{quoted(image.executable)}'
-    return f',"parent":{{"pid":{tgid},"entity_id":"{entity}-{tgid}-{start_ns}"{known}}}'
-
-
-def split_args(args: bytes) -> list[bytes]:
-    """The arguments, one by one; the last may be cut."""
-    parts = args.split(b"\0")
-    return parts[:-1] if parts[-1] == b"" else parts
-
-
-def _render_image(image: Image) -> tuple[str, str]:
-    text = f'"name":{quoted(image.name)},'
-    if image.executable:
-        text += f'"executable":{quoted(image.executable)},'
-    if image.args_count:
-        args = ",".join(map(quoted, split_args(image.args)))
-        text += f'"args":[{args}],"args_count":{image.args_count},'
-    values = {"name": image.name, "executable": image.executable, "args": image.args}
-    return text, raw_parts(values)

@@ -17,6 +17,8 @@ from agentd.core.wire import Wire
 from agentd.sinks.text_values import named, quoted, quoted_text, raw_parts
 
 _PARTS_KEPT: Final = 128
+_PART_KEPT_BYTES: Final = 1024
+"""What is made of longer names is not kept."""
 
 
 _Key: TypeAlias = tuple[bytes, bytes, bytes, int]
@@ -67,7 +69,8 @@ class ExecRenderer:
             raw_parts({"working_directory": cwd, "filename": filename}),
             _container(whose),
         )
-        if path is not None:  # or it may be found the next time
+        known = path is not None  # or it may be found the next time
+        if known and len(filename) + len(cwd) <= _PART_KEPT_BYTES:
             if len(self._parts) >= _PARTS_KEPT:
                 self._parts.clear()
                 self._unnamed.clear()
@@ -123,12 +126,15 @@ class ExecRenderer:
         )
 
     def _file(self, place: Place, filename: bytes, flags: int) -> str:
-        """How the file was named and which one it is."""
+        """How the file was named and which one it is.
+
+        An inode number has 64 bits, and is text, as ECS has it: JSON's readers keep 53 or 63.
+        """
         name = f'"filename":{quoted(filename)},' if filename else ""
         major, minor = _numbers(place.exe_device)
         true = {"script": self._script, "unlinked": self._unlinked, "memfd": self._memfd}
         said = "".join(f',"{what}":true' for what, flag in true.items() if flags & flag)
-        return f',"exec":{{{name}"inode":{place.exe_inode},"device":"{major}:{minor}"{said}}}'
+        return f',"exec":{{{name}"inode":"{place.exe_inode}","device":"{major}:{minor}"{said}}}'
 
 
 def _cgroup(path: str | None, whose: Identity) -> str:

@@ -46,13 +46,13 @@ class MergingRenderer(EcsRenderer):
 
     def _merged(self, batch: Batch, group: Group) -> bytes:
         """All that the lines of the group would say, each member once."""
-        offset_ns = batch.wall_offset_ns
+        offset_ns = self._follow_clock(batch.wall_offset_ns)
         entries = [entry for place in group if isinstance(entry := batch.entries[place], Applied)]
         first, last = entries[0], entries[-1]
         event = first.event
         process, start = self._process((event.tgid, event.start_boottime_ns), offset_ns)
-        what, image_raw = self._image(last.image)
-        more = details = raw = top = ""
+        what, image_raw, details = self._image(last.image)
+        more = raw = top = ""
         for entry in entries:
             if isinstance(entry.event, Exec):
                 more, told, raw, top = self._execs.render(entry.event, entry.leaders)
@@ -61,7 +61,7 @@ class MergingRenderer(EcsRenderer):
                 end = self._ending(entry.event, self._time(entry.event.boottime_ns + offset_ns))
                 more, details = more + end[0], details + end[1]
             elif entry.event.creator_tgid:
-                details = self._creator(entry.event)
+                details += self._creator(entry.event)
         raws = ",".join(filter(None, (image_raw, raw)))
         details += f',"raw":{{{raws}}}' if raws else ""
         parts = self._parts_of(batch, group, entries)

@@ -9,7 +9,7 @@ from agentd.core.batch import Batch
 from agentd.core.ending import read_exit_code
 from agentd.core.event import NO_CPU, Exec, Exit, Fork, Lost
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied, Image
+from agentd.core.process import Applied, Image, Notes
 from agentd.core.reconcile import Inferred
 from agentd.core.text import as_escaped
 from agentd.printable import printable
@@ -100,7 +100,8 @@ def _command(image: Image) -> str:
     words = [image.executable or image.name, *args[1:]]
     if image.args.endswith(b"\0"):
         words.pop()
-    return " ".join(_word(word) for word in words)
+    cut = " …" if image.notes & Notes.ARGS_FORGOTTEN else ""
+    return " ".join(_word(word) for word in words) + cut
 
 
 def _word(value: bytes) -> str:

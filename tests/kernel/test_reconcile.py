@@ -53,7 +53,7 @@ def storm_cgroup() -> Iterator[Cgroup]:
 
 def _reconcile(tracer: Tracer, cgroup: Cgroup) -> list[Entry]:
     """Scan and compare, with rounds until that is done."""
-    tracer.pipeline.tree.watch_exits()
+    tracer.pipeline.tree.watched_exits.begin()
     begun_ns = host.boottime_ns()
     found = tuple(procfs.Look(cgroup=cgroup.path))
     tracer.pipeline.offer(Scan(begun_ns, host.boottime_ns(), found, complete=True))

@@ -149,7 +149,7 @@ class Lossy(RuleBasedStateMachine):
         What was late has come by then, or else it is lost.
         """
         self.come_late()
-        self.tree.watch_exits()
+        self.tree.watched_exits.begin()
         begun_ns = self._next_ns()
         seen = tuple(real.seen(self._next_ns()) for real in self.alive.values())
         self._compare(Scan(begun_ns, self._next_ns(), seen, complete=not hidden))

@@ -111,6 +111,11 @@ agentd_tree_misses_total{reason=fork_parent_unknown}
 agentd_tree_processes{state=ancestor}
 agentd_tree_processes{state=exited}
 agentd_tree_processes{state=live}
+agentd_tree_text_forgotten_total{detail=arguments}
+agentd_tree_text_forgotten_total{detail=earlier_images}
+agentd_tree_text_forgotten_total{detail=executable}
+agentd_tree_text_limit_bytes
+agentd_tree_text_used_bytes
 agentd_exited_cpu_seconds_total{slice=,unit=other}
 agentd_exec_total{slice=,unit=other}
 agentd_exited_processes_total{slice=,unit=other}

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd import procfs, scanning
-from agentd.core.process import Image, Process
+from agentd.core.process import Image, Notes, Process
 from agentd.core.sight import Observed
 from agentd.helpers.client import HelperError, Helpers
 from agentd.observations import checked_observed, plain_observed
@@ -79,9 +79,10 @@ def test_text_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     many = [_observed(tgid, b"x" * 400 + b"\0") for tgid in range(1, 50)]
     other = [_observed(tgid, b"y" * 700 + b"\0") for tgid in range(50, 60)]
     found.take((tuple(map(plain_observed, many + other)), True, ""))
-    counts = [seen.process.image.args_count for seen in found.processes()]
-    assert counts == [1] * 49 + [0] * 10
-    assert all(seen.process.image.name == b"x" for seen in found.processes())
+    images = [seen.process.image for seen in found.processes()]
+    assert [image.notes for image in images] == [0] * 49 + [Notes.ARGS_FORGOTTEN] * 10
+    assert [bool(image.args) for image in images] == [True] * 49 + [False] * 10
+    assert all((image.name, image.args_count) == (b"x", 1) for image in images)
 
 
 @given(st.recursive(
@@ -100,6 +101,7 @@ def test_whatever_is_sent_is_a_part_or_a_value_error(part: Any) -> None:
     ("place", "value"),
     [((0, 0, 0), -1), ((0, 0, 1), 1 << 63), ((0, 1), (1,)), ((0, 2, 0), "x"),
      ((0, 2, 1), b"/" * 4097), ((0, 2, 2), b"x" * 16385), ((0, 2, 3), True), ((0, 2, 4), b"x"),
+     ((0, 2, 5), 1),
      ((0, 3), 1), ((0, 9), b"/"), ((0, 9), "/" * 5000), ((1,), 1 << 32),
      ((3,), 1 << 64), ((4,), None)],
 )  # fmt: skip

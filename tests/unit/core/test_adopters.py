@@ -28,7 +28,7 @@ def _gone(tgid: int, parent: Key, adopter: Key = (0, 0)) -> dict[str, Any]:
 
 def _chain(*tgids: int) -> Tree:
     """Each the child of the one before."""
-    tree = Tree(tree_limits(), TICK_NS)
+    tree = Tree(tree_limits(live_capacity=20_000), TICK_NS)
     above = (0, 0)
     for tgid in tgids:
         tree.apply(fork(**_made(tgid, above)))
@@ -106,3 +106,17 @@ def test_a_circle_of_adopters_ends() -> None:
     tree.apply(exited(**_gone(2, _key(1), _key(1))))
     tree.apply(exited(**_gone(1, _key(0), _key(2))))
     assert _parent(tree, 3) in {_key(1), _key(2)}
+
+
+def test_a_long_chain_of_adopters_is_followed_once() -> None:
+    """3,000 processes that adopt one after the other, and 4,000 orphans whose parent is asked for:
+    the steps grow with their number, and not with its square."""
+    adopters, orphans = 3000, 4000
+    tree = _chain(*range(1, adopters + 2))
+    for tgid in range(10_000, 10_000 + orphans):
+        tree.apply(fork(**_made(tgid, _key(adopters + 1))))
+    for tgid in range(adopters + 1, 1, -1):
+        tree.apply(exited(**_gone(tgid, _key(tgid - 1), _key(tgid - 1))))
+    parents = {_parent(tree, tgid) for tgid in range(10_000, 10_000 + orphans)}
+    assert parents == {_key(1)}
+    assert tree.adopters.steps_total <= 2 * (adopters + orphans)

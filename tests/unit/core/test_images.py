@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agentd.core.images import Images, change_image, inherited
+from agentd.core.images import NAME_BYTES, PLACE_BYTES, Images
 from agentd.core.process import Image, Process
-from tests.records import execed
+from tests.records import WIRE, execed
 
 
 def _image(number: int) -> Image:
@@ -13,29 +13,53 @@ def _image(number: int) -> Image:
 
 def test_those_that_run_the_same_share_one_image() -> None:
     """Whatever the secrets that were taken out."""
-    images = Images(lambda args: args.replace(b"secret", b"*"))
+    images = Images(lambda args: args.replace(b"secret", b"*"), 1 << 20)
     first = images.executed(execed(b"/bin/x", b"x\0secret\0"))
     assert first.args == b"x\0*\0"
+    used_bytes = images.used_bytes
     assert images.executed(execed(b"/bin/x", b"x\0secret\0")) is first
+    assert images.used_bytes == used_bytes
+
+
+def test_other_secrets() -> None:
+    """From now on they are looked for in what was seen before, too."""
+    images = Images(bytes, 1 << 20)
+    event = execed(b"/bin/x", b"x\0secret\0")
+    assert images.executed(event).args == b"x\0secret\0"
+    images.redact_with(lambda args: args.replace(b"secret", b"*"))
+    assert images.executed(event).args == b"x\0*\0"
 
 
 def test_a_child_of_a_renamed_parent() -> None:
     """It has its parent's image under the name that it has itself."""
+    images = Images(bytes, 1 << 20)
     parent = Process((1, 1), (0, 0), _image(1), executed=True)
-    assert inherited(parent, b"x1".ljust(16, b"\0"), 9) is parent.image
-    assert inherited(parent, b"new".ljust(16, b"\0"), 9) == _image(1)._replace(name=b"new")
-    assert inherited(None, b"new".ljust(16, b"\0"), 9) == Image(b"new", b"", b"", 0)
+    assert images.inherited(parent, b"x1".ljust(16, b"\0"), 9) is parent.image
+    assert images.used_bytes == 0
+    assert images.inherited(parent, b"new".ljust(16, b"\0"), 9) == _image(1)._replace(name=b"new")
+    assert images.inherited(None, b"new".ljust(16, b"\0"), 9) == Image(b"new", b"", b"", 0)
+    assert images.used_bytes > 0
 
 
 def test_what_it_ran_before_is_kept() -> None:
     """The newest first, with the moment since when; of very many the oldest are forgotten."""
+    images = Images(bytes, 1 << 20)
     process = Process((1, 1), (0, 0), _image(0), executed=False)
-    for number in range(1, 40):
-        change_image(process, _image(number), number * 10)
-    assert (process.image, process.image_ns) == (_image(39), 390)
+    for number in range(1, 43):
+        images.change(process, _image(number), number * 10)
+    assert (process.image, process.image_ns) == (_image(42), 420)
     past = []
     ran = process.past
     while ran is not None:
-        past.append((ran.image, ran.since_ns))
+        past.append((ran.image, ran.since_ns, ran.length))
         ran = ran.before
-    assert past == [(_image(number), number * 10) for number in range(38, 6, -1)]
+    kept = range(41, 41 - len(past), -1)
+    assert past == [(_image(n), n * 10, len(past) - i) for i, n in enumerate(kept)]
+    assert len(past) + process.past_forgotten == 42
+    assert 32 <= len(past) <= 40
+
+
+def test_names_and_places_are_no_larger_than_they_are_counted() -> None:
+    """Their sizes are the kernel's and the contract's, and nobody chooses them."""
+    assert WIRE.layout("agentd_place").size <= PLACE_BYTES
+    assert len(execed().comm) <= NAME_BYTES

@@ -61,3 +61,13 @@ def test_the_owner_of_a_pid_and_who_must_have_gone() -> None:
     assert living.insert(second) is first
     assert living.insert(late := _process(1, 10)) is late
     assert living.at(1) is second
+
+
+def test_how_many_are_looked_at_is_bounded() -> None:
+    """Where everybody has a child, dropping one looks at a few and not at all that live."""
+    capacity, more = 5000, 500
+    living = Living(capacity, 10, lambda process: None)
+    for tgid in range(1, capacity + more + 1):
+        living.insert(_process(tgid, children=1))
+    assert len(living) == capacity
+    assert living.looked_at_total <= 64 * more

@@ -46,7 +46,7 @@ def _tree() -> Tree:
     tree.apply(
         execed(b"/bin/sh", b"sh\0", boottime_ns=5 * TICK_NS, comm=b"sh".ljust(16, b"\0"), **A)
     )
-    tree.watch_exits()
+    tree.watched_exits.begin()
     return tree
 
 
@@ -350,7 +350,7 @@ def test_far_above_its_bound_and_back() -> None:
     for tgid in sorted(alive)[7:]:
         key = alive.pop(tgid)
         tree.apply(exited(tgid=tgid, start_boottime_ns=key[1], boottime_ns=300 * TICK_NS))
-    tree.watch_exits()
+    tree.watched_exits.begin()
     assert _reconcile(tree, *(_seen(tgid, tgid) for tgid in alive)) == []
     assert {tgid: tree.living.at(tgid) is not None for tgid in alive} == dict.fromkeys(alive, True)
     assert len(tree.living) == len(alive) == 7

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+import agentd.core.reorder
 from agentd.core.event import Event
 from agentd.core.reorder import Reorderer
 from tests.records import FORCED, LATE, fork
@@ -75,3 +78,25 @@ def test_flush_lets_everything_go() -> None:
     queue.push(_at(50, 40), 0)
     assert _stamps(queue.flush()) == [40, 50]
     assert queue.held == 0
+
+
+def test_above_its_bytes_the_oldest_are_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few events may be large; what is left is half full at most, and counted by its records."""
+    monkeypatch.setattr(agentd.core.reorder, "_HELD_BYTES_MAX", 10_000)
+    queue, size_bytes = Reorderer(1000, LATE, FORCED), fork().record_bytes
+    released = 0
+    for stamp in range(10, 400):
+        released += len(queue.push(_at(stamp), 0, size_bytes))
+        assert queue.held * size_bytes <= queue.held_bytes <= 10_000
+    assert released == queue.forced_total == 390 - queue.held > 0
+    queue.push([], 1000, 0)
+    assert (queue.held, queue.held_bytes) == (0, 0)
+
+
+def test_bytes_that_have_left_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue through which much goes, and in which little waits, forces nothing."""
+    monkeypatch.setattr(agentd.core.reorder, "_HELD_BYTES_MAX", 10_000)
+    queue = _queue()
+    for stamp in range(10, 1000):
+        queue.push(_at(stamp), stamp - 2, fork().record_bytes)
+    assert (queue.forced_total, queue.held) == (0, 2)

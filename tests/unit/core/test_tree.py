@@ -286,7 +286,7 @@ def test_a_child_of_a_parent_that_was_seen_later() -> None:
 def test_a_seed_that_comes_after_events() -> None:
     """Who is known exactly stays so, and who exited meanwhile stays dead; nothing is missed."""
     tree = _tree()
-    tree.watch_exits()
+    tree.watched_exits.begin()
     tree.apply(execed(b"/bin/a", boottime_ns=100, **A))
     tree.apply(exited(boottime_ns=100, **B))
     _seeded(tree, (_coarse(10, 5), b"/bin/b", 300), (_coarse(11, 6), b"/bin/x", 90))

@@ -88,7 +88,7 @@ def test_an_exec_says_all_there_is() -> None:
         },
         "agentd": {
             "cpu": 1, "seq": 77, "boottime_ns": 5, "flags": [],
-            "exec": {"filename": "./true", "inode": 99, "device": "8:1"},
+            "exec": {"filename": "./true", "inode": "99", "device": "8:1"},
             "capabilities": {"effective": "0000000000000000", "permitted": "000001ffffffffff"},
             "login_uid": 1000, "audit_session": 3, "tty": "pts/3",
             "cgroup": {
@@ -309,3 +309,24 @@ def test_parts_are_kept_apart() -> None:
         )
     )
     assert len({line["process"]["entity_id"] for line in lines}) == 4
+
+
+def test_a_clock_that_is_set_back_between_two_events() -> None:
+    """No process ends before it starts: both are by the clock of the line that says so."""
+    renderer = EcsRenderer(WIRE, BOOT_ID, 4096, Names(PATHS.get, nobody, nobody))
+    hour_ns = 3_600_000_000_000
+    key = {"tgid": 7, "start_boottime_ns": 2_000_000_000}
+    begins = Applied(fork(boottime_ns=2_000_000_000, **key), IMAGE, PARENT, changed=False)
+    ends = Applied(exited(boottime_ns=3_000_000_000, **key), IMAGE, PARENT, changed=False)
+    renderer.render(Batch([begins], 0, OFFSET_NS))
+    line = json.loads(renderer.render(Batch([ends], 1, OFFSET_NS - hour_ns)))
+    assert line["process"]["start"] == "2023-11-14T21:13:22.000000000Z"
+    assert line["process"]["end"] == "2023-11-14T21:13:23.000000000Z"
+
+
+def test_an_inode_number_of_64_bits() -> None:
+    """It is text, which no reader rounds: overlayfs with xino sets the highest bits."""
+    inode = (1 << 64) - 2
+    event = execed(place=place(exe_inode=inode))
+    (line,) = _render(Applied(event, IMAGE, PARENT, changed=False))
+    assert line["agentd"]["exec"]["inode"] == str(inode)

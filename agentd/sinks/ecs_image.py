@@ -1,0 +1,52 @@
+"""What a process runs, as pieces of a line of ecs.py."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from agentd.core.process import Image, Key, Notes
+from agentd.sinks.text_values import quoted, raw_parts
+
+ImageParts: TypeAlias = tuple[str, str, str]
+"""Members of ``process``, of ``agentd.raw``, and of ``agentd`` with a comma before them."""
+
+
+def render_parent(entity: str, key: Key, image: Image | None) -> str:
+    """A member of ``process``; a blank, which JSON ignores, where nobody started it."""
+    tgid, start_ns = key
+    if not tgid:
+        return " "
+    known = ""
+    if image is not None:
+        known = f',"name":{quoted(image.name)}'
+        if image.executable:
+            known += f',"executable":{quoted(image.executable)}'
+    return f',"parent":{{"pid":{tgid},"entity_id":"{entity}-{tgid}-{start_ns}"{known}}}'
+
+
+def split_args(args: bytes) -> list[bytes]:
+    """The arguments, one by one; the last may be cut."""
+    parts = args.split(b"\0")
+    return parts[:-1] if parts[-1] == b"" else parts
+
+
+def render_image(image: Image) -> ImageParts:
+    """The parts of what a process runs."""
+    text = f'"name":{quoted(image.name)},'
+    if image.executable:
+        text += f'"executable":{quoted(image.executable)},'
+    if image.args_count and image.notes & Notes.ARGS_FORGOTTEN:
+        text += f'"args_count":{image.args_count},'
+    elif image.args_count:
+        args = ",".join(map(quoted, split_args(image.args)))
+        text += f'"args":[{args}],"args_count":{image.args_count},'
+    values = {"name": image.name, "executable": image.executable, "args": image.args}
+    return text, raw_parts(values), _forgotten(image.notes)
+
+
+def _forgotten(notes: int) -> str:
+    """A member of ``agentd`` that says what of an image the tree had no room for any more."""
+    if not notes & Notes.ARGS_FORGOTTEN:
+        return ""
+    executable = ',"executable"' if notes & Notes.EXECUTABLE_FORGOTTEN else ""
+    return f',"forgotten":["args"{executable}]'
