@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,55 @@ _ROOT_INODE = 1
 """Of the root of a whole kernfs hierarchy (fs/kernfs/dir.c, kernfs_create_root)."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    """One cgroup v2 mount of a mountinfo."""
+
+    point: Path
+    device: str
+    """``major:minor``."""
+    root: str
+    """The folder of the hierarchy that is mounted, as seen from our cgroup namespace."""
+
+    def is_whole(self) -> bool:
+        """Whether the mount point shows the root of the hierarchy, and nothing hides it."""
+        try:
+            status = self.point.stat()
+        except OSError:
+            return False
+        device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+        return device == self.device and status.st_ino == _ROOT_INODE
+
+
 def cgroup2_mount(mountinfo: str = "/proc/self/mountinfo") -> Path:
-    """Where cgroup v2 is mounted. Raises ConfigError if it is not."""
-    with open(mountinfo) as file:
-        for line in file:
-            before, _, after = line.partition(" - ")
-            if after.startswith("cgroup2 "):
-                return Path(before.split()[4])
+    """Where cgroup v2 is mounted. Raises ConfigError if it is not.
+
+    Of several mounts the one that shows the whole hierarchy, from its root down.
+    """
+    # in a path, all but space, tab, newline and backslash stand as they are
+    with open(mountinfo, newline="\n", encoding="utf-8", errors="surrogateescape") as file:
+        mounts = list(_cgroup2_mounts(file))
+    for is_better in (_Mount.is_whole, lambda mount: mount.root == "/", lambda mount: True):
+        for mount in filter(is_better, mounts):
+            return mount.point
     raise ConfigError(
         "filter.cgroup needs the cgroup v2 hierarchy, which is not mounted",
         "mount -t cgroup2 none /sys/fs/cgroup/unified",
     )
+
+
+def _cgroup2_mounts(lines: Iterable[str]) -> Iterator[_Mount]:
+    """In the order of a mountinfo (proc_pid_mountinfo(5))."""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        if after.startswith("cgroup2 "):
+            _, _, device, root, point, *_ = before.split(" ")
+            yield _Mount(Path(_unescaped(point)), device, _unescaped(root))
+
+
+def _unescaped(field: str) -> str:
+    r"""Without the kernel's escapes: ``\040`` is a space (mangle(), fs/proc_namespace.c)."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), field)
 
 
 def find_filter(path: str) -> CgroupFilter | None:

@@ -153,12 +153,15 @@ class Reconciler:
         scan = Scan(begun_ns, host.boottime_ns(), tuple(found.processes), found.complete)
         self._journal(scan)
         self._pipeline.offer(scan)
-        self._log.info(
-            "reconciling with /proc",
-            reasons=reasons,
-            processes=len(scan.processes),
-            complete=scan.complete,
-        )
+        if reasons == [OUTSIDE] and scan.complete:  # once a minute, and nothing is wrong
+            self._log.debug("looked outside the filter", processes=len(scan.processes))
+        else:
+            self._log.info(
+                "reconciling with /proc",
+                reasons=reasons,
+                processes=len(scan.processes),
+                complete=scan.complete,
+            )
         if found.failure:
             self.failed(found.failure)
         return found.failure

@@ -26,6 +26,7 @@ from agentd.control.widths import width
 from agentd.filtering.fields import FIELDS
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, running
+from tests.unprivileged import readable_agentd, unused_uid
 
 FAMILY = "bash -c 'sleep 1000 & sleep 1000 & sleep 1000 & (exit 3); kill -9 $BASHPID' kin; :"
 
@@ -417,14 +418,19 @@ def test_permission_missing(cgroup: Cgroup) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        with running(folder, cgroup.path, "--output", "none") as agent:
+        uid = unused_uid()
+        with (
+            readable_agentd() as readable,
+            running(folder, cgroup.path, "--output", "none") as agent,
+        ):
             assert stat.S_IMODE(os.stat(agent.socket).st_mode) == 0o660
             for command in ASKING:
                 for form in ([], ["--json"]):
                     done = subprocess.run(
-                        [AGENTD, *command, *form, "--socket", agent.socket],
-                        capture_output=True, text=True, timeout=ENOUGH_SECONDS, check=False,
-                        user=65534, group=65534, extra_groups=[],
+                        [*readable.command, *command, *form, "--socket", agent.socket],
+                        env=readable.environment, timeout=ENOUGH_SECONDS,
+                        capture_output=True, text=True, check=False,
+                        user=uid, group=uid, extra_groups=[],
                     )  # fmt: skip
                     assert (done.returncode, done.stdout) == (77, "")
                     assert done.stderr == (

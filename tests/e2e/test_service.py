@@ -16,6 +16,7 @@ from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, free_port, running
 from tests.e2e.manager import managing
 from tests.kernel.loadgen import loadgen_command
 from tests.requirements import need_bpf, need_program
+from tests.unprivileged import readable_agentd, unused_uid
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -305,7 +306,12 @@ def test_a_service_waits_for_its_port(cgroup: Cgroup, tmp_path: Path) -> None:
 def test_without_privilege() -> None:
     """Without root it says in one sentence what is missing, and exits with 77."""
     need_bpf()
-    done = _agentd("run", user=65534, group=65534, extra_groups=[])
+    uid = unused_uid()
+    with readable_agentd() as agentd:
+        done = subprocess.run(
+            [*agentd.command, "run"], env=agentd.environment, user=uid, group=uid, extra_groups=[],
+            capture_output=True, text=True, timeout=ENOUGH_SECONDS, check=False,
+        )  # fmt: skip
     assert done.returncode == os.EX_NOPERM
     assert len(done.stderr.splitlines()) == 1
     assert "CAP_BPF" in done.stderr

@@ -17,6 +17,7 @@ from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
 from tests.kernel.altered import altered_copy, before
 from tests.requirements import need_program
+from tests.unprivileged import readable_agentd, unused_uid
 
 
 def _command(cgroup: Cgroup, *options: str) -> list[str]:
@@ -39,16 +40,20 @@ def _run(command: list[str], **options: object) -> subprocess.CompletedProcess[s
     )
 
 
-def _without_root(command: list[str]) -> list[str]:
-    setpriv = [need_program("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups"]
-    return [*setpriv, "--inh-caps=+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon", *command]
+def _run_without_root(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run an agentd command as a user who has two capabilities."""
+    uid = unused_uid()
+    setpriv = [need_program("setpriv"), f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    setpriv += ["--inh-caps=+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon"]
+    with readable_agentd() as agentd:
+        return _run([*setpriv, *agentd.command, *command[1:]], env=agentd.environment)
 
 
 @pytest.mark.parametrize("transport", ["ringbuf", "perfbuf"])
 def test_two_capabilities_are_enough(cgroup: Cgroup, transport: str) -> None:
     """Not root, but CAP_BPF and CAP_PERFMON, will do, with buffers of the default size."""
     options = ("--duration", "0.2", "--set", f"transport.kind={transport}")
-    done = _run(_without_root(_command(cgroup, *options)))
+    done = _run_without_root(_command(cgroup, *options))
     assert done.returncode == 0, done.stderr
     assert '"event": "stopped"' in done.stderr
 
@@ -56,7 +61,7 @@ def test_two_capabilities_are_enough(cgroup: Cgroup, transport: str) -> None:
 def test_more_memory_than_may_be_locked(cgroup: Cgroup) -> None:
     """Perf buffers beyond what this user may lock are refused, with the ways out."""
     options = ("--set", "transport.kind=perfbuf", "--set", "transport.perf_bytes_per_cpu=134217728")
-    done = _run(_without_root(_command(cgroup, *options)))
+    done = _run_without_root(_command(cgroup, *options))
     assert done.returncode == os.EX_UNAVAILABLE
     assert len(done.stderr.splitlines()) == 1
     for word in ("CPU 0", "transport.perf_bytes_per_cpu", "CAP_IPC_LOCK", "perf_event_mlock_kb"):
@@ -138,7 +143,7 @@ def _wait_until_it_catches(number: signal.Signals, pid: int) -> None:
 IN_A_NAMESPACE = """
 echo $$ >"$1/cgroup.procs"
 exec unshare --cgroup --mount sh -c '
-    umount "$0" && mount -t cgroup2 none "$0" && exec "$@"
+    umount --all --types cgroup2 && mount -t cgroup2 none "$0" && exec "$@"
 ' "$2" "$3" run --set metrics.listen= --set filter.cgroup=/inside
 """
 
@@ -152,3 +157,17 @@ def test_cgroup_namespace(cgroup: Cgroup) -> None:
     done = _run([*script, str(container.folder), str(cgroup2_mount()), AGENTD])
     assert done.returncode == os.EX_CONFIG
     assert "cgroup namespace" in done.stderr
+
+
+SEVERAL_MOUNTS = """
+mount --bind "$1" "$2" && umount "$0" && mount -t cgroup2 none "$0" && shift 2 && exec "$@"
+"""
+
+
+def test_one_of_several_cgroup_mounts(cgroup: Cgroup, tmp_path: Path) -> None:
+    """A mount of a part of the hierarchy is not taken for it, though it comes first."""
+    part = tmp_path / "a part"
+    part.mkdir()
+    script = ["unshare", "--mount", "sh", "-c", SEVERAL_MOUNTS, str(cgroup2_mount())]
+    done = _run([*script, str(cgroup.folder), str(part), *_command(cgroup, "--duration=0.2")])
+    assert done.returncode == 0, done.stderr

@@ -26,6 +26,37 @@ def test_the_mount_is_found(tmp_path: Path) -> None:
     assert cgroups.cgroup2_mount(str(file)) == Path("/b/c")
 
 
+def test_escapes_of_a_path(tmp_path: Path) -> None:
+    """Spaces and their like are octal in a mountinfo; other white space stands as it is."""
+    file = tmp_path / "mountinfo"
+    file.write_bytes(LINE.format(r"/a\040b\134c\011d\012e", "cgroup2").encode())
+    assert cgroups.cgroup2_mount(str(file)) == Path("/a b\\c\td\ne")
+    file.write_bytes(LINE.format("/\r\u00a0\x85x", "cgroup2").encode() + b"\xff\n")
+    assert cgroups.cgroup2_mount(str(file)) == Path("/\r\u00a0\x85x")
+    file.write_bytes(LINE.format("/X", "cgroup2").encode().replace(b"X", b"\xff"))
+    assert os.fsencode(cgroups.cgroup2_mount(str(file))) == b"/\xff"
+
+
+def test_the_whole_hierarchy_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several mounts: the one at the root, then one that seems to be, then the first."""
+    file = tmp_path / "mountinfo"
+    folders = [tmp_path / name for name in ("part", "hidden", "whole")]
+    for folder in folders:
+        folder.mkdir()
+    status = folders[0].stat()
+    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
+    lines = [
+        f"1 2 {device} /a {folders[0]} rw - cgroup2 none rw",
+        f"1 2 9:9 / {folders[1]} rw - cgroup2 none rw",
+        f"1 2 {device} / {folders[2]} rw - cgroup2 none rw",
+        f"1 2 {device} / {tmp_path}/none rw - cgroup2 none rw",
+    ]
+    monkeypatch.setattr(cgroups, "_ROOT_INODE", folders[2].stat().st_ino)
+    for count, expected in ((4, folders[2]), (2, folders[1]), (1, folders[0])):
+        file.write_text("".join(f"{line}\n" for line in lines[:count]))
+        assert cgroups.cgroup2_mount(str(file)) == expected
+
+
 def test_no_mount_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     """Without cgroup v2 the error says how to get it."""
     file = tmp_path / "mountinfo"

@@ -23,6 +23,10 @@ class Log:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
 
+    def debug(self, event: str, **values: Any) -> None:
+        """Keep a line."""
+        self.lines.append(("debug", event, values))
+
     def info(self, event: str, **values: Any) -> None:
         """Keep a line."""
         self.lines.append(("info", event, values))
@@ -173,7 +177,7 @@ def test_room_for_those_that_were_dropped_is_a_reason(rests: list[bool]) -> None
 def test_exits_outside_the_filter_are_looked_for(
     rests: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Now and then, and only if there were any."""
+    """Now and then, and only if there were any. The log is not filled with that."""
     monkeypatch.setattr(reconciler, "_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(reconciler, "_LOOK_FACTOR", 0)
     subject = Subject()
@@ -191,4 +195,19 @@ def test_exits_outside_the_filter_are_looked_for(
 
     asyncio.run(main())
     assert subject.scans.made == 1
-    assert subject.log.lines[0][2]["reasons"] == [reconciler.OUTSIDE]
+    assert [line[:2] for line in subject.log.lines] == [("debug", "looked outside the filter")]
+
+
+def test_a_look_outside_the_filter_that_fails(
+    rests: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be seen is no routine: the log has it."""
+    monkeypatch.setattr(reconciler, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(reconciler, "_LOOK_FACTOR", 0)
+    subject = Subject(["no descriptors"])
+    exits = iter(range(3))
+    subject.reconciler = Reconciler(
+        subject.pipeline, subject.scans, subject.log, no_journal, lambda: next(exits, 3)
+    )
+    asyncio.run(subject.run())
+    assert ("info", "reconciling with /proc") in [line[:2] for line in subject.log.lines]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -22,6 +20,7 @@ from agentd.privileges import CAP_SYS_PTRACE
 from agentd.scanning import Found, Scanned, Scanner
 from tests.helpers import FakeHelpers, with_helpers
 from tests.requirements import need_root
+from tests.unprivileged import readable_agentd, unused_uid
 
 
 def test_a_scan_finds_whom_a_look_finds() -> None:
@@ -123,24 +122,23 @@ def _listed(value: Any) -> Any:
 
 HIDDEN = """
 mount -t proc -o hidepid=$1 proc /proc && exec setpriv --reuid "$3" --regid "$3" --clear-groups \\
-"$2" -c '
+"$2" -P -c '
 from agentd import procfs
 look = procfs.Look()
 print(len(list(look)), look.complete, repr(look.failure))'
 """
 
 
-_NOBODY_ELSE = 3_000_000_000
-"""From here on a host has no users, so nobody else runs anything as one of them."""
-
-
 @pytest.mark.parametrize("hidepid", [0, 1, 2])
 def test_where_processes_are_hidden(hidepid: int) -> None:
     """With hidepid (proc(5)) a user sees its own processes only, and knows that this is not all."""
     need_root()
-    command = ["unshare", "-m", "sh", "-c", HIDDEN, "sh"]
-    command += [str(hidepid), sys.executable, str(_NOBODY_ELSE + os.getpid())]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    with readable_agentd() as agentd:
+        command = ["unshare", "-m", "sh", "-c", HIDDEN, "sh"]
+        command += [str(hidepid), agentd.command[0], str(unused_uid())]
+        done = subprocess.run(
+            command, env=agentd.environment, capture_output=True, text=True, timeout=60, check=True
+        )
     count, complete, failure = done.stdout.split(maxsplit=2)
     assert (complete, failure.strip()) == (str(hidepid == 0), "''")
     assert (int(count) == 1) == (hidepid != 0)
