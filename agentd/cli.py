@@ -158,6 +158,8 @@ def _replay(arguments: argparse.Namespace) -> int:
     recording = Recording(arguments.file)
     try:
         play(recording, arguments.output, output.write_utf8)
+        if recording.is_cut_off:
+            output.note(f"{arguments.file} was cut off: this is what came before")
     finally:
         recording.close()
     return os.EX_OK

@@ -1,8 +1,9 @@
 """Recordings: everything that goes into the pipeline, in order, so that it can be done again.
 
 A file of msgpack values behind each other: first what the stream was made for, then one value a
-step. Raw records are in it as the kernel wrote them, arguments with their secrets included: it is
-made for its owner alone.
+step. Each is packed with its checksum, so that a damaged file is refused and not replayed. Raw
+records are in it as the kernel wrote them, arguments with their secrets included: it is made for
+its owner alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -25,7 +27,9 @@ from agentd.core.text import cleaned
 from agentd.errors import ConfigError
 from agentd.observations import plain_observed, plain_process, read_observed, read_process
 
-_FORMAT = "agentd-recording-2"
+_FORMAT = "agentd-recording-3"
+_DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+"""What values of another shape lead to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class Recorder:
         self._file.close()
 
     def _pack(self, value: Any) -> None:
-        self._file.write(msgpack.packb(value))
+        packed = msgpack.packb(value)
+        self._file.write(msgpack.packb([zlib.crc32(packed), packed]))
 
 
 def _open_own(path: Path) -> int:
@@ -98,29 +103,59 @@ class Recording:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
         limits = dict.fromkeys(("max_buffer_size", "max_bin_len", "max_str_len"), 1 << 31)
         self._unpacker = msgpack.Unpacker(self._file, use_list=False, **limits)
-        form, head = self._next(), self._next()
-        if form != _FORMAT or not isinstance(head, dict):
-            raise ConfigError(f"{path}: is no recording of this agentd", "made by run --record")
-        self.head = Head(**head)
+        self._values = self._read()
+        self.is_cut_off = False
+        """Whether it ended within a value, which is known once all steps were read."""
+        try:
+            self.head = self._head()
+        except ConfigError:
+            self.close()
+            raise
 
     def steps(self) -> Iterator[Step]:
         """All steps, in order. A recording that was cut off ends at its last whole step."""
-        while (value := self._next()) is not None:
-            name, plain = value
-            yield _FROM_PLAIN[name](plain)
+        for number, value in enumerate(self._values, 1):
+            try:
+                name, plain = value
+                step = _FROM_PLAIN[name](plain)
+            except _DAMAGE as error:
+                raise self._damaged(f"step {number}: {error}") from None
+            yield step
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
-    def _next(self) -> Any:
-        """The next value; None at the end."""
+    def _head(self) -> Head:
+        form, head = next(self._values, None), next(self._values, None)
+        if form != _FORMAT or not isinstance(head, dict):
+            raise ConfigError(
+                f"{self._path}: is no recording of this agentd", "made by run --record"
+            )
         try:
-            return self._unpacker.unpack()
-        except msgpack.OutOfData:
-            return None
-        except (ValueError, msgpack.UnpackException) as error:
-            raise ConfigError(f"{self._path}: is damaged: {error}") from None
+            return Head(**head)
+        except TypeError as error:
+            raise self._damaged(str(error)) from None
+
+    def _read(self) -> Iterator[Any]:
+        """All values to the end of the file. Raises ConfigError at one that is damaged."""
+        end_bytes = 0
+        while True:
+            try:
+                checksum, packed = self._unpacker.unpack()
+                if zlib.crc32(packed) != checksum:
+                    raise ValueError("the checksum is of other data")
+                value = msgpack.unpackb(packed, use_list=False)
+            except msgpack.OutOfData:
+                self.is_cut_off = end_bytes != os.fstat(self._file.fileno()).st_size
+                return
+            except (*_DAMAGE, msgpack.UnpackException) as error:
+                raise self._damaged(f"after byte {end_bytes}: {error}") from None
+            end_bytes = self._unpacker.tell()
+            yield value
+
+    def _damaged(self, why: str) -> ConfigError:
+        return ConfigError(f"{self._path}: is damaged: {why}")
 
 
 def _to_plain(step: Step) -> Any:

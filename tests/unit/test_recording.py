@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
+import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgpack
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from agentd import cli
 from agentd.core.journal import Flush, Named
 from agentd.errors import ConfigError
-from agentd.recording import Head, Recorder, Recording
+from agentd.kernel.wire_header import wire_text
+from agentd.recording import Head, Recorder, Recording, wire_sha256
+from tests.fixtures.make import recording_of
 from tests.requirements import need_root
 
-HEAD = Head("sha", 4, 10_000_000, 4096, "boot", "reserve", {})
+HEAD = Head(wire_sha256(wire_text()), 4, 10_000_000, 4096, "boot", "reserve", {})
 
 
 def _record(path: Path) -> None:
@@ -75,3 +84,82 @@ def test_text_from_elsewhere_can_be_recorded(tmp_path: Path) -> None:
     assert recording.head.config == {"filter": {"cgroup": "/a\ufffd"}}
     assert list(recording.steps()) == [Named("cgroup", 7, "/a\ufffd")]
     recording.close()
+
+
+@pytest.fixture(scope="module")
+def whole() -> bytes:
+    """A recording of a real run."""
+    return gzip.decompress(recording_of("life").read_bytes())
+
+
+def _replayed(path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of ``agentd replay``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["agentd", "replay", str(path), "--output", "text"])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+    assert isinstance(caught.value.code, int)
+    return (caught.value.code, *capsys.readouterr())
+
+
+@given(data=st.data())
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_recording_is_refused(
+    whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], data: st.DataObject
+) -> None:
+    """Bytes that were changed, added or taken out: one line, and no step that was not recorded."""
+    start = data.draw(st.integers(0, len(whole) - 1))
+    end = data.draw(st.integers(start, min(len(whole), start + 64)))
+    new = data.draw(st.binary(max_size=64))
+    damaged = whole[:start] + new + whole[end:]
+    path = tmp_path / "recording"
+    path.write_bytes(whole)
+    _, expected, _ = _replayed(path, capsys)
+    path.write_bytes(damaged)
+    code, out, err = _replayed(path, capsys)
+    assert expected.startswith(out) or damaged.startswith(whole)
+    assert err.count("\n") <= 1
+    assert (code, err != "") in ((0, damaged != whole), (os.EX_CONFIG, True)), err
+    assert "Traceback" not in err
+
+
+@given(st.integers(0, 100_000))
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_recording_that_was_cut_off(
+    whole: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], length: int
+) -> None:
+    """What is whole of it is replayed, and a line says that it is not all."""
+    path = tmp_path / "recording"
+    path.write_bytes(whole[: length % len(whole)])
+    code, out, err = _replayed(path, capsys)
+    assert code in (0, os.EX_CONFIG)
+    assert (code == os.EX_CONFIG) == (not out)
+    assert err.count("\n") <= 1
+    assert err == "" or "was cut off" in err or "is no recording" in err
+
+
+VALUES = st.recursive(
+    st.none() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=5) | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=10,
+)
+NAMES = ("Seed", "Round", "ScanBegins", "Scan", "Skipped", "Named", "Flush")
+
+
+def _packed(value: object) -> bytes:
+    packed = msgpack.packb(value)
+    return bytes(msgpack.packb([zlib.crc32(packed), packed]))
+
+
+@given(st.one_of(VALUES, st.tuples(st.sampled_from(NAMES), VALUES)))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_recording_that_somebody_made_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: object
+) -> None:
+    """Checksums that are right, around values of any shape: no traceback either."""
+    path = tmp_path / "recording"
+    _record(path)
+    path.write_bytes(path.read_bytes() + _packed(value))
+    code, _, err = _replayed(path, capsys)
+    assert err.count("\n") == (code != 0)
+    assert "Traceback" not in err
