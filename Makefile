@@ -17,7 +17,7 @@ BIN := .venv/bin
 RUN_PACKAGES := python3 python3-bpfcc python3-uvloop python3-cachetools \
 	python3-structlog python3-prometheus-client python3-h11 python3-tqdm \
 	python3-msgpack python3-systemd python3-bcrypt python3-yaml python3-lark python3-urwid \
-	python3-wcwidth
+	python3-wcwidth python3-regex
 TEST_PACKAGES := git gcc libc6-dev python3-dev python3-venv python3-hatchling curl groff-base \
 	openssl jq procps iproute2 systemd python3-selenium
 # large, and each for a few tests, which skip without it

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
 
 from agentd import host, procfs
 from agentd.core.accounting import causes
 from agentd.core.pipeline import Limits, Pipeline
+from agentd.core.redact import Redact, redact_nothing
 from agentd.core.stages import STAGE_DECODE, STAGE_RESTART, STAGE_SKIPPED
 from agentd.core.untold import untold_by
 from agentd.kernel.attach import Attached
@@ -31,7 +31,7 @@ class Capture:
         self,
         attached: Attached,
         limits: Limits,
-        redact: Callable[[bytes], bytes] = bytes,
+        redact: Redact = redact_nothing,
         *,
         hold_until_seeded: bool = False,
         progress_fd: int | None = None,

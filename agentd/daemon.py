@@ -19,7 +19,6 @@ from agentd.core.batch import Batch
 from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
-from agentd.core.redact import Redactor
 from agentd.errors import AgentdError
 from agentd.helpers.client import Helpers
 from agentd.inheriting import inherit
@@ -32,6 +31,7 @@ from agentd.loss_warnings import LossWarnings
 from agentd.metrics import exporter
 from agentd.options import Options
 from agentd.outlets import Outlets, make_recorder
+from agentd.pattern_limits import Undecided, make_redactor
 from agentd.reconciler import Reconciler
 from agentd.reloading import Changeable, NothingToReload, Reloading, reload_on_signal
 from agentd.reporting import Reporting, log_attached
@@ -43,6 +43,7 @@ from agentd.settling import settle
 from agentd.sinks.channel import SinkClosedError
 from agentd.skipping import Skipping
 from agentd.suppression import Suppression, journal_unit
+from agentd.undecided_warnings import UndecidedWarnings
 from agentd.web import server as web_server
 
 LAST_ROUND_SECONDS = 1.0
@@ -66,18 +67,18 @@ class Daemon:
     ) -> None:
         self._stopping, self._helpers = stopping, helpers
         self._failure: Exception | None = None
-        self._log, self._service = log, service
+        self._log, self._service, self._seeded = log, service, False
         self._duration_seconds = options.duration_seconds
         self._recorder = make_recorder(config, attached, options.record) if options.record else None
         journal = self._journal = self._recorder.step if self._recorder else no_journal
-        self._outlets = Outlets(config, journal, helpers, self._sink_told)
+        self._undecided = Undecided(journal)
+        self._outlets = Outlets(config, journal, helpers, self._sink_told, self._undecided)
         self._sinks = self._outlets.fanout()
-        self._seeded = False
         self._keeper = Keeper(service, attached, options.left, log, resumed=progress_fd is not None)
         self._capture = Capture(
             attached,
             limits_of(config),
-            Redactor(config.redact.patterns).redact,
+            make_redactor(config.redact.patterns, self._undecided).redact,
             hold_until_seeded=True,
             progress_fd=progress_fd,
         )
@@ -98,8 +99,7 @@ class Daemon:
         self._rounds.hand_on(self._capture.untold, host.wall_offset_ns())
         self._giving_back = memory.GivingBack()
         self._liveness = Liveness(service, self._canary, self._reporting.status, log)
-        self._load = options.reload
-        self._config = config
+        self._load, self._config = options.reload, config
         log_attached(log, attached, self._capture, config.filter.cgroup)
 
     def _make_rounds(self, config: Config) -> Rounds:
@@ -127,6 +127,7 @@ class Daemon:
             suppression=self._suppression,
             helpers=self._helpers,
             log_lines=log_lines,
+            undecided=UndecidedWarnings(self._undecided.totals, self._log),
             rankings=self._workload.rankings,
             filtered=filtered,
         )
@@ -207,7 +208,7 @@ class Daemon:
         """SIGHUP reads the configuration again, where there is a file."""
         reloading: Reloading | NothingToReload = NothingToReload(self._log)
         if self._load is not None:
-            parts = Changeable(self._rounds, self._pipeline, self._outlets, web)
+            parts = Changeable(self._rounds, self._pipeline, self._outlets, web, self._undecided)
             reloading = Reloading(self._config, self._load, parts, self._log)
         status = self._reporting.status
         reload_on_signal(reloading, self._service, status, self._stopping.set)
@@ -282,9 +283,8 @@ class Daemon:
         self._giving_back.after_round()
 
     def _readyz(self) -> web_server.Health:
-        return web_server.Health(
-            self._seeded, "attached and seeded" if self._seeded else "starting"
-        )
+        reason = "attached and seeded" if self._seeded else "starting"
+        return web_server.Health(self._seeded, reason)
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback that raised is a bug of ours; a connection that broke is not."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from agentd import host, output
 from agentd.cgroups import CgroupPaths
-from agentd.control.facts import EntryFilter, FactFinder, entry_filter
+from agentd.control.facts import FactFinder, entry_choice
 from agentd.control.followers import Followers
+from agentd.core.batch import Choose
 from agentd.core.event import kind_names
 from agentd.core.journal import Journal
 from agentd.core.names import Names
@@ -24,6 +25,7 @@ from agentd.kernel.attach import Attached
 from agentd.kernel.transport import room_stage
 from agentd.kernel.wire_header import read_wire, wire_text
 from agentd.names import HostNames
+from agentd.pattern_limits import JOURNAL_FILTER, OUTPUT_FILTER, Undecided
 from agentd.settings import Config
 from agentd.sinks.ecs_merged import ecs_renderer
 from agentd.sinks.fanout import Fanout
@@ -51,8 +53,10 @@ class Outlets:
         journal: Journal,
         helpers: Helpers,
         told: Told,
+        undecided: Undecided,
     ) -> None:
         self._config = config
+        self._undecided = undecided
         self._told = told
         self._wire = read_wire()
         self._facts: FactFinder | None = None
@@ -93,9 +97,10 @@ class Outlets:
 
     def choose(self, config: Config) -> None:
         """Let other events go to the sinks that are there, as another configuration asks."""
-        for name, text in ((STDOUT, config.output.filter), (JOURNAL, config.journal.filter)):
-            if name in self._sinks:
-                self._sinks[name].wanted = self._wanted(text)
+        if STDOUT in self._sinks:
+            self._sinks[STDOUT].wanted = self._choice(OUTPUT_FILTER, config.output.filter)
+        if JOURNAL in self._sinks:
+            self._sinks[JOURNAL].wanted = self._choice(JOURNAL_FILTER, config.journal.filter)
         if self._choose_actions is not None:
             self._choose_actions(config.journal.actions)
 
@@ -105,7 +110,7 @@ class Outlets:
             return None
         merges = form == "json" and self._config.output.aggregate
         renderer = self._ecs(merges=merges) if form == "json" else _text(self._wire)
-        wanted = self._wanted(self._config.output.filter)
+        wanted = self._choice(OUTPUT_FILTER, self._config.output.filter)
         sink = Sink(
             STDOUT,
             lambda batch: [renderer.render(batch)],
@@ -126,11 +131,11 @@ class Outlets:
 
         encoder = JournalEncoder(self._ecs(), actions)
         self._choose_actions = encoder.choose
-        wanted = self._wanted(self._config.journal.filter)
+        wanted = self._choice(JOURNAL_FILTER, self._config.journal.filter)
         return Sink(JOURNAL, encoder.encode, JournalChannel(), self._told, datagram, wanted=wanted)
 
-    def _wanted(self, text: str) -> EntryFilter | None:
-        return entry_filter(text, self._facts_of)
+    def _choice(self, where: str, text: str) -> Choose | None:
+        return entry_choice(where, text, self._facts_of, self._undecided)
 
     def _facts_of(self, applied: Applied) -> Facts:
         assert self._facts is not None

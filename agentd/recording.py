@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import msgpack
 
 from agentd.core.accounting import KernelCounters
-from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Skipped, Step
+from agentd.core.journal import Flush, GaveUp, Named, Round, ScanBegins, Seed, Skipped, Step
 from agentd.core.pipeline import Delivery
 from agentd.core.reconcile import Scan
 from agentd.core.text import cleaned
@@ -176,7 +176,7 @@ def _to_plain(step: Step) -> Any:
         return [step.begun_ns, step.ended_ns, seen, step.complete]
     if isinstance(step, Flush):
         return step.wall_offset_ns
-    if isinstance(step, Skipped | Named):
+    if isinstance(step, Skipped | Named | GaveUp):
         return cleaned(astuple(step))
     return None
 
@@ -215,5 +215,6 @@ _FROM_PLAIN: dict[str, Callable[[Any], Step]] = {
     "Scan": _read_scan,
     "Skipped": lambda plain: Skipped(*plain),
     "Named": lambda plain: Named(*plain),
+    "GaveUp": lambda plain: GaveUp(*plain),
     "Flush": Flush,
 }

@@ -11,10 +11,10 @@ from typing import Any
 
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Pipeline
-from agentd.core.redact import Redactor
 from agentd.errors import ConfigError
 from agentd.log import set_level
 from agentd.outlets import Outlets
+from agentd.pattern_limits import Undecided, make_redactor
 from agentd.rounds import Rounds
 from agentd.service import Service
 from agentd.settings import Config
@@ -41,6 +41,7 @@ class Changeable:
     pipeline: Pipeline
     outlets: Outlets
     door: Door | None
+    undecided: Undecided
 
 
 class Reloading:
@@ -85,7 +86,8 @@ class Reloading:
         parts.rounds.set_pace(pace, transport.round_bytes)
         parts.pipeline.set_order(reorder.capacity, reorder.slack_us * 1000)
         if "redact.patterns" in names:
-            parts.pipeline.tree.images.redact_with(Redactor(config.redact.patterns).redact)
+            redactor = make_redactor(config.redact.patterns, parts.undecided)
+            parts.pipeline.tree.images.redact_with(redactor.redact)
         if not _CHOICES.isdisjoint(names):
             parts.outlets.choose(config)
         if parts.door is not None and not {WEB_CONFIG, "metrics.page"}.isdisjoint(names):

@@ -7,19 +7,30 @@ from dataclasses import replace
 from typing import Any
 
 from agentd import output
-from agentd.control.facts import EntryFilter, FactFinder, entry_filter
-from agentd.core.batch import Batch, wanted_of
+from agentd.control.facts import FactFinder, chosen, entry_choice
+from agentd.core.batch import Batch, Choose, wanted_of
 from agentd.core.event import kind_names
-from agentd.core.journal import Flush, Named, Round, ScanBegins, Seed, Skipped, Step
+from agentd.core.journal import (
+    Flush,
+    GaveUp,
+    Named,
+    Round,
+    ScanBegins,
+    Seed,
+    Skipped,
+    Step,
+)
 from agentd.core.names import NameOf, Names
 from agentd.core.pipeline import Entry, Pipeline
-from agentd.core.process import entity_prefix
+from agentd.core.process import Applied, entity_prefix
 from agentd.core.reconcile import Scan
 from agentd.core.redact import Redactor
 from agentd.core.tree import Tree
 from agentd.errors import ConfigError
 from agentd.kernel.wire_header import read_wire, wire_text
 from agentd.limits import is_filtered, limits_of
+from agentd.pattern_limits import OUTPUT_FILTER, REDACTION, RecordedMeter, Undecided
+from agentd.patterns import Matcher
 from agentd.recording import Head, Recording, wire_sha256
 from agentd.settings import Config
 from agentd.sinks.ecs_merged import ecs_renderer
@@ -35,39 +46,66 @@ def play(recording: Recording, output_format: str, write: Callable[[bytes], obje
             "the recording holds the records of another version of agentd",
             "replay it with the version that made it",
         )
-    names: _Known = {}
-    renderer = _renderer(head, output_format, names)
-    pipeline = _pipeline(head)
-    wanted = _wanted(head, pipeline.tree, names)
+    known = _Known()
+    renderer = _renderer(head, output_format, known)
+    pipeline = _pipeline(head, known)
+    choose = _choice(head, pipeline.tree, known)
     if output_format == "text":
         write(HEADING.encode())
     sequence = 0
-    for entries, wall_offset_ns in _entries(recording, pipeline, names):
+    for entries, wall_offset_ns in _entries(recording, pipeline, known):
         if renderer is not None and entries:
-            for part in wanted_of(Batch(entries, sequence, wall_offset_ns), wanted):
+            batch = Batch(entries, sequence, wall_offset_ns)
+            for part in [batch] if choose is None else wanted_of(batch, choose):
                 write(renderer.render(part))
         sequence += len(entries)
 
 
-_Known = dict[tuple[str, int], str]
-"""Names by sort and number."""
+class _Known:
+    """What the recorded run came to know, or could not find out, while it did its steps."""
+
+    def __init__(self) -> None:
+        self.names: dict[tuple[str, int], str] = {}
+        """By sort and number."""
+        self.verdicts: dict[int, bool | None] = {}
+        """Of the filter where a search for it was given up, by number of the event."""
+        self.redacted_from: dict[int, int] = {}
+        """The first argument that was not searched, by number of the command line."""
+
+    def note(self, step: Named | GaveUp) -> None:
+        """Take over what a step says."""
+        if isinstance(step, Named):
+            self.names[step.sort, step.number] = step.name
+        elif step.where == REDACTION:
+            self.redacted_from[step.number] = step.outcome or 0
+        elif step.where == OUTPUT_FILTER:
+            self.verdicts[step.number] = None if step.outcome is None else bool(step.outcome)
+
 
 Written = tuple[list[Entry], int]
 """What left the pipeline at a step, and the wall clock's distance there."""
 
 
-def _entries(recording: Recording, pipeline: Pipeline, names: _Known) -> Iterator[Written]:
-    """What was written at each step; by then ``names`` has what was known then."""
-    written: Written | None = None
-    for step in recording.steps():
-        if isinstance(step, Named):
-            names[step.sort, step.number] = step.name
-            continue
+def _entries(recording: Recording, pipeline: Pipeline, known: _Known) -> Iterator[Written]:
+    """What was written at each step, which is done when ``known`` has what it left to note."""
+    for step in _noted_steps(recording, known):
+        written = _do(pipeline, step)
         if written is not None:
             yield written
-        written = _do(pipeline, step)
-    if written is not None:
-        yield written
+
+
+def _noted_steps(recording: Recording, known: _Known) -> Iterator[Step]:
+    """The steps, each once ``known`` has what was noted while the recorded run did it."""
+    before: Step | None = None
+    for step in recording.steps():
+        if isinstance(step, Named | GaveUp):
+            known.note(step)
+            continue
+        if before is not None:
+            yield before
+        before = step
+    if before is not None:
+        yield before
 
 
 def _do(pipeline: Pipeline, step: Step) -> Written | None:
@@ -87,30 +125,44 @@ def _do(pipeline: Pipeline, step: Step) -> Written | None:
     return None
 
 
-def _pipeline(head: Head) -> Pipeline:
+def _pipeline(head: Head, known: _Known) -> Pipeline:
     config = _config(head.config)
+    own, meter = _MATCHER.own_pattern, RecordedMeter(known.redacted_from)
     return Pipeline(
         read_wire(),
         head.cpus,
         limits_of(config),
         head.tick_ns,
         room_stage=head.room_stage,
-        redact=Redactor(config.redact.patterns).redact,
+        redact=Redactor(config.redact.patterns, own, meter).redact,
         hold_until_seeded=True,
         filtered=is_filtered(config),
         first_seq=head.first_seq,
     )
 
 
-def _wanted(head: Head, tree: Tree, names: _Known) -> EntryFilter:
-    """Which entries the recorded run's filter wanted."""
+def _choice(head: Head, tree: Tree, known: _Known) -> Choose | None:
+    """Which entries the recorded run's filter wanted, and which it could not decide.
+
+    None if it had none.
+    """
     text = _config(head.config).output.filter
-    facts = FactFinder(tree, read_wire(), _names(names), entity_prefix(head.boot_id))
-    return entry_filter(text, facts.of_event) or _everything
+    facts = FactFinder(tree, read_wire(), _names(known), entity_prefix(head.boot_id))
+    undecided = Undecided(matcher=_MATCHER)
+    decide = entry_choice(OUTPUT_FILTER, text, facts.of_event, undecided)
+    if decide is None:
+        return None
+
+    def choose(entry: Entry, number: int) -> Entry | None:
+        if number in known.verdicts and isinstance(entry, Applied):
+            return chosen(entry, known.verdicts[number], OUTPUT_FILTER)
+        return decide(entry, number)
+
+    return choose
 
 
-def _everything(entry: Entry) -> bool:
-    return True
+_MATCHER = Matcher(limited=False)
+"""What the recorded run decided took it no longer than it was given."""
 
 
 def _config(recorded: dict[str, dict[str, Any]]) -> Config:
@@ -124,16 +176,16 @@ def _names(known: _Known) -> Names:
     """The names that were known to the recorded run, as they become known."""
 
     def of(sort: str) -> NameOf:
-        return lambda number: known.get((sort, number))
+        return lambda number: known.names.get((sort, number))
 
     return Names(of("cgroup"), of("user"), of("group"))
 
 
-def _renderer(head: Head, output_format: str, names: _Known) -> Renderer | None:
+def _renderer(head: Head, output_format: str, known: _Known) -> Renderer | None:
     wire = read_wire()
     if output_format == "json":
         make = ecs_renderer(merges=_config(head.config).output.aggregate)
-        return make(wire, head.boot_id, head.page_bytes, _names(names))
+        return make(wire, head.boot_id, head.page_bytes, _names(known))
     if output_format == "text":
         return TextRenderer(kind_names(wire), colour=output.is_coloured())
     return None

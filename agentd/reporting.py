@@ -25,6 +25,7 @@ from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
 from agentd.sinks.fanout import Fanout
 from agentd.suppression import Suppression
+from agentd.undecided_warnings import UndecidedWarnings
 from agentd.web.server import Health
 
 STALLED_AFTER_NS = 5_000_000_000
@@ -65,6 +66,7 @@ class Reporting:
         suppression: Suppression,
         helpers: Helpers,
         log_lines: LogQueue,
+        undecided: UndecidedWarnings,
         rankings: Rankings,
         filtered: bool,
     ) -> None:
@@ -77,13 +79,15 @@ class Reporting:
         self._suppression = suppression
         self._helpers = helpers
         self._log_lines = log_lines
+        self._undecided = undecided
         self._rankings = rankings
         self._audit = None if filtered else ForkAudit(capture.forks_seen, procfs.forks_total)
         self._kind_names = kind_names(capture.wire)
         self._latency = Lately(rounds.latency, _LATELY_NS)
 
     def after_round(self) -> None:
-        """Let what was long ago be forgotten."""
+        """Let what was long ago be forgotten, and warn of what is new."""
+        self._undecided.after_round()
         self._latency.look(self._rounds.last_ns)
 
     def snapshot(self) -> Snapshot:
@@ -117,6 +121,7 @@ class Reporting:
             journal_limited=self._suppression.is_limited,
             helper_failures=tuple(self._helpers.failures.items()),
             log_lines_dropped=self._log_lines.dropped_total,
+            undecided=self._undecided.totals,
             forks_unaccounted=0 if self._audit is None else self._audit.unaccounted(),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 
 from agentd.core.redact import PatternError, Redactor
+from agentd.patterns import Matcher
 
 _SUN_PATH_BYTES = 108
 """struct sockaddr_un, include/uapi/linux/un.h"""
@@ -48,7 +49,7 @@ def _is_host(host: str) -> bool:
 def redact_patterns(value: tuple[str, ...]) -> str:
     """Patterns that a redactor takes."""
     try:
-        Redactor(value)
+        Redactor(value, Matcher().own_pattern)
     except PatternError as error:
         return str(error)
     return ""

@@ -30,7 +30,7 @@ METRICS: dict[str, tuple[Family, ...]] = {
         running.LAST_EVENT, sinks.WRITTEN, sinks.DROPPED, sinks.UNWANTED, sinks.MERGED,
         sinks.ENCODE_FAILURES, sinks.FAILING, sinks.QUEUED, sinks.QUEUED_BYTES,
         sinks.CAPACITY_BYTES, sinks.SUPPRESSED, sinks.LIMITED,
-        sinks.LOG_DROPPED,
+        sinks.LOG_DROPPED, running.UNDECIDED,
         sinks.CANARIES, sinks.CANARY_LATENCY, running.HELPER_FAILURES,
     ),
 }  # fmt: skip

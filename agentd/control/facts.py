@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+from agentd.core.batch import Choose
 from agentd.core.containers import identify
 from agentd.core.ending import read_exit_code
 from agentd.core.event import Exit, kind_names
 from agentd.core.names import Names, tty_name
 from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
-from agentd.core.process import Applied, Image, Key, Process
+from agentd.core.process import Applied, Doubt, Image, Key, Process, Unknown
 from agentd.core.text import as_text
 from agentd.core.tree import Tree
 from agentd.core.wire import Wire
 from agentd.filtering.fields import Facts
+from agentd.pattern_limits import Undecided
 
 _WHERES_KEPT = 1024
 
@@ -125,14 +127,37 @@ class FactFinder:
         return where
 
 
-def entry_filter(text: str, facts_of: Callable[[Applied], Facts]) -> EntryFilter | None:
-    """Which entries a filter wants; losses, and what they hid, go with any. None without one."""
+def entry_choice(
+    where: str, text: str, facts_of: Callable[[Applied], Facts], undecided: Undecided
+) -> Choose | None:
+    """Which entries a filter wants; losses, and what they hid, go with any. None without one.
+
+    ``where``: its key in the configuration. What it cannot decide it wants, and flags.
+    """
     if not text:
         return None
     from agentd.filtering.language import parse_filter  # noqa: PLC0415 (memory)
 
-    is_wanted = parse_filter(text)
-    return lambda entry: not isinstance(entry, Applied) or is_wanted(facts_of(entry))
+    wanted, matcher = parse_filter(text), undecided.matcher
+
+    def choose(entry: Entry, number: int) -> Entry | None:
+        if not isinstance(entry, Applied):
+            return entry
+        before = matcher.given_up
+        verdict = wanted.verdict(facts_of(entry), matcher.search)
+        if matcher.given_up != before:
+            undecided.note(where, number, verdict)
+        return chosen(entry, verdict, where)
+
+    return choose
+
+
+def chosen(entry: Applied, verdict: bool | None, where: str) -> Applied | None:
+    """The entry as it is to be written, if it is; flagged where that is undecided."""
+    if verdict is not None:
+        return entry if verdict else None
+    doubt = entry.doubt or Doubt(process=False, parent=False, parent_unknown=Unknown.KNOWN)
+    return entry._replace(doubt=doubt._replace(undecided=where))
 
 
 def _by_path(path: str, tty: str | None, login: int | None) -> Where:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from agentd.core.event import Event
 from agentd.core.pipeline import Entry
@@ -26,15 +27,20 @@ def events_of(entries: Sequence[Entry]) -> list[Event]:
     return [entry[0] for entry in entries if isinstance(entry, Applied)]
 
 
-def wanted_of(batch: Batch, wanted: Callable[[Entry], bool]) -> list[Batch]:
+Choose: TypeAlias = Callable[[Entry, int], Entry | None]
+"""An entry, by its number, as it is to be written; None if it is not wanted."""
+
+
+def wanted_of(batch: Batch, choose: Choose) -> list[Batch]:
     """The entries that are wanted, as batches of neighbours, so that each keeps its number."""
     parts: list[Batch] = []
     end = -1
     for number, entry in enumerate(batch.entries, batch.first_sequence):
-        if not wanted(entry):
+        chosen = choose(entry, number)
+        if chosen is None:
             continue
         if number != end:
             parts.append(Batch([], number, batch.wall_offset_ns))
-        parts[-1].entries.append(entry)
+        parts[-1].entries.append(chosen)
         end = number + 1
     return parts

@@ -7,11 +7,11 @@ when it passes the limit, ``core.text_budget`` counts what is there and forgets 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from agentd.core.event import ARGS, ARGS_COUNT, COMM, FILENAME, PATH, PLACE, Exec
-from agentd.core.process import Image, Process, Ran
+from agentd.core.process import Image, Notes, Process, Ran
+from agentd.core.redact import Redact
 
 # Ran(...) would run Python for each exec; this makes the same object in C.
 _make: Final = tuple.__new__
@@ -45,7 +45,7 @@ class Images:
     ``limit_bytes``: what all text in the tree may take.
     """
 
-    def __init__(self, redact: Callable[[bytes], bytes], limit_bytes: int) -> None:
+    def __init__(self, redact: Redact, limit_bytes: int) -> None:
         self.redact = redact
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
@@ -54,7 +54,7 @@ class Images:
         self._executed: dict[_Executed, Image] = {}
         self._cgroups: dict[str, str] = {}
 
-    def redact_with(self, redact: Callable[[bytes], bytes]) -> None:
+    def redact_with(self, redact: Redact) -> None:
         """Take other secrets out of arguments from now on."""
         self.redact = redact
         self.forget_shared()
@@ -88,7 +88,7 @@ class Images:
     def _add_executed(self, key: _Executed) -> Image:
         comm, executable, args, count, place = key
         image = self.shared(Image(_text(comm), executable, args, count, place))
-        if len(args) <= _KEPT_ARGS:
+        if len(args) <= _KEPT_ARGS and not image[5] & Notes.REDACTION_INCOMPLETE:
             if len(self._executed) >= _KEPT:
                 self._executed.clear()
             self._executed[key] = image
@@ -96,10 +96,12 @@ class Images:
 
     def _add(self, image: Image) -> Image:
         """A new image: one that is the same is not known, or was not looked up for long."""
-        redacted = self.redact(image.args)
+        redacted, complete = self.redact(image.args)
         shared = image if redacted is image.args else image._replace(args=redacted)
+        if not complete:
+            shared = shared._replace(notes=image.notes | Notes.REDACTION_INCOMPLETE)
         self.used_bytes += _IMAGE_AND_TEXTS_BYTES + len(shared[1]) + len(redacted)
-        if len(image.args) <= _KEPT_ARGS:
+        if complete and len(image.args) <= _KEPT_ARGS:  # or the next may find more time
             if len(self._known) >= _KEPT:
                 self._known.clear()
             self._known[image] = shared

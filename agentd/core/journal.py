@@ -57,13 +57,27 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
+class GaveUp:
+    """During the last step, a search for a pattern ran out of time: what was decided instead."""
+
+    where: str
+    """The key of the configuration that holds the pattern."""
+    number: int
+    """Of the event (``event.sequence``); of redaction: which command line it was that it searched,
+    of all that it ever did."""
+    outcome: int | None
+    """Whether the event passes, 0 or 1, and None if that is undecided; of redaction: the first
+    argument that is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
 class Flush:
     """The end: all that was held left."""
 
     wall_offset_ns: int
 
 
-Step: TypeAlias = Seed | Round | ScanBegins | Scan | Skipped | Named | Flush
+Step: TypeAlias = Seed | Round | ScanBegins | Scan | Skipped | Named | GaveUp | Flush
 """One thing that is done to a pipeline."""
 
 Journal: TypeAlias = Callable[[Step], None]

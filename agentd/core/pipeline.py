@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TypeAlias
@@ -20,6 +20,7 @@ from agentd.core.overlap import Inheritance, Overlap
 from agentd.core.place import PlaceReader
 from agentd.core.process import Applied, Process
 from agentd.core.reconcile import Inferred, Kinds, Reconciliation, Scan
+from agentd.core.redact import Redact, redact_nothing
 from agentd.core.reorder import Reorderer
 from agentd.core.stages import STAGE_RESERVE, STAGE_SKIPPED
 from agentd.core.tree import Tree, TreeLimits
@@ -69,7 +70,7 @@ class Pipeline:
         tick_ns: int,
         *,
         room_stage: str = STAGE_RESERVE,
-        redact: Callable[[bytes], bytes] = bytes,
+        redact: Redact = redact_nothing,
         hold_until_seeded: bool = False,
         filtered: bool = False,
         first_seq: int = 0,

@@ -23,6 +23,8 @@ class Notes:
     EXECUTABLE_FORGOTTEN: Final = 2
     """Likewise for its executable and where it was executed."""
     ALL_FORGOTTEN: Final = 3
+    REDACTION_INCOMPLETE: Final = 4
+    """There was no time to search all arguments for secrets: the others are replaced as a whole."""
 
 
 class Image(NamedTuple):
@@ -152,6 +154,8 @@ class Doubt(NamedTuple):
     """Likewise of its parent."""
     parent_unknown: str
     """Why nothing is known of the parent (``Unknown``)."""
+    undecided: str = ""
+    """The key of the filter that could not decide whether the event is wanted."""
 
 
 class Leaders(NamedTuple):

@@ -7,11 +7,11 @@ compared as it stands: paths whose beginning is missing, arguments that are cut 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from agentd.core.place import PlaceReader
-from agentd.core.process import Image, Process
+from agentd.core.process import Image, Notes, Process
+from agentd.core.redact import Redact
 
 
 class Observed(NamedTuple):
@@ -42,7 +42,7 @@ def judge(
     known: Image,
     seen: Observed,
     places: PlaceReader,
-    redact: Callable[[bytes], bytes],
+    redact: Redact,
     *,
     suspect: bool,
 ) -> str:
@@ -65,7 +65,7 @@ def judge(
     return Verdict.SAME if same else Verdict.OTHER
 
 
-def is_same_command(known: Image, there: Image, redact: Callable[[bytes], bytes]) -> bool:
+def is_same_command(known: Image, there: Image, redact: Redact) -> bool:
     """Whether one file with these arguments may be seen with those and not have exec'd."""
     return _same_args(known, there, redact) or _is_title(there.args)
 
@@ -83,10 +83,13 @@ def _same_file(known: Image, seen: Observed, places: PlaceReader) -> bool:
     return (place.exe_inode, place.exe_device) == (seen.inode, seen.device)
 
 
-def _same_args(known: Image, there: Image, redact: Callable[[bytes], bytes]) -> bool:
-    if there.args == known.args:
+def _same_args(known: Image, there: Image, redact: Redact) -> bool:
+    """True as well where the arguments of one of them could not be searched for secrets."""
+    if there.args == known.args or known.notes & Notes.REDACTION_INCOMPLETE:
         return True
-    ours, theirs = known.args, redact(there.args)
+    ours, (theirs, complete) = known.args, redact(there.args)
+    if not complete:
+        return True
     if _is_cut(known):
         ours = _whole(ours)
         return theirs.startswith(ours)

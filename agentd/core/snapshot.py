@@ -10,6 +10,7 @@ from typing import Any
 
 from agentd.core.images import Images
 from agentd.core.process import Entry, Image, Key, Process
+from agentd.core.redact import redact_nothing
 from agentd.core.sight import is_same_command
 from agentd.core.tree import Tree
 
@@ -99,7 +100,7 @@ def _refined(found: Process, known: Process, images: Images) -> Process:
     """What /proc shows, with what only the events had told; which image it runs, /proc knows."""
     found.past, found.past_forgotten = known.past, known.past_forgotten
     same_file = found.image.executable == known.image.executable
-    if same_file and is_same_command(known.image, found.image, bytes):
+    if same_file and is_same_command(known.image, found.image, redact_nothing):
         found.image, found.image_ns = known.image, known.image_ns
     else:
         images.remember(found, known.image, known.image_ns)

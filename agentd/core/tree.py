@@ -11,7 +11,7 @@ exactly gives it its exact key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,7 @@ from agentd.core.images import Images
 from agentd.core.living import Living
 from agentd.core.misses import Misses
 from agentd.core.process import Applied, Image, Key, Process, Unknown
+from agentd.core.redact import Redact, redact_nothing
 from agentd.core.session import Sessions
 from agentd.core.sightings import Sightings
 from agentd.core.text_budget import TextBudget
@@ -57,7 +58,7 @@ class Tree:
         self,
         limits: TreeLimits,
         tick_ns: int,
-        redact: Callable[[bytes], bytes] = bytes,
+        redact: Redact = redact_nothing,
         *,
         filtered: bool = False,
     ) -> None:

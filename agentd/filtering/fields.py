@@ -10,7 +10,7 @@ Facts = dict[str, str | int | bool | None]
 
 
 Filter = Callable[[Facts], bool]
-"""Whether something is wanted."""
+"""Whether something is wanted; so is what could not be decided."""
 
 
 @dataclass(frozen=True, slots=True)

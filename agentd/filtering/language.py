@@ -4,24 +4,32 @@
 parentheses; a field alone asks whether it is known, and not empty, 0 or false. ``~`` searches a
 regular expression. Every comparison with what is not known is false, ``!=`` and ``!~`` too;
 ``not`` turns that around.
+
+A search that ran out of time is undecided: neither true nor false, by Kleene's logic. ``not``
+leaves it so, and ``and`` and ``or`` are decided where the other side alone decides them.
 """
 
 from __future__ import annotations
 
 import operator
-import re
 import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
-from lark import Lark, Token, Transformer, Tree, UnexpectedInput, UnexpectedToken, v_args
-from lark.exceptions import VisitError
-
+from agentd.core.redact import PatternError
 from agentd.errors import AgentdError
-from agentd.filtering.fields import FIELDS, Facts, Filter
+from agentd.filtering.fields import FIELDS, Facts
+from agentd.filtering.unloaded import unloaded
+from agentd.patterns import Search, compile_text, search_alone
 from agentd.printable import printable
 from agentd.toml_text import shortened
+
+with unloaded("regex"):  # which takes 2 MB, and only patterns need it
+    from lark import Lark, Token, Transformer, Tree, UnexpectedInput, UnexpectedToken, v_args
+    from lark.exceptions import VisitError
 
 _GRAMMAR = r"""
 ?start: either
@@ -57,6 +65,10 @@ _SHOWN_BEFORE, _SHOWN_AFTER = 100, 100
 """Characters that an error shows around the place that it points at."""
 
 
+Test: TypeAlias = Callable[[Facts, Search], bool | None]
+"""Whether something holds; None if a search for it was given up."""
+
+
 class FilterError(AgentdError):
     """A filter that is none. The message shows the place."""
 
@@ -66,19 +78,34 @@ class FilterError(AgentdError):
         return f"{self.message}\n{textwrap.fill(self.hint, _HINT_COLUMNS)}"
 
 
+@dataclass(frozen=True, slots=True)
+class ParsedFilter:
+    """What a text asks for. As a function (``fields.Filter``) it lets pass what is undecided."""
+
+    test: Test
+
+    def verdict(self, facts: Facts, search: Search) -> bool | None:
+        """Whether it is wanted; None where no search could decide that."""
+        return self.test(facts, search)
+
+    def __call__(self, facts: Facts) -> bool:
+        """Whether it may be wanted. Each search has a limit, all together have none."""
+        return self.test(facts, search_alone) is not False
+
+
 @lru_cache(maxsize=64)
-def parse_filter(text: str) -> Filter:
-    """The test that a text stands for; an empty one lets everything through.
+def parse_filter(text: str) -> ParsedFilter:
+    """The filter that a text stands for; an empty one lets everything through.
 
     Raises FilterError, which points at the column.
     """
     if not text.strip():
-        return lambda facts: True
+        return ParsedFilter(lambda facts, search: True)
     _check_text(text)
     try:
         tree = _parser().parse(text)
         _check_nesting(text, tree)
-        test: Filter = _Compiler(text).transform(tree)
+        test: Test = _Compiler(text).transform(tree)
     except UnexpectedInput as error:
         if isinstance(error, UnexpectedToken) and error.token.type == "$END":
             raise _error(text, len(text), "it ends where more should be") from None
@@ -88,7 +115,7 @@ def parse_filter(text: str) -> Filter:
         if isinstance(error.orig_exc, FilterError):
             raise error.orig_exc from None
         raise
-    return test
+    return ParsedFilter(test)
 
 
 @lru_cache(maxsize=1)
@@ -126,33 +153,55 @@ def _error(text: str, at: int, problem: str) -> FilterError:
     return FilterError(message, f"the fields are {', '.join(FIELDS)}")
 
 
+def _any(tests: tuple[Test, ...]) -> Test:
+    def holds(facts: Facts, search: Search) -> bool | None:
+        verdict: bool | None = False
+        for test in tests:
+            one = test(facts, search)
+            if one:
+                return True
+            if one is None:
+                verdict = None
+        return verdict
+
+    return holds
+
+
+def _not(test: Test) -> Test:
+    def holds(facts: Facts, search: Search) -> bool | None:
+        verdict = test(facts, search)
+        return None if verdict is None else not verdict
+
+    return holds
+
+
 @v_args(inline=True)
-class _Compiler(Transformer[Token, Filter]):
+class _Compiler(Transformer[Token, Test]):
     """Turns the parse tree into functions, from the leaves up."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self._text = text
 
-    def either(self, *tests: Filter) -> Filter:
-        return lambda facts: any(test(facts) for test in tests)
+    def either(self, *tests: Test) -> Test:
+        return _any(tests)
 
-    def both(self, *tests: Filter) -> Filter:
-        return lambda facts: all(test(facts) for test in tests)
+    def both(self, *tests: Test) -> Test:
+        return _not(_any(tuple(map(_not, tests))))
 
-    def opposite(self, test: Filter) -> Filter:
-        return lambda facts: not test(facts)
+    def opposite(self, test: Test) -> Test:
+        return _not(test)
 
-    def presence(self, name: Token) -> Filter:
+    def presence(self, name: Token) -> Test:
         field = self._field(name)
-        return lambda facts: bool(facts.get(field))
+        return lambda facts, search: bool(facts.get(field))
 
-    def membership(self, name: Token, *values: Token) -> Filter:
+    def membership(self, name: Token, *values: Token) -> Test:
         field = self._field(name)
         wanted = frozenset(self._value(field, value) for value in values)
-        return lambda facts: facts.get(field) in wanted
+        return lambda facts, search: facts.get(field) in wanted
 
-    def comparison(self, name: Token, sign: Token, value: Token) -> Filter:
+    def comparison(self, name: Token, sign: Token, value: Token) -> Test:
         field = self._field(name)
         if sign in ("~", "!~"):
             return self._search(field, sign, value)
@@ -160,31 +209,34 @@ class _Compiler(Transformer[Token, Filter]):
         if sign in _ORDER:
             return self._ordered(field, sign, wanted)
         if sign == "!=":
-            return lambda facts: facts.get(field) not in (None, "", wanted)
-        return lambda facts: facts.get(field) == wanted
+            return lambda facts, search: facts.get(field) not in (None, "", wanted)
+        return lambda facts, search: facts.get(field) == wanted
 
-    def _search(self, field: str, sign: Token, value: Token) -> Filter:
+    def _search(self, field: str, sign: Token, value: Token) -> Test:
         if FIELDS[field].kind is not str:
             raise self._wrong(sign, f"{field} is no text, and has nothing to search in")
         try:
-            search = re.compile(_unquoted(value)).search
-        except (re.error, OverflowError, RecursionError, ValueError) as error:
-            raise self._wrong(value, f"not a regular expression: {error}") from None
+            pattern = compile_text(_unquoted(value))
+        except PatternError as error:
+            raise self._wrong(value, error.fault) from None
 
-        wanted = sign == "~"
-
-        def holds(facts: Facts) -> bool:
+        def holds(facts: Facts, search: Search) -> bool | None:
             have = facts.get(field)
-            return isinstance(have, str) and have != "" and (search(have) is not None) == wanted
+            return search(pattern, have) if isinstance(have, str) and have else False
 
-        return holds
+        def lacks(facts: Facts, search: Search) -> bool | None:
+            have = facts.get(field)
+            found = search(pattern, have) if isinstance(have, str) and have else True
+            return None if found is None else not found
 
-    def _ordered(self, field: str, sign: Token, wanted: Any) -> Filter:
+        return holds if sign == "~" else lacks
+
+    def _ordered(self, field: str, sign: Token, wanted: Any) -> Test:
         if FIELDS[field].kind is not int:
             raise self._wrong(sign, f"{field} is no number, and nothing is less or more")
         compare = _ORDER[sign]
 
-        def holds(facts: Facts) -> bool:
+        def holds(facts: Facts, search: Search) -> bool:
             have = facts.get(field)
             return have is not None and bool(compare(have, wanted))
 

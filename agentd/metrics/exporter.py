@@ -35,6 +35,7 @@ class AgentdCollector(Collector):
         yield from running.transport(now)
         yield from running.programs(now)
         yield from running.memory(now)
+        yield from running.patterns(now)
         yield from sinks.sinks(now)
         yield from running.audit(now)
         yield from running.helpers(now)

@@ -80,6 +80,16 @@ PYTHON_BLOCKS = Family(
     more="`sys.getallocatedblocks()`. Resident memory has what is free between them, too",
     todo="goes up for hours while the tree does not: a leak, please report it",
 )
+UNDECIDED = Family(
+    COUNTER,
+    "agentd_matches_undecided",
+    "Events and command lines that patterns could not be searched in: there was no time.",
+    ("where",),
+    more="By the key that holds the pattern. Such an event is written, with `agentd.undecided`; of"
+    " such a command line, what was not searched is replaced, with `agentd.redaction`",
+    todo="somebody makes arguments that a pattern takes long to search, or a pattern is slow on"
+    " any: avoid `.*` before other repeats ([filters.md](filters.md))",
+)
 BUILD = Family(GAUGE, "agentd_build_info", "What runs, as labels.", ("version", "python", "kernel"))
 FORKS_UNACCOUNTED = Family(
     GAUGE,
@@ -127,6 +137,11 @@ def programs(now: Snapshot) -> Iterator[Metric]:
 def memory(now: Snapshot) -> Iterator[Metric]:
     """What tells a leak from memory that is free, but cannot be given back."""
     yield PYTHON_BLOCKS.value(now.python_blocks)
+
+
+def patterns(now: Snapshot) -> Iterator[Metric]:
+    """Searches that ran out of time."""
+    yield UNDECIDED.by(now.undecided.items())
 
 
 def audit(now: Snapshot) -> Iterator[Metric]:

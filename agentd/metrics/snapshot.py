@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentd.core.accounting import KernelCounters
@@ -74,3 +75,5 @@ class Snapshot:
     helper_failures: tuple[tuple[str, int], ...]
     """By job."""
     log_lines_dropped: int
+    undecided: Mapping[str, int]
+    """Events by the key of the pattern."""

@@ -51,6 +51,7 @@ PACKAGES = (
     _package("structlog", "configure"),
     _package("uvloop", "new_event_loop"),
     _package("lark", "Lark", "output.filter, journal.filter and --filter"),
+    _package("regex", "VERSION0", "~ in filters, and own redact.patterns"),
     _package("msgpack", "Unpacker", "restarts, scan.socket and recordings"),
     _package("yaml", "safe_load", "metrics.web_config", pypi="PyYAML"),
     _package("bcrypt", "checkpw", "passwords in metrics.web_config"),

@@ -269,6 +269,8 @@ def _doubtful(doubt: Doubt) -> str:
     """Members of ``agentd`` that tell what is not certain."""
     suspect = [f'"{name}"' for name in ("process", "parent") if getattr(doubt, name)]
     text = f',"suspect":[{",".join(suspect)}]' if suspect else ""
+    if doubt.undecided:
+        text += f',"undecided":["{doubt.undecided}"]'
     return f'{text},"parent_unknown":"{doubt.parent_unknown}"' if doubt.parent_unknown else text
 
 

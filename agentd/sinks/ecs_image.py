@@ -41,12 +41,13 @@ def render_image(image: Image) -> ImageParts:
         args = ",".join(map(quoted, split_args(image.args)))
         text += f'"args":[{args}],"args_count":{image.args_count},'
     values = {"name": image.name, "executable": image.executable, "args": image.args}
-    return text, raw_parts(values), _forgotten(image.notes)
+    return text, raw_parts(values), _noted(image.notes) if image.notes else ""
 
 
-def _forgotten(notes: int) -> str:
-    """A member of ``agentd`` that says what of an image the tree had no room for any more."""
-    if not notes & Notes.ARGS_FORGOTTEN:
-        return ""
-    executable = ',"executable"' if notes & Notes.EXECUTABLE_FORGOTTEN else ""
-    return f',"forgotten":["args"{executable}]'
+def _noted(notes: int) -> str:
+    """Members of ``agentd``: what the tree had no room for any more, and redaction no time."""
+    text = ""
+    if notes & Notes.ARGS_FORGOTTEN:
+        executable = ',"executable"' if notes & Notes.EXECUTABLE_FORGOTTEN else ""
+        text = f',"forgotten":["args"{executable}]'
+    return f'{text},"redaction":"incomplete"' if notes & Notes.REDACTION_INCOMPLETE else text

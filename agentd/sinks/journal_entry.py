@@ -43,6 +43,8 @@ FIELDS = {
     "AGENTD_LOST_COUNT": "agentd.lost.count",
     "AGENTD_LOST_STAGE": "agentd.lost.stage",
     "AGENTD_FLAGS": "agentd.flags",
+    "AGENTD_UNDECIDED": "agentd.undecided",
+    "AGENTD_REDACTION": "agentd.redaction",
 }
 """Journal field, and where the JSON has it. A field that an event has not is not in its entry."""
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentd import host
-from agentd.core.batch import Batch, wanted_of
+from agentd.core.batch import Batch, Choose, wanted_of
 from agentd.core.pipeline import Entry
 from agentd.core.untold import Untold
 from agentd.errors import AgentdError
@@ -74,7 +74,7 @@ class Sink:
         told: Told,
         events_in: Callable[[memoryview], int] = lines,
         *,
-        wanted: Callable[[Entry], bool] | None = None,
+        wanted: Choose | None = None,
         merges: bool = False,
         capacity_bytes: int = CAPACITY_BYTES,
     ) -> None:
@@ -143,7 +143,7 @@ class Sink:
 
     def write(self, batch: Batch) -> None:
         """Take over a batch, which follows the one before without a gap."""
-        parts = [batch] if self.wanted is None else wanted_of(batch, self._is_wanted)
+        parts = [batch] if self.wanted is None else wanted_of(batch, self._chosen)
         silent = -self._encoder.silent_total
         payloads = deque(memoryview(data) for part in parts for data in self._encoder.encode(part))
         silent += self._encoder.silent_total
@@ -162,14 +162,14 @@ class Sink:
             if self.queued_bytes > self.capacity_bytes:
                 self._make_room(batch.wall_offset_ns)
 
-    def _is_wanted(self, entry: Entry) -> bool:
-        """Whether it goes there; what the filter fails on does."""
+    def _chosen(self, entry: Entry, number: int) -> Entry | None:
+        """The entry as it goes there, if it does; what the filter fails on goes."""
         assert self.wanted is not None
         try:
-            return self.wanted(entry)
+            return self.wanted(entry, number)
         except Exception as bug:  # whatever it is, it must not end the daemon
             self._encoder.failed("cannot filter an entry, let it pass", bug)
-            return True
+            return entry
 
     def let_go(self, number: int) -> None:
         """Be done with the entries below this number; until they are written they are untold."""

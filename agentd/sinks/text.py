@@ -50,9 +50,11 @@ class TextRenderer:
         when = self._paint(_DIM, _time_of_day(event.boottime_ns + offset_ns))
         name = self._kind_names[event.kind]
         action = self._paint(_COLOURS[name], f"{name:<5}")
+        undecided = entry.doubt.undecided if entry.doubt is not None else ""
+        note = f" {self._paint(_DIM, f'undecided by {undecided}')}" if undecided else ""
         return (
             f"{when} {action} {event.tgid:>7} {event.parent_tgid:>7} {event.uid:>5}"
-            f"  {self._what(entry)}\n"
+            f"  {self._what(entry)}{note}\n"
         )
 
     def _inferred(self, entry: Inferred, offset_ns: int) -> str:

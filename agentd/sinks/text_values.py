@@ -1,4 +1,4 @@
-"""Text as JSON, and as base64 where it is no text."""
+"""Text as JSON, and as base64 where it is no text; times."""
 
 from __future__ import annotations
 

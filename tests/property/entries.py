@@ -43,7 +43,12 @@ texts = st.one_of(
 arguments = st.lists(no_nul, max_size=4).map(lambda args: b"".join(arg + b"\0" for arg in args))
 
 images = st.builds(
-    Image, name=no_nul, executable=no_nul, args=arguments, args_count=st.integers(0, 5)
+    Image,
+    name=no_nul,
+    executable=no_nul,
+    args=arguments,
+    args_count=st.integers(0, 5),
+    notes=st.integers(0, 7),
 )
 doubts = st.builds(
     Doubt,
@@ -52,6 +57,7 @@ doubts = st.builds(
     parent_unknown=st.sampled_from(
         [value for name, value in vars(Unknown).items() if name.isupper()]
     ),
+    undecided=st.sampled_from(["", "output.filter", "journal.filter"]),
 )
 leaders = st.builds(
     Leaders,

@@ -110,6 +110,49 @@ def test_the_bounds_leave_room() -> None:
     assert parse_filter("uid != " + "9" * 20)(CURL) is True
 
 
+def _given_up(pattern: object, text: str) -> bool | None:
+    return None
+
+
+def _found(pattern: object, text: str) -> bool | None:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("exe ~ x", None),
+        ("exe !~ x", None),
+        ("not exe ~ x", None),
+        ("not not exe ~ x", None),
+        ("exe ~ x and uid = 0", False),
+        ("exe ~ x and uid = 1000", None),
+        ("uid = 1000 and exe ~ x and pid = 1", False),
+        ("exe ~ x or uid = 0", None),
+        ("exe ~ x or uid = 1000", True),
+        ("not (exe ~ x or uid = 1000)", False),
+        ("not (exe ~ x and uid = 1000)", None),
+        ("(exe ~ x or uid = 0) and pid = 1", False),
+        ("container ~ x", False),
+        ("container !~ x", False),
+        ("uid = 0", False),
+    ],
+)
+def test_what_was_given_up_is_undecided(text: str, verdict: bool | None) -> None:
+    """It is so by Kleene's logic, and as a function the filter lets it pass."""
+    wanted = parse_filter(text)
+    assert wanted.verdict(CURL, _given_up) is verdict
+    assert wanted.verdict(CURL, _found) is not None
+
+
+def test_a_question_passes_what_is_undecided() -> None:
+    """A pattern that never ends on a process's arguments leaves that process in the answer."""
+    facts: Facts = {"args": "a" * 16_000 + "!", "uid": 0}
+    for text in ("args ~ '^(a+)+$'", "args !~ '^(a+)+$'", "not args ~ '^(a+)+$'"):
+        assert parse_filter(text)(facts) is True
+    assert parse_filter("args ~ '^(a+)+$' and uid = 1")(facts) is False
+
+
 def test_the_documented_fields_are_there() -> None:
     """docs/filters.md has a row for each field, and for no other."""
     docs = (Path(__file__).resolve().parents[2] / "docs/filters.md").read_text()

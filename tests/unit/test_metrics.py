@@ -65,6 +65,7 @@ agentd_lost_events_total{kind=exit,stage=skipped}
 agentd_lost_events_total{kind=fork,stage=skipped}
 agentd_lost_events_total{kind=unknown,stage=decode}
 agentd_lost_events_total{kind=unknown,stage=restart}
+agentd_matches_undecided_total{where=output.filter}
 agentd_program_runs_total{tracepoint=sched_process_exec}
 agentd_program_runs_total{tracepoint=sched_process_exit}
 agentd_program_runs_total{tracepoint=sched_process_fork}
@@ -159,6 +160,7 @@ def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
         journal_limited=False,
         helper_failures=(("processes", 0), ("users", 3)),
         log_lines_dropped=0,
+        undecided={"output.filter": 2},
         forks_unaccounted=0,
     )
     return generate_latest(make_registry(lambda: snapshot)).decode()

@@ -65,7 +65,7 @@ def _reload(before: Config, asked: Config | ConfigError, door: Door | None = Non
 
     parts, told = _Parts(), _Log()
     every = cast(Any, parts)
-    Reloading(before, load, Changeable(every, every, every, door), told).reload()
+    Reloading(before, load, Changeable(every, every, every, door, every), told).reload()
     return parts, told.lines
 
 

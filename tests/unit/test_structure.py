@@ -30,6 +30,7 @@ THIRD_PARTY = {
     "wcwidth": {"control/widths.py"},
     "lark": {"filtering/language.py"},
     "msgpack": {"keeping.py", "recording.py", "helpers/frames.py"},
+    "regex": {"patterns.py"},
     "yaml": {"web/yaml_tree.py"},
     "bcrypt": {"web/basic_auth.py"},
     "systemd": {"service.py", "helpers/journal.py"},
@@ -38,8 +39,9 @@ THIRD_PARTY = {
 }
 LEAVES = {
     "agentd", "asgi", "asking", "cgroup_filter", "errors", "files", "filtering", "host",
-    "journal_log", "limits", "memory", "observations", "output", "paths", "printable",
-    "requirements", "rules", "serving", "settings", "terminal", "toml_text", "vantage",
+    "journal_log", "limits", "memory", "observations", "output", "paths",
+    "pattern_limits", "patterns", "printable", "requirements", "rules", "serving", "settings",
+    "terminal", "toml_text", "vantage",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {

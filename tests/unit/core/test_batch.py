@@ -17,7 +17,7 @@ def _entries(count: int) -> list[Lost]:
 def test_what_is_wanted_keeps_its_number(wishes: list[bool], first: int) -> None:
     """In order, each with the number that it had, neighbours together."""
     batch = Batch(list(_entries(len(wishes))), first, 7)
-    parts = wanted_of(batch, lambda entry: wishes[entry.seq])  # type: ignore[union-attr]
+    parts = wanted_of(batch, lambda entry, number: entry if wishes[number - first] else None)
     numbered = [
         (number, entry)
         for part in parts

@@ -9,6 +9,7 @@ import pytest
 from agentd.core.place import PlaceReader
 from agentd.core.process import Doubt, Image, Key, Process, Unknown
 from agentd.core.reconcile import Comparison, Inferred, Kinds, Scan
+from agentd.core.redact import Redaction
 from agentd.core.sight import Observed
 from agentd.core.tree import Tree
 from tests.records import (
@@ -268,9 +269,27 @@ def test_what_no_loss_can_have_hidden_is_no_exec() -> None:
     assert process.image.args == b"sh\0"
 
 
+def _without_hunter(args: bytes) -> Redaction:
+    return Redaction(args.replace(b"hunter2", b"[redacted]"), complete=True)
+
+
+def test_what_could_not_be_redacted_makes_no_difference() -> None:
+    """Arguments that nobody could search, then or now, are no sign of an exec."""
+    tree = Tree(tree_limits(), TICK_NS, lambda args: Redaction(b"[redacted]\0" * 2, False))
+    tree.seed([_seen(10, 5, image=_text(b"/bin/sh", b"sh", b"a")).process], 0)
+    tree.doubts.lose(lost(SEEN_NS + 1))
+    tree.images.redact_with(_without_hunter)
+    assert _reconcile(tree, _seen(10, 5, image=_text(b"/bin/sh", b"sh", b"a"))) == []
+    tree = Tree(tree_limits(), TICK_NS, _without_hunter)
+    tree.seed([_seen(10, 5, image=_text(b"/bin/sh", b"sh", b"a")).process], 0)
+    tree.doubts.lose(lost(SEEN_NS + 1))
+    tree.images.redact_with(lambda args: Redaction(b"[redacted]\0" * 2, False))
+    assert _reconcile(tree, _seen(10, 5, image=_text(b"/bin/sh", b"sh", b"b"))) == []
+
+
 def test_secrets_do_not_make_a_difference() -> None:
     """What is known is without them, what /proc shows is not."""
-    tree = Tree(tree_limits(), TICK_NS, lambda args: args.replace(b"hunter2", b"[redacted]"))
+    tree = Tree(tree_limits(), TICK_NS, _without_hunter)
     image = _text(b"/bin/sh", b"sh", b"--password=hunter2")
     tree.seed([_seen(10, 5, image=image).process], 0)
     tree.doubts.lose(lost(SEEN_NS + 1))

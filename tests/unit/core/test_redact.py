@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable, Mapping
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentd.core.redact import DEFAULT_PATTERNS, PatternError, Redactor
+from agentd.core.redact import DEFAULT_PATTERNS, PatternError, Redactor, Spans
+from agentd.patterns import Matcher
+
+
+def _redactor(patterns: Iterable[str]) -> Redactor:
+    """One that takes own patterns, and as much time as it needs."""
+    return Redactor(patterns, Matcher(limited=False).own_pattern)
+
 
 FLAGS = (
     "password", "passwd", "passphrase", "token", "secret", "api-key", "apikey", "api_key",
@@ -20,7 +30,7 @@ def _args(*args: str) -> bytes:
 
 
 def _redact(*args: str) -> list[str]:
-    redacted = Redactor(DEFAULT_PATTERNS).redact(_args(*args))
+    redacted = Redactor(DEFAULT_PATTERNS).redact(_args(*args)).args
     return redacted.decode().removesuffix("\0").split("\0")
 
 
@@ -175,7 +185,7 @@ def test_what_is_no_secret_stays(args: tuple[str, ...]) -> None:
 )
 def test_arguments_as_the_kernel_has_them(args: bytes, expected: bytes) -> None:
     """The last argument may be cut, arguments need not be text, and a flag may be a value."""
-    assert Redactor(DEFAULT_PATTERNS).redact(args) == expected
+    assert Redactor(DEFAULT_PATTERNS).redact(args).args == expected
 
 
 @pytest.mark.parametrize(
@@ -199,7 +209,7 @@ def test_arguments_as_the_kernel_has_them(args: bytes, expected: bytes) -> None:
 def test_own_patterns(pattern: str, args: tuple[str, ...], expected: str) -> None:
     """A pattern hides its match, its group or what follows, with and without the default ones."""
     for patterns in ([pattern], [*DEFAULT_PATTERNS, pattern]):
-        redacted = Redactor(patterns).redact(_args(*args))
+        redacted = _redactor(patterns).redact(_args(*args)).args
         assert redacted == _args(*expected.split(" "))
 
 
@@ -222,7 +232,7 @@ def test_own_patterns(pattern: str, args: tuple[str, ...], expected: str) -> Non
 def test_unusable_patterns(pattern: str, fault: str) -> None:
     """A pattern that is wrong, or would redact everything, is refused by name and reason."""
     with pytest.raises(PatternError) as raised:
-        Redactor([*DEFAULT_PATTERNS, pattern])
+        _redactor([*DEFAULT_PATTERNS, pattern])
     assert repr(pattern) in str(raised.value)
     assert fault in str(raised.value)
 
@@ -232,15 +242,15 @@ def test_changed_arguments_are_counted() -> None:
     redactor = Redactor(DEFAULT_PATTERNS)
     args = _args("x", "--token=a", "--password", "b", "http://u:p@h/?token=c", "d")
     for total in (3, 6):
-        redacted = redactor.redact(args)
+        redacted = redactor.redact(args).args
         assert redactor.redacted_total == total
-    assert redactor.redact(redacted) == redacted
+    assert redactor.redact(redacted).args == redacted
     assert redactor.redacted_total == 6
 
 
 def test_no_patterns() -> None:
     """Without patterns nothing is changed."""
-    assert Redactor([]).redact(_args("x", "--password=a")) == _args("x", "--password=a")
+    assert Redactor([]).redact(_args("x", "--password=a")).args == _args("x", "--password=a")
 
 
 def test_memory_of_clean_lines_is_bounded() -> None:
@@ -248,7 +258,7 @@ def test_memory_of_clean_lines_is_bounded() -> None:
     redactor = Redactor(DEFAULT_PATTERNS)
     for number in range(3000):
         args = _args("grep", "token", str(number))
-        assert redactor.redact(args) == redactor.redact(args) == args
+        assert redactor.redact(args).args == redactor.redact(args).args == args
     assert len(redactor._clean) <= 1024
 
 
@@ -264,7 +274,7 @@ LINES = st.lists(st.sampled_from(FRAGMENTS), max_size=24).map(b"".join) | st.bin
 @given(LINES)
 def test_nuls_are_kept(args: bytes) -> None:
     """Whatever the bytes are, there are as many arguments as before."""
-    assert Redactor(DEFAULT_PATTERNS).redact(args).count(b"\0") == args.count(b"\0")
+    assert Redactor(DEFAULT_PATTERNS).redact(args).args.count(b"\0") == args.count(b"\0")
 
 
 @given(LINES)
@@ -273,9 +283,9 @@ def test_nuls_are_kept(args: bytes) -> None:
 def test_redacting_twice_changes_nothing_more(args: bytes) -> None:
     """What is redacted stays as it is, and is not counted again."""
     redactor = Redactor(DEFAULT_PATTERNS)
-    once = redactor.redact(args)
+    once = redactor.redact(args).args
     total = redactor.redacted_total
-    assert redactor.redact(once) == once
+    assert redactor.redact(once).args == once
     assert redactor.redacted_total == total
 
 
@@ -283,10 +293,99 @@ def test_redacting_twice_changes_nothing_more(args: bytes) -> None:
 def test_the_quick_look_misses_nothing(args: bytes) -> None:
     """The words that are looked for first are in all that the default patterns match."""
     unknown = [f"{pattern}(?:)" for pattern in DEFAULT_PATTERNS]
-    assert Redactor(unknown).redact(args) == Redactor(DEFAULT_PATTERNS).redact(args)
+    assert _redactor(unknown).redact(args).args == Redactor(DEFAULT_PATTERNS).redact(args).args
 
 
 @given(st.lists(st.text("abcdfghijlmnqrvxyzABCDF0123456789-=/.,_: \n\"'", max_size=20)))
 def test_arguments_without_trigger_words_stay(args: list[str]) -> None:
     """Where no word sounds like a secret, nothing is changed."""
-    assert Redactor(DEFAULT_PATTERNS).redact(_args(*args)) == _args(*args)
+    assert Redactor(DEFAULT_PATTERNS).redact(_args(*args)).args == _args(*args)
+
+
+class _Meter:
+    """Gives time for so many arguments."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self.given_up: list[int] = []
+
+    def start(self) -> None:
+        """As Meter has it."""
+
+    def may_search(self, place: int) -> bool:
+        """As Meter has it."""
+        return place < self._places
+
+    def gave_up(self, place: int) -> None:
+        """As Meter has it."""
+        self.given_up.append(place)
+
+
+class _Finder:
+    """An own pattern that finds ``x``, and gives up on an argument with ``!`` in it."""
+
+    groups: Mapping[str, int] = {}
+
+    def spans(self, text: bytes, group: int) -> Spans | None:
+        """As Finder has it."""
+        if b"!" in text:
+            return None
+        return [(place, place + 1) for place, byte in enumerate(text) if byte == ord("x")]
+
+
+@given(LINES, st.integers(0, 6))
+def test_what_there_was_no_time_for_is_replaced_as_a_whole(args: bytes, places: int) -> None:
+    """Up to there it is redacted as ever; from there on, nothing of any argument is left."""
+    meter = _Meter(places)
+    redactor = Redactor(DEFAULT_PATTERNS, meter=meter)
+    redacted, complete = redactor.redact(args)
+    whole = Redactor(DEFAULT_PATTERNS).redact(args).args
+    assert complete == (not meter.given_up)
+    if complete:
+        assert redacted == whole
+        return
+    (place,) = meter.given_up
+    found, before = redacted.split(b"\0"), args.split(b"\0")
+    assert found[:place] == whole.split(b"\0")[:place]
+    assert found[place:] == [b"[redacted]" if arg else b"" for arg in before[place:]]
+
+
+def test_an_own_pattern_that_gives_up_hides_what_it_searched() -> None:
+    """And all behind; the next command line is searched again."""
+    meter = _Meter(100)
+    redactor = Redactor(["x"], lambda pattern: _Finder(), meter)
+    line = _args("axb", "c!d", "e")
+    assert redactor.redact(line) == (_args("a[redacted]b", "[redacted]", "[redacted]"), False)
+    assert redactor.redact(_args("axb", "e")) == (_args("a[redacted]b", "e"), True)
+    assert meter.given_up == [1]
+
+
+def test_a_pattern_of_the_line_that_gives_up_hides_all() -> None:
+    """It was to be searched in all arguments at once."""
+    redactor = Redactor([r"x\x00"], lambda pattern: _Finder())
+    assert redactor.redact(_args("a", "b!")) == (_args("[redacted]", "[redacted]"), False)
+
+
+WORST = [
+    ("--a-", ""), ("@", ""), ("@\0", ""), ("key=\0", ""), ("key=", ""), ("://", "@"), ('"', "key"),
+    ("://:", "x@"), ("--password ", ""), ("-", "password="), ("A", "TOKEN="), ("x-", "key:"),
+    ("authorization: ", ""), (" ", "authorization:"), ("-u\0a", ":b"), (" -u a", ":b"),
+    ('"password" ', ""), ("token\0", ""), ("--user=a", ":1"), ("=", "secret"), ("-u ", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("repeated", "end"), WORST)
+def test_no_default_pattern_takes_more_than_linear_time(repeated: str, end: str) -> None:
+    """Four times as much text takes about four times as long; were it squared, sixteen times."""
+
+    def seconds(length: int) -> float:
+        line = (repeated * (length // len(repeated)) + end).encode()
+        times = []
+        for _ in range(5):
+            redactor = Redactor(DEFAULT_PATTERNS)
+            begun = time.thread_time()
+            redactor.redact(line)
+            times.append(time.thread_time() - begun)
+        return min(times)
+
+    assert seconds(32_000) < 10 * seconds(8_000)

@@ -132,7 +132,7 @@ def test_an_entry_that_a_filter_fails_on_passes() -> None:
     """What cannot be decided is written; the failure is reported."""
 
     async def main() -> None:
-        def wanted(entry: Entry) -> bool:
+        def wanted(entry: Entry, number: int) -> Entry | None:
             raise OverflowError
 
         told: list[AgentdError | None] = []

@@ -13,7 +13,7 @@ from agentd.core.batch import Batch
 from agentd.core.event import Lost
 from agentd.core.names import Names
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied, Doubt, Image, Leaders
+from agentd.core.process import Applied, Doubt, Image, Leaders, Notes
 from agentd.sinks.ecs import EcsRenderer
 from tests.records import FORCED, LATE, WIRE, execed, exited, fork, place
 
@@ -140,6 +140,19 @@ def test_what_is_not_certain_is_told() -> None:
     lines = _render(*(Applied(fork(), IMAGE, None, changed=False, doubt=d) for d in doubts))
     told = [(line["agentd"].get("suspect"), line["agentd"].get("parent_unknown")) for line in lines]
     assert told == [(["process"], "lost"), (["parent"], None), (None, None)]
+
+
+def test_what_there_was_no_time_for_is_told() -> None:
+    """A filter that could not decide, and arguments that nobody has searched for secrets."""
+    undecided = Doubt(False, False, "", "output.filter")
+    hidden = IMAGE._replace(notes=Notes.REDACTION_INCOMPLETE)
+    lines = _render(
+        Applied(fork(), IMAGE, None, changed=False, doubt=undecided),
+        Applied(execed(), hidden, None, changed=False),
+        Applied(execed(), IMAGE, None, changed=False),
+    )
+    found = [(line["agentd"].get("undecided"), line["agentd"].get("redaction")) for line in lines]
+    assert found == [(["output.filter"], None), (None, "incomplete"), (None, None)]
 
 
 def test_ids_have_their_names() -> None:

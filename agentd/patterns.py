@@ -1,0 +1,182 @@
+"""Regular expressions that people write, searched in texts that strangers write.
+
+``re`` has no bound: one pattern and one argument can hold it for years. So these run on ``regex``,
+which stops at a time limit, and all searches of a ``Matcher`` draw on one allowance of time. A
+search that is not finished has no result, and its caller decides what that means.
+
+The language is that of ``re``. What ``regex`` has beyond it is refused: fuzzy matching and
+recursion have no limit that holds, and the rest would need an explanation of its own. ``regex`` is
+imported with the first pattern; without one, it takes no memory.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agentd.core.allowance import Allowance
+from agentd.core.redact import PatternError, Spans
+
+PATTERN_MAX = 1000
+"""Characters of a pattern."""
+SEARCH_MAX_NS = 3_000_000
+"""For one search. ``regex`` counts CPU time, and looks at it now and then: it took up to 16 ms."""
+_LEAST_NS = 200_000
+"""With less left, no search is begun; a typical one takes 2 µs."""
+_OVERRUN_MAX_NS = 20_000_000
+"""Paid for a search that was stopped, at most: a busy host can stop us for longer in between."""
+_SPANS_BETWEEN_LOOKS = 256
+
+_FUZZY = re.compile(
+    r"\{(?!\s*\d*\s*,?\s*\d*\s*\})[\s0-9idse<=+,]*[idse][\s0-9idse<=+,]*(:[^}]*)?\}"
+)
+_POSIX_CLASS = re.compile(r"\[:\^?\w+:\]")
+_NOT_COMPILED = (re.error, OverflowError, RecursionError, ValueError, MemoryError)
+
+_GIVEN_UP = (TimeoutError, MemoryError, RuntimeError)
+"""What a search raises; RecursionError is a RuntimeError."""
+
+Search = Callable[[Any, str], bool | None]
+"""Whether a compiled pattern is found in a text; None if the search was given up."""
+
+
+def compile_text(pattern: str) -> Any:
+    """A pattern to be searched in text. Raises PatternError."""
+    return _compile(pattern, pattern)
+
+
+def _compile(pattern: str, source: str | bytes) -> Any:
+    """``source``: what is compiled. Raises PatternError, which names the pattern."""
+    if len(pattern) > PATTERN_MAX:
+        raise PatternError(pattern, f"is longer than {PATTERN_MAX} characters")
+    if _FUZZY.search(pattern):
+        raise PatternError(pattern, "has a brace that begins no repeat: write \\{ for a brace")
+    if _POSIX_CLASS.search(pattern):
+        raise PatternError(pattern, "has a POSIX class: write what it stands for, as [a-z]")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(source, 0 if isinstance(source, str) else re.ASCII)
+    except _NOT_COMPILED as error:
+        raise PatternError(pattern, f"not a regular expression: {error}") from None
+    import regex  # noqa: PLC0415 (memory)
+
+    flags = regex.VERSION0 | (0 if isinstance(source, str) else regex.ASCII)
+    try:
+        return regex.compile(source, flags, cache_pattern=False)
+    except MemoryError:
+        raise PatternError(pattern, "takes too much memory to compile") from None
+    except (*_NOT_COMPILED, regex.error) as error:
+        raise PatternError(pattern, f"not a regular expression: {error}") from None
+
+
+def search_alone(pattern: Any, text: str) -> bool | None:
+    """A search that draws on no allowance: for one question, in a process that may be killed."""
+    try:
+        return pattern.search(text, timeout=SEARCH_MAX_NS / 1e9) is not None
+    except _GIVEN_UP:
+        return None
+
+
+class Matcher:
+    """Searches within an allowance of time, of which a process has one.
+
+    ``clock``: in ns; it never steps back. ``limited``: False for a replay, which searches only what
+    was decided before.
+    """
+
+    def __init__(
+        self, clock: Callable[[], int] = time.perf_counter_ns, *, limited: bool = True
+    ) -> None:
+        self.given_up = 0
+        """Searches that were not finished, or not begun."""
+        self._clock = clock
+        self._allowance = Allowance(clock()) if limited else None
+        self._lap_ns = 0
+
+    def search(self, pattern: Any, text: str) -> bool | None:
+        """Whether it is found; None if it was given up."""
+        found: bool | None = self._limited(
+            lambda seconds: pattern.search(text, timeout=seconds) is not None
+        )
+        return found
+
+    def own_pattern(self, pattern: str) -> OwnPattern:
+        """One of ``redact.patterns``. Raises PatternError."""
+        try:
+            source = pattern.encode()
+        except UnicodeEncodeError as error:
+            raise PatternError(pattern, f"not a regular expression: {error}") from None
+        return OwnPattern(_compile(pattern, source), self)
+
+    def spans(self, pattern: Any, text: bytes, group: int) -> Spans | None:
+        """Where all matches are; None if it was given up."""
+        spans: Spans | None = self._limited(
+            lambda seconds: self._spans(pattern, text, group, seconds)
+        )
+        return spans
+
+    def start(self) -> None:
+        """Work begins that is paid for at each ``go_on``."""
+        self._lap_ns = self._clock()
+
+    def go_on(self) -> bool:
+        """Pay for what was done since the last call, but for searches. Whether time is left."""
+        if self._allowance is None:
+            return True
+        now_ns = self._clock()
+        self._allowance.pay(min(now_ns - self._lap_ns, SEARCH_MAX_NS))
+        self._lap_ns = now_ns
+        if self._allowance.left_ns(now_ns) >= _LEAST_NS:
+            return True
+        self.given_up += 1
+        return False
+
+    def _limited(self, search: Callable[[float | None], Any]) -> Any:
+        """What the search returns; None if it was given up. It is paid for."""
+        if self._allowance is None:
+            return search(None)
+        begun_ns = self._clock()
+        limit_ns = min(SEARCH_MAX_NS, self._allowance.left_ns(begun_ns))
+        if limit_ns < _LEAST_NS:
+            self.given_up += 1
+            return None
+        found, most_ns = None, limit_ns
+        try:
+            found = search(limit_ns / 1e9)
+        except _GIVEN_UP:
+            self.given_up += 1
+            most_ns = _OVERRUN_MAX_NS
+        spent_ns = self._clock() - begun_ns
+        self._lap_ns += spent_ns
+        # what is above the limit is not ours: the host is busy, and did something else
+        self._allowance.pay(min(spent_ns, most_ns))
+        return found
+
+    def _spans(self, pattern: Any, text: bytes, group: int, seconds: float | None) -> Spans:
+        """Raises TimeoutError, also for too many matches: ``regex`` counts only its own time."""
+        until_ns = self._clock() + int((seconds or 0) * 1e9)
+        spans: Spans = []
+        for match in pattern.finditer(text, timeout=seconds):
+            spans.append(match.span(group))
+            if len(spans) % _SPANS_BETWEEN_LOOKS or seconds is None:
+                continue
+            if self._clock() > until_ns:
+                raise TimeoutError
+        return spans
+
+
+class OwnPattern:
+    """A pattern of the configuration, for the redactor of the core (``core.redact.Finder``)."""
+
+    def __init__(self, compiled: Any, matcher: Matcher) -> None:
+        self.groups: Mapping[str, int] = compiled.groupindex
+        self._compiled = compiled
+        self._matcher = matcher
+
+    def spans(self, text: bytes, group: int) -> Spans | None:
+        """Where it is found; None if it gave up."""
+        return self._matcher.spans(self._compiled, text, group)
