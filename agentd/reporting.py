@@ -21,6 +21,7 @@ from agentd.helpers.client import Helpers
 from agentd.kernel.attach import Attached
 from agentd.log_queue import LogQueue
 from agentd.metrics.snapshot import SinkCounts, Snapshot
+from agentd.paths import core_form
 from agentd.reconciler import Reconciler
 from agentd.rounds import Rounds
 from agentd.sinks.fanout import Fanout
@@ -144,6 +145,7 @@ class Reporting:
         self._latency.look(host.boottime_ns())
         return {
             "version": __version__,
+            "core": core_form(),
             "kernel": os.uname().release,
             "pid": os.getpid(),
             "uptime_seconds": round((host.boottime_ns() - self._started_ns) / 1e9, 3),

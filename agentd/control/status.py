@@ -45,8 +45,8 @@ def _lines(
         "",
         (
             f"{paint(code, f'● {word}', colour=colour)}  {paint(BOLD, 'agentd', colour=colour)}"
-            f" {now['version']}, pid {now['pid']}, up {_span(now['uptime_seconds'])},"
-            f" Linux {now['kernel']}"
+            f" {now['version']} ({now['core']}), pid {now['pid']},"
+            f" up {_span(now['uptime_seconds'])}, Linux {now['kernel']}"
         ),
     )
     if not is_well(now):

@@ -31,6 +31,7 @@ def examine(path: Path | None, settings_of: Callable[[Config], Settings]) -> lis
     return [
         _tried("kernel", kernel_checks.kernel),
         *host_checks.python(),
+        host_checks.core(),
         *host,
         _tried("privilege", host_checks.privilege),
         _tried("libbpf", host_checks.libbpf, obstacle),

@@ -13,6 +13,7 @@ from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
 from agentd.kernel.btf import kernel_headers
 from agentd.kernel.spawn import check_capabilities
+from agentd.paths import core_form
 from agentd.requirements import packages, probe
 from agentd.requirements.packages import BCC, PACKAGES, RUN, Package
 from agentd.web.web_config import web_config_of
@@ -53,6 +54,13 @@ def python(needed: Sequence[Package] = PACKAGES) -> list[Finding]:
             wrong.append(Finding("python", level, f"{error.message}{only}", error.hint))
     what = f"Python {platform.python_version()} imports {', '.join(versions)}"
     return [Finding("python", GOOD, what), *wrong]
+
+
+def core() -> Finding:
+    """Whether what every event goes through is compiled for this Python."""
+    if core_form() == "compiled":
+        return Finding("core", GOOD, "compiled for this Python")
+    return Finding("core", GOOD, "runs from source, at about twice the CPU; make deb compiles it")
 
 
 def bcc() -> Finding:

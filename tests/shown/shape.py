@@ -12,6 +12,7 @@ _VARYING = (
     (re.compile(r"\d[\d,.]*(?:e-\d+,?)?"), "#"),
     (re.compile(r"# (?:min # s|ns|µs|ms|s|min|h)\b"), "# TIME"),
     (re.compile(r"# (?:(?:fork|exec|exit) )?events?\b"), "# events"),
+    (re.compile(r"\((?:compiled|source)\)"), "(CORE)"),
     (re.compile(r"[ \t]+"), " "),
 )
 _OF_THE_HOST = {

@@ -16,7 +16,8 @@ LOST: dict[str, Any] = {"lost": 7, "lost_by_stage": {"reserve": 4, "decode": 3}}
 
 def _answer(**fields: Any) -> dict[str, Any]:
     return {
-        "version": "0.1.0", "kernel": "6.18.44", "pid": 14048, "uptime_seconds": 4.0,
+        "version": "0.1.0", "core": "compiled", "kernel": "6.18.44",
+        "pid": 14048, "uptime_seconds": 4.0,
         "healthy": True, "reason": "ok",
         "transport": {"kind": "ringbuf", "buffer_bytes": 4 << 20, "used_bytes": 1 << 20},
         "events": {"fork": 14, "exec": 15, "exit": 13},
@@ -67,6 +68,12 @@ def test_at_a_glance(fields: dict[str, Any], colour: str, word: str, why: str) -
     plain = _shown(False, **fields)
     assert "\x1b" not in plain
     assert plain.splitlines()[1].strip() == why
+
+
+def test_which_form_runs() -> None:
+    """Compiled or from source stands behind the version."""
+    assert " 0.1.0 (compiled), pid 14048," in _shown(False)
+    assert " 0.1.0 (source), pid 14048," in _shown(False, core="source")
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,13 @@ def test_a_note_is_no_hindrance() -> None:
     assert json.loads(as_json(bad))["can_run"] is False
 
 
+def test_the_form_of_the_core() -> None:
+    """Source is no hindrance, and the finding names what compiles it."""
+    found = host_checks.core()
+    assert found.level == GOOD
+    assert "compiled for this Python" in found.what or "make deb" in found.what
+
+
 class WithoutLogins:
     """The types of a kernel that lacks one member."""
 
