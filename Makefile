@@ -2,7 +2,9 @@
 # make test             install what is needed, then run all tests, on the source and compiled
 # make test-packages    what some tests need beside that (a browser, Prometheus, shells): they skip without
 # make check            format, lint, types, import rules
+# make deb [WITH=…]     the package in dist/; WITH: one from another release, whose compiled modules it gets too
 # make test-systemd     the package under a real systemd, in a virtual machine
+# make test-distros     all of the above on fresh Debian 12 and 13, and the upgrade between them: over an hour
 # make test-vm          the kernel tests on other kernels, in virtual machines (docs/kernels.md)
 # make fuzz [MINUTES=30] [TARGET=config]   inputs of strangers, for a while (tests/fuzz)
 # make soak MINUTES=30  storms, restarts and scrapes together, for a while
@@ -31,7 +33,7 @@ DEB_PACKAGES := build-essential dpkg-dev debhelper lintian dh-python pybuild-plu
 COMPILED := build/compiled
 WITH_COMPILED := PYTHONPATH=$(CURDIR)/$(COMPILED)
 
-.PHONY: run test test-packages check format bench docs fixtures deb test-systemd test-vm soak fuzz clean
+.PHONY: run test test-packages check format bench docs fixtures deb test-systemd test-distros test-vm soak fuzz clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/agentd run $(ARGS)
@@ -80,6 +82,12 @@ test-systemd: .venv/dev.stamp
 	@tests/vm/newer-package dist/agentd_*.deb dist/newer/agentd.deb
 	$(BIN)/python -m tests.vm.run bookworm tests/vm/systemd-guest $(CURDIR)/dist
 
+DISTROS := trixie bookworm
+HOW := all
+test-distros:
+	@packaging/install-packages debootstrap
+	@tests/distros/all $(HOW) $(DISTROS)
+
 test-vm: .venv/dev.stamp
 	@packaging/install-packages $(VM_PACKAGES)
 	$(BIN)/python -m tests.vm.table $(ARGS)
@@ -92,7 +100,7 @@ soak: .venv/dev.stamp
 
 deb: .venv/dev.stamp
 	@packaging/install-packages $(DEB_PACKAGES)
-	@packaging/build-deb dist
+	@packaging/build-deb dist $(WITH)
 
 clean:
 	rm -rf .venv .vm build bench/build dist

@@ -118,3 +118,28 @@ def test_each_package_stands_in_one_list() -> None:
     assert not (base & more)
     # mypyc calls a compiler, and dpkg-buildpackage refuses to work without this one
     assert "build-essential" in lists["DEB_PACKAGES"]
+
+
+def test_compiled_modules_of_another_source_are_refused(tmp_path: Path) -> None:
+    """A package that build-deb is to take them from has to have the same source."""
+    need_program("git")
+    other = tmp_path / "other"
+    folder = other / "usr/lib/python3/dist-packages/agentd"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("another = True\n")
+    (other / "DEBIAN").mkdir()
+    fields = (
+        "Package: agentd",
+        "Version: 0",
+        "Architecture: all",
+        "Maintainer: a",
+        "Description: b",
+    )
+    (other / "DEBIAN/control").write_text("\n".join((*fields, "")))
+    command = [need_program("dpkg-deb"), "--build", str(other), str(tmp_path / "other.deb")]
+    subprocess.run(command, check=True, capture_output=True)
+    build = [str(ROOT / "packaging/build-deb"), str(tmp_path / "out"), str(tmp_path / "other.deb")]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        65, f"{tmp_path}/other.deb was built of another source\n",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""agentd on fresh Debians, made by debootstrap on this machine's kernel (``make test-distros``)."""
