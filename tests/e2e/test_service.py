@@ -263,21 +263,31 @@ def test_port_in_use(cgroup: Cgroup) -> None:
     assert listen in done.stderr
 
 
-def test_two_on_one_host(cgroup: Cgroup) -> None:
+# a host of its own, as far as ports and sockets go
+_TWO = """
+mount -t tmpfs tmpfs /run && ip link set lo up || exit
+"$@" 2>"$0/first" &
+until grep -q '"ready"' "$0/first" || ! kill -0 $!; do sleep 0.1; done
+"$@" --duration 0.1 2>"$0/second"
+echo $?
+kill $!
+wait $!
+echo $?
+"""
+
+
+def test_two_on_one_host(cgroup: Cgroup, tmp_path: Path) -> None:
     """Neither names a port or a socket, so the second one does without those of the first."""
+    alone = [need_program("unshare"), "--mount", "--net", "sh", "-c", _TWO, str(tmp_path)]
     command = [AGENTD, "run", "--set", f"filter.cgroup={cgroup.path}", "--output", "none"]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert first.stderr is not None
-        assert any('"event": "ready"' in line for line in first.stderr)
-        second = _agentd(*command[1:], "--duration", "0.1")
-        assert second.returncode == 0, second.stderr
-        assert "the metrics port is taken" in second.stderr
-        assert "another agentd has the control socket" in second.stderr
-    finally:
-        first.terminate()
-        first.communicate(timeout=60)
-    assert first.returncode == 0
+    done = subprocess.run(
+        [*alone, *command], stdout=subprocess.PIPE, text=True, check=True, timeout=ENOUGH_SECONDS
+    )
+    first, second = ((tmp_path / name).read_text() for name in ("first", "second"))
+    assert done.stdout == "0\n0\n", f"{first}{second}"
+    assert "taken" not in first
+    assert "the metrics port is taken" in second
+    assert "another agentd has the control socket" in second
 
 
 def test_a_service_waits_for_its_port(cgroup: Cgroup, tmp_path: Path) -> None:
