@@ -6,7 +6,7 @@ import os
 from collections import Counter
 
 from agentd import host, procfs
-from agentd.core.accounting import causes
+from agentd.core.accounting import Progress, causes
 from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.redact import Redact, redact_nothing
 from agentd.core.stages import STAGE_DECODE, STAGE_RESTART, STAGE_SKIPPED
@@ -24,7 +24,8 @@ from agentd.metrics.snapshot import ProgramCost
 class Capture:
     """Takes over the fds. The programs run until ``detach``.
 
-    ``progress_fd``: the ledger of a process that had them before.
+    ``progress_fd``: the ledger of a process that had them before. ``position``: how far that one
+    came, if it ended as planned; of other programs it says nothing of these.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Capture:
         *,
         hold_until_seeded: bool = False,
         progress_fd: int | None = None,
+        position: Progress | None = None,
     ) -> None:
         self.wire = read_wire()
         handover, settings = attached.handover, attached.settings
@@ -53,6 +55,8 @@ class Capture:
         self.ledger = Ledger.fresh(*size) if progress_fd is None else Ledger(progress_fd, *size)
         """How far the stream has been handed on."""
         progress = self.ledger.read()
+        if progress_fd is not None and position is not None:
+            progress = position
         before, before_ns = self.counters.read(), host.boottime_ns()
         self.transport = open_transport(handover, settings.ring_bytes, settings.perf_bytes_per_cpu)
         self.pipeline = Pipeline(

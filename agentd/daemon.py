@@ -65,10 +65,9 @@ class Daemon:
         helpers: Helpers,
         progress_fd: int | None,
     ) -> None:
-        self._stopping, self._helpers = stopping, helpers
+        self._stopping, self._helpers, self._log, self._service = stopping, helpers, log, service
         self._failure: Exception | None = None
-        self._log, self._service, self._seeded = log, service, False
-        self._duration_seconds = options.duration_seconds
+        self._seeded, self._duration_seconds = False, options.duration_seconds
         self._recorder = make_recorder(config, attached, options.record) if options.record else None
         journal = self._journal = self._recorder.step if self._recorder else no_journal
         self._undecided = Undecided(journal)
@@ -81,6 +80,7 @@ class Daemon:
             make_redactor(config.redact.patterns, self._undecided).redact,
             hold_until_seeded=True,
             progress_fd=progress_fd,
+            position=self._keeper.position,
         )
         self._pipeline = self._capture.pipeline
         self._outlets.cgroups.made = self._capture.cgroups.new
@@ -96,10 +96,10 @@ class Daemon:
         self._canary = Canary(self._capture.counters.read, self._rounds.wake, helpers)
         self._skipping = Skipping(self._capture, self._rounds.wake, journal)
         self._reporting = self._make_reporting(options.log_lines, filtered=filtered)
+        self._keeper.go_on(self._sinks, self._rounds.go_on_from)
         self._rounds.hand_on(self._capture.untold, host.wall_offset_ns())
-        self._giving_back = memory.GivingBack()
         self._liveness = Liveness(service, self._canary, self._reporting.status, log)
-        self._load, self._config = options.reload, config
+        self._load, self._config, self._giving_back = options.reload, config, memory.GivingBack()
         log_attached(log, attached, self._capture, config.filter.cgroup)
 
     def _make_rounds(self, config: Config) -> Rounds:
@@ -134,7 +134,7 @@ class Daemon:
 
     async def inherit(self, former: Former) -> None:
         """Begin with what programs of another kind left unread."""
-        inheritance = await inherit(former)
+        inheritance = await inherit(former, self._keeper.position)
         self._rounds.hand_on(inheritance.untold, host.wall_offset_ns())
         self._rounds.hand_on(self._pipeline.inherit(inheritance), host.wall_offset_ns())
         self._log.info(
@@ -240,7 +240,7 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_ROUND_SECONDS):
                 await self._rounds.finish()
-        self._keeper.leave(self._pipeline.tree)
+        self._keeper.leave(self._pipeline, self._capture.ledger, self._sinks)
         self._log.info("stopped", **self._reporting.account())
 
     def _http_app(self, door: web_server.Door) -> asgi.Asgi:

@@ -10,10 +10,11 @@ import asyncio
 import os
 
 from agentd import host
-from agentd.core.accounting import LossTracker, Progress, causes, unread
+from agentd.core.accounting import LossTracker, Progress, causes, unread_losses
 from agentd.core.decode import Decoder
 from agentd.core.event import Event, Lost
 from agentd.core.overlap import Inheritance
+from agentd.core.resumed import unread
 from agentd.core.untold import untold_by
 from agentd.core.wire import parse_wire
 from agentd.keeping import Former
@@ -30,10 +31,13 @@ _POLL_SECONDS = 0.005
 _DRAIN_BYTES = 1 << 24
 
 
-async def inherit(former: Former) -> Inheritance:
-    """What they left. They go on until nobody keeps them any more."""
+async def inherit(former: Former, position: Progress | None) -> Inheritance:
+    """What they left. They go on until nobody keeps them any more.
+
+    ``position``: how far their stream was handed on, if the ledger does not say it.
+    """
     handover = former.attached.handover
-    reading = _Reading(former)
+    reading = _Reading(former, position)
     try:
         if former.wire_text == wire_text() and handover.transport != PERFBUF:
             return await reading.to_the_cut()
@@ -49,7 +53,7 @@ async def inherit(former: Former) -> Inheritance:
 class _Reading:
     """Their account, their buffer, and the cut."""
 
-    def __init__(self, former: Former) -> None:
+    def __init__(self, former: Former, position: Progress | None) -> None:
         self._former = former
         settings, handover = former.attached.settings, former.attached.handover
         self._wire = parse_wire(former.wire_text)
@@ -58,13 +62,13 @@ class _Reading:
         self._causes = causes(kinds, room_stage(handover))
         self._ledger = Ledger(former.progress_fd, settings.cpus, len(self._causes))
         self._counters = Counters(handover.counters_fd, layout, settings.cpus, kinds)
-        self._progress = self._ledger.read() or self._beginning()
+        self._progress = position or self._ledger.read() or self._beginning()
         self._cut_ns = host.boottime_ns()
         self._until = self._counters.read()
 
     def nothing(self) -> Inheritance:
         """All that nobody has read is lost, and told."""
-        losses = unread(self._progress, self._until, self._cut_ns)
+        losses = unread_losses(self._progress, self._until, self._cut_ns)
         return Inheritance(self._cut_ns, [], losses, untold_by(self._progress))
 
     async def to_the_cut(self) -> Inheritance:
@@ -80,7 +84,7 @@ class _Reading:
             while not tracker.complete_below(self._until.seq):
                 counters, now_ns = self._counters.read(), host.boottime_ns()
                 delivery = ring.drain(_DRAIN_BYTES)
-                new = self._new(decoder.decode(delivery.data, delivery.spans))
+                new = unread(self._progress, decoder.decode(delivery.data, delivery.spans))
                 tracker.arrive(new)
                 events += new
                 losses += tracker.settle(counters, now_ns, decoder.errors)
@@ -100,11 +104,6 @@ class _Reading:
         """Let go of the account."""
         self._counters.close()
         self._ledger.close()
-
-    def _new(self, events: list[Event]) -> list[Event]:
-        """What was not handed on already."""
-        next_seq = self._progress.next_seq
-        return [event for event in events if event.seq >= next_seq[event.cpu]]
 
     def _beginning(self) -> Progress:
         """Of a stream of which nothing was ever handed on."""

@@ -13,16 +13,20 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from agentd import host
 from agentd.core import snapshot
+from agentd.core.accounting import Progress
+from agentd.core.pipeline import Pipeline
 from agentd.core.tree import Tree
+from agentd.core.unwritten import Unwritten
 from agentd.kernel.attach import Attached
 from agentd.kernel.handover import LINKS, Handover, decode_settings, encode_settings
 from agentd.kernel.kept import KeptPrograms
 from agentd.kernel.program import Settings
-from agentd.ledger import Ledger
+from agentd.ledger import Ledger, turn_of
+from agentd.past import Past, read_past, write_past
 from agentd.paths import bpf_dir
 from agentd.service import Service
 
@@ -53,14 +57,36 @@ class Former:
     """The contract of their records and counters (``bpf/agentd.h`` of their version)."""
 
 
+class Sinks(Protocol):
+    """What is needed of the outputs."""
+
+    def leave(self) -> dict[str, Unwritten]:
+        """None writes any more; what each had still to write."""
+
+    def take_over(self, left: Mapping[str, Unwritten], wall_offset_ns: int) -> None:
+        """Begin with what others had still to write."""
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """What a process before us left, beside programs that we go on with."""
 
-    past_fd: int | None
-    """Its tree."""
+    past: Past | None
+    """Its tree, and what its outputs had not taken, as of its planned end."""
     former: Former | None
     """Its programs, if they are of another kind than ours."""
+
+
+def left_by(
+    kept: KeptPrograms | Former | None, past_fd: int | None, forget: Callable[[Iterable[str]], None]
+) -> Left:
+    """What goes with the programs that were taken; what does not is forgotten."""
+    past = None
+    if past_fd is not None:
+        past = read_past(past_fd, -1 if kept is None else turn_of(kept.progress_fd))
+        if past is None:
+            forget([PAST])
+    return Left(past, kept if isinstance(kept, Former) else None)
 
 
 class Keeper:
@@ -78,8 +104,13 @@ class Keeper:
         self._resumed, self._log = resumed, log
         self._service = service
         self._attached = attached
-        self._past_fd = left.past_fd
+        self._past = left.past
         self._former = left.former
+
+    @property
+    def position(self) -> Progress | None:
+        """How far the last one came, if it ended as planned."""
+        return None if self._past is None else self._past.progress
 
     @property
     def begins(self) -> bool:
@@ -97,36 +128,32 @@ class Keeper:
 
     def remember(self, tree: Tree) -> int:
         """Bring the last one's past back into a tree that has just been seeded; how many."""
-        if self._past_fd is None:
+        past, self._past = self._past, None
+        if past is None:
             return 0
-        plain = _unpacked(self._past_fd)
         self._service.forget([PAST])
-        return snapshot.restore(tree, plain)
+        return snapshot.restore(tree, past.tree)
 
-    def leave(self, tree: Tree) -> None:
-        """The tree, in shared memory."""
+    def go_on(self, sinks: Sinks, go_on_from: Callable[[Progress], None]) -> None:
+        """Have what the last one's outputs had not taken written before all else.
+
+        ``go_on_from`` hears how far it came, where its stream goes on.
+        """
+        if self._past is None:
+            return
+        sinks.take_over(self._past.unwritten, host.wall_offset_ns())
+        if self._resumed:
+            go_on_from(self._past.progress)
+
+    def leave(self, pipeline: Pipeline, ledger: Ledger, sinks: Sinks) -> None:
+        """Have the state of this moment kept, when nothing happens any more."""
         if not self._service.keeps:
             return
-        import msgpack  # noqa: PLC0415 (memory)
-
-        fd = os.memfd_create("agentd-past")
-        with open(fd, "wb") as file:
-            file.write(msgpack.packb(snapshot.take(tree)))
-            file.flush()
-            self._service.keep([(PAST, fd)])
-
-
-def _unpacked(fd: int) -> Any:
-    """None if who wrote it was ended meanwhile."""
-    import msgpack  # noqa: PLC0415 (memory)
-
-    limits = dict.fromkeys(("max_buffer_size", "max_bin_len", "max_array_len"), 1 << 30)
-    with open(fd, "rb") as file:
-        file.seek(0)
-        try:
-            return next(msgpack.Unpacker(file, use_list=False, **limits), None)
-        except (ValueError, msgpack.UnpackException):
-            return None
+        position = pipeline.position(host.boottime_ns())
+        past = Past(ledger.turn, position, snapshot.take(pipeline.tree), sinks.leave())
+        fd = write_past(past)
+        self._service.keep([(PAST, fd)])
+        os.close(fd)
 
 
 def _about_fd(attached: Attached) -> int:

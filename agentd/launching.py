@@ -44,10 +44,12 @@ def run(arguments: argparse.Namespace, process: LoaderProcess | None) -> int:
     fds = service.kept()
     past_fd = fds.pop("past", None)
     programs, former = _programs(program_settings(config), process, fds, service)
-    from agentd.keeping import Left  # noqa: PLC0415 (while the loader compiles)
+    from agentd.keeping import left_by  # noqa: PLC0415 (while the loader compiles)
 
+    kept = programs if isinstance(programs, KeptPrograms) else former
+    left = left_by(kept, past_fd, service.forget)
     try:
-        return _run_daemon(config, programs, arguments, service, Left(past_fd, former))
+        return _run_daemon(config, programs, arguments, service, left)
     finally:
         programs.close()
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 
 from agentd.core.accounting import Progress
 
 _UNTOLD_ROWS = 2
 _KINDS = 3
 """fork, exec, exit"""
+
+
+def turn_of(fd: int) -> int:
+    """How often a ledger was written."""
+    return int.from_bytes(os.pread(fd, 8, 0), sys.byteorder)
 
 
 class Ledger:
@@ -46,6 +52,11 @@ class Ledger:
         for index, value in enumerate(values, start):
             self._words[index] = value
         self._words[0] = turn
+
+    @property
+    def turn(self) -> int:
+        """How often it was written."""
+        return int(self._words[0])
 
     def read(self) -> Progress | None:
         """What was written last; None if nothing was."""

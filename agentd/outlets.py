@@ -27,10 +27,11 @@ from agentd.kernel.wire_header import read_wire, wire_text
 from agentd.names import HostNames
 from agentd.pattern_limits import JOURNAL_FILTER, OUTPUT_FILTER, Undecided
 from agentd.settings import Config
+from agentd.sinks.chunk import datagram
 from agentd.sinks.ecs_merged import ecs_renderer
 from agentd.sinks.fanout import Fanout
 from agentd.sinks.journal_channel import JournalChannel
-from agentd.sinks.queue import Sink, Told, datagram
+from agentd.sinks.queue import Sink, Told
 from agentd.sinks.renderer import Renderer
 from agentd.sinks.stdout import Stdout
 from agentd.sinks.text import HEADING, TextRenderer
@@ -116,6 +117,7 @@ class Outlets:
             lambda batch: [renderer.render(batch)],
             Stdout(),
             self._told,
+            form=form,
             wanted=wanted,
             merges=merges,
         )
@@ -132,7 +134,15 @@ class Outlets:
         encoder = JournalEncoder(self._ecs(), actions)
         self._choose_actions = encoder.choose
         wanted = self._choice(JOURNAL_FILTER, self._config.journal.filter)
-        return Sink(JOURNAL, encoder.encode, JournalChannel(), self._told, datagram, wanted=wanted)
+        return Sink(
+            JOURNAL,
+            encoder.encode,
+            JournalChannel(),
+            self._told,
+            datagram,
+            form=JOURNAL,
+            wanted=wanted,
+        )
 
     def _choice(self, where: str, text: str) -> Choose | None:
         return entry_choice(where, text, self._facts_of, self._undecided)

@@ -150,6 +150,12 @@ class Rounds:
         self.entries_total = 0
         """Entries that left the pipeline; the next one's sequence number."""
 
+    def go_on_from(self, position: Progress) -> None:
+        """A process before us came so far; the sinks have what it had not written. When they have
+        written that, it is written down.
+        """
+        self._leaving.append(_Leaving(0, 0, position))
+
     async def run(self) -> None:
         """Rounds for ever, until cancelled."""
         found = behind = False

@@ -146,10 +146,13 @@ class Progress:
     """First numbers and counts of what a sink dropped and has not told; empty if nothing."""
     skipped: tuple[int, ...] = ()
     """Runs that were left out and have been told, by kind; empty if none."""
+    awaited: tuple[tuple[int, int, int], ...] = ()
+    """But for these: CPU, first number and how many. Of a planned end; a ledger has none."""
 
     def handed_on(self, first_seq: int) -> int:
         """How many attempts were handed on. ``first_seq``: each CPU's first number."""
         attempts = sum(seq - first_seq for seq in self.next_seq)
+        attempts -= sum(count for _, _, count in self.awaited)
         return attempts - sum(map(sum, self.settled))
 
 
@@ -176,6 +179,9 @@ class LossTracker:
         for number, cpu in enumerate(self._cpus):
             cpu.next_seq = progress.next_seq[number]
             cpu.settled = tuple(row[number] for row in progress.settled)
+        for number, first, count in progress.awaited:
+            gap = _Gap(first, count, progress.watermark_ns, progress.at_ns)
+            self._cpus[number].gaps.append(gap)
         self._settled = progress.settled
 
     def progress(self, held_seq: dict[int, int], at_ns: int, watermark_ns: int) -> Progress:
@@ -184,6 +190,19 @@ class LossTracker:
         next_seq = tuple(min(held_seq.get(cpu, seq), seq) for cpu, seq in enumerate(firsts))
         settled = tuple(zip(*(cpu.settled for cpu in self._cpus), strict=True))
         return Progress(next_seq, settled, at_ns, watermark_ns)
+
+    def position(self, at_ns: int, watermark_ns: int) -> Progress:
+        """How far it has come, to the number, when nothing is held back."""
+        return replace(
+            self.progress({}, at_ns, watermark_ns),
+            next_seq=tuple(cpu.next_seq for cpu in self._cpus),
+            awaited=tuple(
+                (number, gap.seq, gap.count)
+                for number, cpu in enumerate(self._cpus)
+                for gap in cpu.gaps
+                if gap.awaited
+            ),
+        )
 
     def arrive(self, events: list[Event]) -> None:
         """Note the attempt numbers of events, in the order in which they arrived."""
@@ -261,7 +280,7 @@ class LossTracker:
         )
 
 
-def unread(progress: Progress, now: KernelCounters, now_ns: int) -> list[Lost]:
+def unread_losses(progress: Progress, now: KernelCounters, now_ns: int) -> list[Lost]:
     """What was attempted since, where the buffers have gone with the process that read them."""
     return [
         Lost(now_ns, first, cpu, end - first, STAGE_RESTART, None, progress.at_ns)
@@ -272,28 +291,3 @@ def unread(progress: Progress, now: KernelCounters, now_ns: int) -> list[Lost]:
 
 def _lost(gap: _Gap, cpu: int, stage: str, kind: int | None) -> Lost:
     return Lost(gap.to_boottime_ns, gap.seq, cpu, gap.count, stage, kind, gap.from_boottime_ns)
-
-
-class Balance:
-    """Attempts against what became of them.
-
-    At any moment a few attempts are between their counting and their record's arrival, so the
-    difference is not 0 while processes come and go. But an attempt that was counted before the
-    *previous* round has had a whole round to arrive. So the difference must lie between 0 and
-    the attempts made since then, and the distance to that range is the imbalance.
-    """
-
-    def __init__(self) -> None:
-        self._attempts_before = 0
-
-    def imbalance(self, before: KernelCounters, accounted: int, after: KernelCounters) -> int:
-        """Events that the account cannot explain; 0 unless there is a bug. Never negative.
-
-        ``before`` and ``after`` were read before and after the round's drain, ``accounted`` are
-        all events that arrived up to its end.
-        """
-        explained = accounted + after.failures_total
-        missing = self._attempts_before - explained
-        surplus = explained - after.attempts_total
-        self._attempts_before = before.attempts_total
-        return max(0, missing, surplus)

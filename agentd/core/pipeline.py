@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TypeAlias
 
-from agentd.core.accounting import Balance, KernelCounters, LossTracker, Progress, causes, unread
+from agentd.core.accounting import KernelCounters, LossTracker, Progress, causes, unread_losses
+from agentd.core.balance import Balance
 from agentd.core.decode import Decoder, Span
 from agentd.core.event import BOOTTIME_NS, KIND, NO_CPU, RECORD_BYTES, Event, Lost, by_order
 from agentd.core.overlap import Inheritance, Overlap
@@ -22,6 +23,7 @@ from agentd.core.process import Applied, Process
 from agentd.core.reconcile import Inferred, Kinds, Reconciliation, Scan
 from agentd.core.redact import Redact, redact_nothing
 from agentd.core.reorder import Reorderer
+from agentd.core.resumed import unread
 from agentd.core.stages import STAGE_RESERVE, STAGE_SKIPPED
 from agentd.core.tree import Tree, TreeLimits
 from agentd.core.watermark import Watermark
@@ -31,6 +33,7 @@ Entry: TypeAlias = Applied | Lost | Inferred
 """What leaves the core: an event with its process, a loss at its place, or what it hid."""
 
 _boottime_ns = itemgetter(BOOTTIME_NS)
+_FOR_EVER_NS = 1 << 63
 _record_bytes = itemgetter(RECORD_BYTES)
 
 
@@ -125,7 +128,7 @@ class Pipeline:
             + self.tree.duplicate_exits_total
             + self.decoder.errors
             + self.reorderer.held
-            + (self._resumed.handed_on(self._first_seq) if self._resumed is not None else 0)
+            + (0 if self._resumed is None else self._resumed.handed_on(self._first_seq))
             + self.overlap.accounted
         )
 
@@ -160,7 +163,7 @@ class Pipeline:
 
         ``now`` was read before the new buffers were there.
         """
-        self._lost = unread(progress, now, now_ns)
+        self._lost = unread_losses(progress, now, now_ns)
         failed = now.failures_total - sum(map(sum, progress.settled))
         self.lost_at_restart = sum(lost.missing for lost in self._lost) - failed
         self.resume(Progress(now.seq, now.failures, now_ns, progress.watermark_ns))
@@ -181,6 +184,11 @@ class Pipeline:
         watermark_ns = self.reorderer.watermark_ns
         progress = self.losses.progress(self.reorderer.held_seq(), now_ns, watermark_ns)
         return replace(progress, skipped=tuple(self.skipped))
+
+    def position(self, now_ns: int) -> Progress:
+        """The same, to the event, after ``flush``: what the tree knows, and nothing else."""
+        position = self.losses.position(now_ns, self.reorderer.watermark_ns)
+        return replace(position, skipped=tuple(self.skipped))
 
     def finished_drains(self) -> int:
         """How many drains, the oldest first, need not be seen again: all of theirs has left.
@@ -211,7 +219,9 @@ class Pipeline:
         The arguments stand as they were read: the clock, the kernel's counters, the drain, and
         the counters again.
         """
-        events = self._new(self.decoder.decode(delivery.data, delivery.spans))
+        events = self.decoder.decode(delivery.data, delivery.spans)
+        if self._resumed is not None:
+            events = unread(self._resumed, events)
         self.losses.arrive(events)
         events = self.overlap.without(events)
         self._drains.append(max(map(_boottime_ns, events), default=0))
@@ -228,15 +238,6 @@ class Pipeline:
         if delivery.drained:
             self.imbalance = self._balance.imbalance(before, self.accounted, after)
         return entries
-
-    def _new(self, events: list[Event]) -> list[Event]:
-        """What another process has not handed on already: it may have been killed before it could
-        give its room back.
-        """
-        if self._resumed is None:
-            return events
-        next_seq = self._resumed.next_seq
-        return [event for event in events if event.seq >= next_seq[event.cpu]]
 
     def skip(self, runs: Sequence[int], from_ns: int, now_ns: int) -> None:
         """So many runs of each kind's program were left out between two moments.
@@ -261,8 +262,7 @@ class Pipeline:
         """Let everything go that is held, when nothing more will come."""
         released = self.reorderer.flush()
         self._drains = deque([0] * len(self._drains))
-        lost, self._lost = self._lost, []
-        return self._apply(released, lost)
+        return self._apply(released, self._lost_until(_FOR_EVER_NS))
 
     def _lost_until(self, watermark_ns: int) -> list[Lost]:
         """The losses whose place has been reached."""

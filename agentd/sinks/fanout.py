@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agentd.core.batch import Batch
 from agentd.core.untold import Untold
+from agentd.core.unwritten import Unwritten
 from agentd.errors import AgentdError
 from agentd.sinks.channel import SinkFailedError
 from agentd.sinks.queue import Sink
@@ -59,6 +60,18 @@ class Fanout:
     def untold(self) -> Untold:
         """What the first sink has dropped and not told: a successor tells it in its place."""
         return self.sinks[0].untold() if self.sinks else Untold()
+
+    def leave(self) -> dict[str, Unwritten]:
+        """None writes any more; what each had still to write, by its name."""
+        return {sink.name: sink.leave() for sink in self.sinks}
+
+    def take_over(self, left: Mapping[str, Unwritten], wall_offset_ns: int) -> None:
+        """Each begins with what the one of its name has left. What another has left is not asked
+        for any more.
+        """
+        for sink in self.sinks:
+            if sink.name in left:
+                sink.take_over(left[sink.name], wall_offset_ns)
 
     def close(self) -> None:
         """Let go of all."""

@@ -12,14 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from agentd import host
 from agentd.core.batch import Batch, Choose, wanted_of
 from agentd.core.pipeline import Entry
 from agentd.core.untold import Untold
+from agentd.core.unwritten import Unwritten, whole_lines
 from agentd.errors import AgentdError
 from agentd.sinks.channel import Channel
+from agentd.sinks.chunk import Chunk, datagram, joined, lines
 from agentd.sinks.contained import ContainedEncoder, Encode
 
 Told = Callable[[str, AgentdError | None], None]
@@ -32,32 +33,6 @@ _ROOMY = 0.75
 """How full a queue is once the oldest have been dropped because it was full."""
 _AGAIN_SECONDS = 1.0
 """Until a channel that fails is tried again."""
-
-
-def lines(payload: memoryview) -> int:
-    """The events of a stream's payload that end in it."""
-    return bytes(payload).count(b"\n")
-
-
-def datagram(payload: memoryview) -> int:
-    """A payload that is one event."""
-    return 1
-
-
-@dataclass(slots=True)
-class _Chunk:
-    """A batch that waits, or what is told in the place of some."""
-
-    first: int
-    end: int
-    """Its entries' numbers."""
-    payloads: deque[memoryview]
-    untold: Untold
-    begun: bool = False
-    own: bool = False
-    """It is the sink's own word, no batch: a heading, or the account of a drop."""
-    size_bytes: int = 0
-    """Of all payloads, when it came into the queue."""
 
 
 class Sink:
@@ -74,11 +49,14 @@ class Sink:
         told: Told,
         events_in: Callable[[memoryview], int] = lines,
         *,
+        form: str = "",
         wanted: Choose | None = None,
         merges: bool = False,
         capacity_bytes: int = CAPACITY_BYTES,
     ) -> None:
         self.name = name
+        self.form = form
+        """What it is written in."""
         self.capacity_bytes = capacity_bytes
         """What may wait at most, but for a batch or two."""
         self.queued_bytes = 0
@@ -105,9 +83,9 @@ class Sink:
         self.wanted = wanted
         """Which entries go there; it may change between batches."""
         self._merges = merges
-        self._queue: deque[_Chunk] = deque()
+        self._queue: deque[Chunk] = deque()
         self._end = 0
-        self._let_go = 0
+        self._let_go = -1
         self._watching = False
 
     @property
@@ -139,7 +117,7 @@ class Sink:
         """What stands before the first entry."""
         payloads = deque([memoryview(heading.encode())])
         if not self._sent(payloads):
-            self._add(_Chunk(0, 0, payloads, Untold(), begun=True, own=True))
+            self._add(Chunk(0, 0, payloads, Untold(), begun=True, own=True))
 
     def write(self, batch: Batch) -> None:
         """Take over a batch, which follows the one before without a gap."""
@@ -158,7 +136,7 @@ class Sink:
         if self._queue or not self._sent(payloads):
             untold = Untold.of(entry for part in parts for entry in part.entries)
             begun = not self._queue
-            self._add(_Chunk(first, self._end, payloads, untold, begun))
+            self._add(Chunk(first, self._end, payloads, untold, begun))
             if self.queued_bytes > self.capacity_bytes:
                 self._make_room(batch.wall_offset_ns)
 
@@ -179,17 +157,17 @@ class Sink:
         """Let go of the entries below this number, and drop those that are not begun."""
         self.let_go(number)
         begun = self._queue.popleft() if self._queue and self._queue[0].begun else None
-        drop: _Chunk | None = None
+        drop: Chunk | None = None
         while self._queue and self._queue[0].end <= number:
             chunk = self._take()
             if not chunk.own:
                 self.dropped_total += self._events_of(chunk)
-            drop = chunk if drop is None else _joined(drop, chunk)
+            drop = chunk if drop is None else joined(drop, chunk)
         if drop is not None:
             self.last_dropped_ns = host.boottime_ns()
             batch = Batch(list(drop.untold.losses()), drop.first, wall_offset_ns)
             payloads = deque(memoryview(data) for data in self._encoder.encode(batch))
-            self._add_first(_Chunk(drop.first, drop.end, payloads, drop.untold, own=True))
+            self._add_first(Chunk(drop.first, drop.end, payloads, drop.untold, own=True))
         if begun is not None:
             self._queue.appendleft(begun)
 
@@ -200,6 +178,31 @@ class Sink:
             if chunk.end <= self._let_go:
                 untold.add(chunk.untold)
         return untold
+
+    def leave(self) -> Unwritten:
+        """Write no more; give what waits, lines that are begun as a whole."""
+        self._watch(on=False)
+        waiting, self._queue = self._queue, deque()
+        self.queued_bytes = 0
+        untold = Untold()
+        payloads: list[bytes] = []
+        for chunk in waiting:
+            if chunk.own and not chunk.untold.spans:
+                continue  # a heading: who comes next has its own
+            untold.add(chunk.untold)
+            payloads += map(self._whole, chunk.payloads)
+        return Unwritten(self.form, tuple(payloads), tuple(untold.spans.items()))
+
+    def take_over(self, left: Unwritten, wall_offset_ns: int) -> None:
+        """Begin with what a sink before this one had not written."""
+        payloads = list(left.payloads)
+        if left.form != self.form:
+            losses: list[Entry] = list(left.untold.losses())
+            payloads = self._encoder.encode(Batch(losses, 0, wall_offset_ns))
+        waiting = deque(memoryview(data) for data in payloads)
+        self.accepted_total += sum(map(self._events_in, waiting))
+        if waiting and not self._sent(waiting):
+            self._add(Chunk(-1, 0, waiting, left.untold, begun=not self._queue))
 
     def close(self) -> None:
         """Let go of the channel."""
@@ -221,16 +224,16 @@ class Sink:
             self.failure = None
             self._told(self.name, None)
 
-    def _add(self, chunk: _Chunk) -> None:
+    def _add(self, chunk: Chunk) -> None:
         chunk.size_bytes = sum(map(len, chunk.payloads))
         self.queued_bytes += chunk.size_bytes
         self._queue.append(chunk)
 
-    def _add_first(self, chunk: _Chunk) -> None:
+    def _add_first(self, chunk: Chunk) -> None:
         self._add(chunk)
         self._queue.rotate(1)
 
-    def _take(self) -> _Chunk:
+    def _take(self) -> Chunk:
         """The first."""
         chunk = self._queue.popleft()
         self.queued_bytes -= chunk.size_bytes
@@ -282,10 +285,9 @@ class Sink:
         else:
             loop.remove_writer(self._channel.fileno())
 
-    def _events_of(self, chunk: _Chunk) -> int:
+    def _whole(self, payload: memoryview) -> bytes:
+        """Datagrams are sent as a whole."""
+        return bytes(payload) if self._events_in is datagram else whole_lines(payload)
+
+    def _events_of(self, chunk: Chunk) -> int:
         return sum(map(self._events_in, chunk.payloads))
-
-
-def _joined(one: _Chunk, two: _Chunk) -> _Chunk:
-    one.untold.add(two.untold)
-    return _Chunk(one.first, two.end, deque(), one.untold)

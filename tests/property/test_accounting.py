@@ -7,7 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.core.accounting import Balance, LossTracker
+from agentd.core.accounting import LossTracker
+from agentd.core.balance import Balance
 from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Entry, Pipeline
 from agentd.core.process import Applied

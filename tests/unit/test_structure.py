@@ -29,7 +29,7 @@ THIRD_PARTY = {
     "urwid": {"control/screen.py"},
     "wcwidth": {"control/widths.py"},
     "lark": {"filtering/language.py"},
-    "msgpack": {"keeping.py", "recording.py", "helpers/frames.py"},
+    "msgpack": {"past.py", "recording.py", "helpers/frames.py"},
     "regex": {"patterns.py"},
     "yaml": {"web/yaml_tree.py"},
     "bcrypt": {"web/basic_auth.py"},
@@ -47,7 +47,7 @@ LEAVES = {
 ABOVE_EDGES = {
     "rounds": {"rounds"},
     "ledger": set(),
-    "keeping": {"ledger"},
+    "keeping": {"ledger", "past"},
     "options": {"keeping"},
     "capture": {"ledger"},
     "inheriting": {"capture", "keeping", "ledger"},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agentd.core.accounting import Balance, KernelCounters, LossTracker
+from agentd.core.accounting import KernelCounters, LossTracker
+from agentd.core.balance import Balance
 from agentd.core.event import Event, Lost
 from tests.records import CAUSES, CPUS, EXEC, EXIT, FORK, counters, fork
 

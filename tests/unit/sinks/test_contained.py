@@ -16,8 +16,9 @@ from agentd.core.reconcile import Inferred
 from agentd.core.stages import STAGE_SINK
 from agentd.core.untold import loss_of
 from agentd.errors import AgentdError
+from agentd.sinks.chunk import datagram, lines
 from agentd.sinks.contained import ContainedEncoder, EncodeError
-from agentd.sinks.queue import Sink, datagram, lines
+from agentd.sinks.queue import Sink
 from tests.channel import FakeChannel
 from tests.records import FORK, exited, lost
 

@@ -238,3 +238,73 @@ def test_the_queue_has_a_bound_of_its_own() -> None:
         sink.close()
 
     asyncio.run(main())
+
+
+def _took_over(sink: Sink, form: str) -> tuple[FakeChannel, Sink]:
+    """A sink that writes what that one had not, before what is new."""
+    channel = FakeChannel()
+    successor = Sink("stdout", _encode, channel, NEVER, form=form)
+    successor.take_over(sink.leave(), 0)
+    return channel, successor
+
+
+def test_what_waits_at_a_planned_end_is_written_by_the_next() -> None:
+    """A line that was begun is written as a whole; a heading is each process's own."""
+
+    def test(channel: FakeChannel, sink: Sink) -> None:
+        channel.room = len("0\n1\n1")
+        sink.write(_batch(0, 2))
+        sink.write(_batch(2, 8))
+        sink.write(_batch(10, 2))
+        assert channel.text == "0\n1\n2\n"[: len(channel.text)]
+        other, successor = _took_over(sink, "")
+        successor.write(_batch(0, 2))
+        assert other.text == _text(2, 12) + _text(0, 2)
+        assert (successor.accepted_total, successor.written_total) == (12, 12)
+        assert not sink.behind
+        successor.close()
+
+    run(test)
+
+
+def test_a_heading_that_waits_is_not_left() -> None:
+    """Who comes next begins with its own."""
+
+    def test(channel: FakeChannel, sink: Sink) -> None:
+        channel.room = 0
+        sink.begin("HEAD\n")
+        sink.write(_batch(0, 1))
+        assert [*sink.leave().payloads] == [b"0\n"]
+
+    run(test)
+
+
+def test_what_is_written_in_another_form_is_lost() -> None:
+    """It is reported as such, by CPU."""
+
+    def test(channel: FakeChannel, sink: Sink) -> None:
+        channel.room = 0
+        sink.write(_batch(0, 4))
+        other, successor = _took_over(sink, "text")
+        assert other.text == "lost 2 of 0 from 0 sink\nlost 2 of 1 from 1 sink\n"
+        successor.close()
+
+    run(test)
+
+
+def test_what_was_taken_over_holds_back_what_is_finished() -> None:
+    """Until it is written nothing is: a successor would not have it any more."""
+
+    def test(channel: FakeChannel, sink: Sink) -> None:
+        channel.room = 0
+        sink.write(_batch(0, 3))
+        left = sink.leave()
+        stuck = FakeChannel(room=0)
+        successor = Sink("stdout", _encode, stuck, NEVER)
+        successor.take_over(left, 0)
+        successor.write(_batch(0, 2))
+        assert successor.finished_below == -1
+        assert [*successor.leave().payloads] == [b"0\n1\n2\n", b"0\n1\n"]
+        successor.close()
+
+    run(test)
