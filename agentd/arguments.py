@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -24,7 +25,8 @@ class _Parser(argparse.ArgumentParser):
             output.write(message)
             output.flush()
         else:
-            super()._print_message(message, file)
+            with contextlib.suppress(OSError):  # nobody reads standard error
+                super()._print_message(message, file)
 
 
 def make_parser() -> _Parser:

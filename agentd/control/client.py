@@ -94,7 +94,9 @@ def _responded(
     connection: _Connection, path: str, question: str, query: dict[str, str | list[str]]
 ) -> http.client.HTTPResponse:
     try:
-        connection.request("GET", f"/v1/{question}?{urlencode(query, doseq=True)}")
+        # an argument that is no UTF-8 reaches the daemon as the bytes that it is
+        text = urlencode(query, doseq=True, errors="surrogateescape")
+        connection.request("GET", f"/v1/{question}?{text}")
         return connection.getresponse()
     except PermissionError:
         raise PermissionMissingError(

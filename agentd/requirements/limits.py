@@ -38,6 +38,8 @@ def shortage(error: BaseException) -> UnavailableError | None:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         of_whom = "the host's limit" if number == errno.ENFILE else f"the limit is {limit}"
         return UnavailableError(f"no file descriptor is left ({of_whom}): {text}", _WAY_OUT)
-    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+    is_bounded = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    unmapped = "failed to map segment" in text and is_bounded  # ld.so does not say why
+    if unmapped or isinstance(error, MemoryError) or number == errno.ENOMEM:
         return UnavailableError("no memory is left", "free -m; ulimit -v; MemoryMax= of a unit")
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 from pathlib import Path
 
@@ -17,8 +18,10 @@ def built_loadgen() -> Path:
     need_program("cc")
     programs = [BENCH / "build" / name for name in _PROGRAMS]
     newest = max((BENCH / name).stat().st_mtime for name in _SOURCES)
-    if not all(path.exists() and path.stat().st_mtime > newest for path in programs):
-        subprocess.run([str(BENCH / "build.sh")], check=True, capture_output=True)
+    with (BENCH / "build.sh").open() as script:
+        fcntl.flock(script, fcntl.LOCK_EX)  # other tests may want to build it now, too
+        if not all(path.exists() and path.stat().st_mtime > newest for path in programs):
+            subprocess.run([script.name], check=True, capture_output=True)
     return programs[0]
 
 

@@ -83,6 +83,13 @@ def test_an_answer_that_is_none(
                 next(client.stream(path, "follow"))
 
 
+def test_an_argument_that_is_no_text(tmp_path: Path) -> None:
+    """It is asked for as it is, and the answer is the daemon's."""
+    answer = _with_body(b'{"error": "x"}', b"HTTP/1.1 404 No\r\n")
+    with _answering(tmp_path, answer) as path, pytest.raises(AnswerError, match="x"):
+        client.ask(path, "explain", id="\udcff")
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),

@@ -96,3 +96,15 @@ def test_endings() -> None:
     assert how_it_ended(3) == "ended with status 3"
     assert how_it_ended(-9) == "was ended by SIGKILL"
     assert how_it_ended(-63) == "was ended by signal 63"
+
+
+def test_a_library_for_which_there_is_no_memory() -> None:
+    """ld.so does not say why it cannot map a library; a limit of the address space is why."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    error = ImportError("libx.so.1: failed to map segment from shared object", name="no_such")
+    assert "no memory" not in str(known_cause(error))
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 46, hard))
+    try:
+        assert "no memory is left" in str(known_cause(error))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
