@@ -97,13 +97,13 @@ def _run_daemon(
     left: Left,
 ) -> int:
     # imported only now, while the loader already compiles
-    packages.check()
     import uvloop  # noqa: PLC0415
 
     from agentd import starting  # noqa: PLC0415
     from agentd.log import configure_log  # noqa: PLC0415
     from agentd.options import Options  # noqa: PLC0415
 
+    packages.check_imported()
     log, lines = configure_log(config.log.level, config.log.format)
     reload = None
     if arguments.config is not None and arguments.record is None:

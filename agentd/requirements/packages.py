@@ -75,12 +75,12 @@ def load(package: Package) -> ModuleType:
     return module
 
 
-def check(used_by: str = RUN) -> None:
-    """Raise UnavailableError for the first package that a command needs and cannot use."""
+def check_imported() -> None:
+    """Raise UnavailableError if this process has imported another package of the same name."""
     for package in PACKAGES:
-        broken = _broken(package) if package.used_by == used_by else None
-        if broken is not None:
-            raise broken
+        module = sys.modules.get(package.module)
+        if module is not None and not hasattr(module, package.attribute):
+            raise _foreign(package)
 
 
 def version(package: Package) -> str:
