@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.heartbeat import SECONDS, Heartbeat
 from tests.vm.initramfs import build
 from tests.vm.kernels import image
 
@@ -34,5 +35,9 @@ def boot(package: Path, script: Path, argument: str, limit_seconds: int) -> Iter
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace",
         ) as process:  # fmt: skip
             assert process.stdout is not None
+            heartbeat = Heartbeat(SECONDS)
+            heartbeat.begins("the guest boots")
             for line in process.stdout:
+                heartbeat.begins(f"after: {line.strip()[:80]}")
                 yield line.rstrip()
+            heartbeat.ends()
