@@ -86,6 +86,7 @@ class Found:
         if image.executable and not executable:
             notes |= Notes.EXECUTABLE_FORGOTTEN
         process.image = Image(image.name, executable, args, image.args_count, notes=notes)
+        process.seen_file = observed.inode, observed.device
         process.seen_cgroup = self._held(process.seen_cgroup, "")
 
     def _held(self, text: Any, none: Any) -> Any:

@@ -121,6 +121,7 @@ class Describer:
             "executable": (not self.to_all and as_text(image.executable)) or None,
             "args": [as_text(arg) for arg in image.args.split(b"\0")[:-1]],
             "args_count": image.args_count,
+            "source": "proc" if image.notes & Notes.FROM_PROC else "kernel",
             "forgotten": [name for name, bit in _FORGOTTEN.items() if image.notes & bit],
         }
 

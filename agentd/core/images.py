@@ -173,6 +173,11 @@ def cut_past(process: Process, newest: Ran, kept: int) -> Ran | None:
     return past
 
 
+def from_proc(image: Image) -> Image:
+    """An image of which /proc alone says that it runs."""
+    return image._replace(notes=image.notes | Notes.FROM_PROC)
+
+
 def path_bytes(path: str) -> int:
     """What a path takes, at most: a str has up to four bytes a character."""
     return TEXT_BYTES + len(path) * (1 if path.isascii() else 4)

@@ -25,6 +25,8 @@ class Notes:
     ALL_FORGOTTEN: Final = 3
     REDACTION_INCOMPLETE: Final = 4
     """There was no time to search all arguments for secrets: the others are replaced as a whole."""
+    FROM_PROC: Final = 8
+    """It is as /proc showed it, where a process can write: no event of the kernel said so."""
 
 
 class Image(NamedTuple):
@@ -78,7 +80,7 @@ class Process:
         "children", "coarse", "creator", "entry", "executed", "exit_code", "exited_ns",
         "finished_cpu_ns", "gap", "image", "image_ns", "inside", "key", "parent", "past",
         "past_forgotten",
-        "process_group", "seen_cgroup", "session", "uid", "verified_ns",
+        "process_group", "seen_cgroup", "seen_file", "session", "uid", "verified_ns",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +98,7 @@ class Process:
         session: int = 0,
         uid: int = -1,
         seen_cgroup: str = "",
+        seen_file: tuple[int, int] = (0, 0),
     ) -> None:
         self.key = key
         self.parent = parent
@@ -128,6 +131,8 @@ class Process:
         """How many it ran before these."""
         self.uid = uid
         """Effective, as of its last event; below 0 where no event and no look at /proc has told."""
+        self.seen_file = seen_file
+        """Inode and device of what it ran when /proc was last looked at; 0 where unknown."""
         self.seen_cgroup = seen_cgroup
         """Its cgroup v2 path, if /proc told it, as of then."""
         self.finished_cpu_ns = 0

@@ -51,6 +51,10 @@ class Inferred(NamedTuple):
     """uid and gid, where they are known."""
     doubt: Doubt | None = None
     """None: all of it is certain."""
+    evidence: str = ""
+    """Of an exec, by what /proc differs (``Verdict``)."""
+    before: Image | None = None
+    """Of an exec, what it ran by all that was known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +116,23 @@ class Comparison:
         if known_ticks != ticks or known.verified_ns > process.verified_ns:
             return None
         tree = self._tree
-        tree.sightings.meet(known, process)
         suspect = tree.doubts.is_suspect(known)
-        verdict = judge(known.image, seen, self._places, tree.images.redact, suspect=suspect)
+        verdict = judge(known, seen, self._places, tree.images.redact, suspect=suspect)
+        tree.sightings.meet(known, process)
         if verdict == Verdict.UNSEEN:
             return None
         known.verified_ns = process.verified_ns
+        known.seen_file = seen.inode, seen.device
         if verdict == Verdict.SAME:
             return None
-        was_known = bool(known.image.executable)
-        self._tree.replace_image(known, process.image)
-        if not was_known or not process.inside:
+        before, there = known.image, process.image
+        if verdict == Verdict.ARGUMENTS:  # the file is the one the kernel reported
+            there = there._replace(executable=before.executable, place=before.place)
+        tree.replace_image(known, there)
+        if not before.executable or not process.inside:
             return None
-        return self._event(known, self._kinds.exec, seen)
+        event = self._event(known, self._kinds.exec, seen)
+        return event._replace(evidence=verdict, before=before)
 
     def _close(self, process: Process) -> Inferred | None:
         """One that began before the scan and is not in it has exited unseen."""

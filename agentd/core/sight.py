@@ -13,6 +13,9 @@ from agentd.core.place import PlaceReader
 from agentd.core.process import Image, Notes, Process
 from agentd.core.redact import Redact
 
+_MINOR_BITS: Final = 20
+"""include/linux/kdev_t.h"""
+
 
 class Observed(NamedTuple):
     """One process as /proc shows it; its start is good to a clock tick."""
@@ -32,14 +35,18 @@ class Verdict:
 
     SAME: Final = "same"
     """It runs what it is known to run."""
-    OTHER: Final = "other"
-    """It has exec'd, or what it runs was not known."""
+    FILE: Final = "file"
+    """It has exec'd: another file runs, by inode and device; or what ran was not known."""
+    PATH: Final = "path"
+    """It has exec'd, if the path of what runs says so; which file that is was not known."""
+    ARGUMENTS: Final = "arguments"
+    """It has exec'd the same file, if its arguments say so."""
     UNSEEN: Final = "unseen"
     """Too little was seen to tell."""
 
 
 def judge(
-    known: Image,
+    known: Process,
     seen: Observed,
     places: PlaceReader,
     redact: Redact,
@@ -48,21 +55,24 @@ def judge(
 ) -> str:
     """Whether a process still runs the image that it is known to run (``Verdict``).
 
-    ``suspect``: a loss may have hidden an exec. If not, other arguments of the same file are what
-    the process itself wrote there.
+    ``suspect``: a loss may have hidden an exec. If not, and the kernel reports its execs, there was
+    none: whatever differs is what the process itself wrote there (title, name, PR_SET_MM_MAP).
     """
-    there = seen.process.image
+    there, image = seen.process.image, known.image
     if not there.executable and not there.args:
         # a kernel thread has its name only; of others it says nothing
-        bare = not known.executable and not known.args and known.name == there.name
+        bare = not image.executable and not image.args and image.name == there.name
         return Verdict.SAME if bare else Verdict.UNSEEN
-    if there.executable and not _same_file(known, seen, places):
-        return Verdict.OTHER
-    if not there.executable and _is_title(there.args) and there.args != known.args:
+    told = seen.process.inside and known.inside
+    if told and not suspect and image.executable:
+        return Verdict.SAME
+    if there.executable and (other := _other_file(known, seen, places)):
+        return other
+    if not there.executable and _is_title(there.args) and there.args != image.args:
         return Verdict.UNSEEN
-    told = seen.process.inside and (suspect or not known.args)
-    same = not told or is_same_command(known, there, redact)
-    return Verdict.SAME if same else Verdict.OTHER
+    told = seen.process.inside and (suspect or not image.args)
+    same = not told or is_same_command(image, there, redact)
+    return Verdict.SAME if same else Verdict.ARGUMENTS
 
 
 def is_same_command(known: Image, there: Image, redact: Redact) -> bool:
@@ -70,17 +80,29 @@ def is_same_command(known: Image, there: Image, redact: Redact) -> bool:
     return _same_args(known, there, redact) or _is_title(there.args)
 
 
-def _same_file(known: Image, seen: Observed, places: PlaceReader) -> bool:
-    path, there = known.executable, seen.process.image.executable
+def _other_file(known: Process, seen: Observed, places: PlaceReader) -> str:
+    """How one knows that another file runs; empty if it is the same."""
+    path, there = known.image.executable, seen.process.image.executable
+    same_path = _same_path(path, there)
+    inode, device = known.seen_file
+    if known.image.place:
+        place = places.read(known.image.place)
+        inode, device = place.exe_inode, place.exe_device
+    if not inode or not seen.inode:
+        return "" if same_path else Verdict.PATH
+    if (inode, device) == (seen.inode, seen.device):
+        return ""
+    # stat(2) shows another device than the kernel has where one file system has several (btrfs
+    # subvolumes, layers of overlayfs), all without a major number
+    unnamed = not device >> _MINOR_BITS and not seen.device >> _MINOR_BITS
+    return "" if same_path and unnamed and inode == seen.inode else Verdict.FILE
+
+
+def _same_path(path: bytes, there: bytes) -> bool:
     if path == there:
         return True
-    tail = path.removeprefix(b"./")
-    if tail and not path.startswith(b"/") and there.endswith(b"/" + tail):
-        return True  # the names next to the root are missing
-    if not known.place or not seen.inode:
-        return False
-    place = places.read(known.place)
-    return (place.exe_inode, place.exe_device) == (seen.inode, seen.device)
+    tail = path.removeprefix(b"./")  # the names next to the root are missing
+    return bool(tail) and not path.startswith(b"/") and there.endswith(b"/" + tail)
 
 
 def _same_args(known: Image, there: Image, redact: Redact) -> bool:

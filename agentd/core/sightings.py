@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentd.core.images import Images
+from agentd.core.images import Images, from_proc
 from agentd.core.living import Living
 from agentd.core.process import Process
 from agentd.core.session import Sessions
@@ -34,8 +34,7 @@ class Sightings:
         if known.verified_ns > seen.verified_ns:
             return
         self.meet(known, seen)
+        if known.image.executable:  # its next exec is an event, or is found when it was lost
+            return
         known.verified_ns = seen.verified_ns
-        if not known.image.executable:
-            known.image, known.image_ns = self._images.shared(seen.image), 0
-        elif seen.image.executable not in (b"", known.image.executable):
-            self._images.change(known, self._images.shared(seen.image), 0)
+        known.image, known.image_ns = self._images.shared(from_proc(seen.image)), 0

@@ -20,7 +20,7 @@ from agentd.core.adopters import Adopters
 from agentd.core.departed import Departed, Evictions
 from agentd.core.doubts import Doubts
 from agentd.core.event import Event, Exec, Exit, Fork
-from agentd.core.images import Images
+from agentd.core.images import Images, from_proc
 from agentd.core.living import Living
 from agentd.core.misses import Misses
 from agentd.core.process import Applied, Image, Key, Process, Unknown
@@ -245,7 +245,7 @@ class Tree:
 
     def replace_image(self, process: Process, image: Image) -> None:
         """A process was found running another image, nobody knows since when."""
-        self.images.change(process, self.images.shared(image), 0)
+        self.images.change(process, self.images.shared(from_proc(image)), 0)
         self._keep_text()
 
     def close(self, process: Process, now_ns: int) -> None:
@@ -261,7 +261,7 @@ class Tree:
             return
         process.gap = gap if process.parent[0] else Unknown.KNOWN
         process.parent = self.living.exact(process.parent)
-        process.image = self.images.shared(process.image)
+        process.image = self.images.shared(from_proc(process.image))
         process.seen_cgroup = self.images.cgroup(process.seen_cgroup)
         self._insert(process, now_ns)
         if process.session:

@@ -20,8 +20,8 @@ from agentd.core.reconcile import Inferred
 from agentd.core.wire import Wire
 from agentd.sinks.ecs_exec import ExecRenderer
 from agentd.sinks.ecs_id import EventIds
-from agentd.sinks.ecs_image import ImageParts, render_image, render_parent
-from agentd.sinks.text_values import SECOND_NS, named, nine_digits, seconds
+from agentd.sinks.ecs_image import ImageParts, render_before, render_image, render_parent
+from agentd.sinks.text_values import SECOND_NS, named, nine_digits, quoted_text, seconds
 
 _NOT_ACCOUNTED: Final = (1 << 64) - 1
 
@@ -165,6 +165,8 @@ class EcsRenderer:
         inside = known + (f',"raw":{{{raw}}}' if raw else "")
         if entry.doubt is not None:
             inside += _doubtful(entry.doubt)
+        if entry.before is not None:
+            inside += f',"evidence":{quoted_text(entry.evidence)}{render_before(entry.before)}'
         return (
             f'{{"@timestamp":"{when}{self._events[entry.kind]}{sequence},"id":"{identity}"}},'
             f'"process":{{{process}{what}{start}{user}{whose}}},'

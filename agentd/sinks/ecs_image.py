@@ -45,9 +45,16 @@ def render_image(image: Image) -> ImageParts:
 
 
 def _noted(notes: int) -> str:
-    """Members of ``agentd``: what the tree had no room for any more, and redaction no time."""
-    text = ""
+    """Members of ``agentd``: who says what runs, and what of it there was no room or time for."""
+    text = ',"source":"proc"' if notes & Notes.FROM_PROC else ""
     if notes & Notes.ARGS_FORGOTTEN:
         executable = ',"executable"' if notes & Notes.EXECUTABLE_FORGOTTEN else ""
-        text = f',"forgotten":["args"{executable}]'
+        text += f',"forgotten":["args"{executable}]'
     return f'{text},"redaction":"incomplete"' if notes & Notes.REDACTION_INCOMPLETE else text
+
+
+def render_before(image: Image) -> str:
+    """A member of ``agentd``: what a process ran by all that was known."""
+    text, raw, notes = render_image(image)
+    inside = f',"raw":{{{raw}}}' if raw else ""
+    return f',"before":{{{text.removesuffix(",")}{notes}{inside}}}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Pipeline
-from agentd.core.process import Applied, Image, Process
+from agentd.core.process import Applied, Image, Notes, Process
 from tests.records import CPUS, EXIT, FORK, WIRE, counters, delivery, exited, fork, limits
 
 
@@ -108,5 +108,5 @@ def test_events_wait_for_the_seed() -> None:
     first, second = pipeline.push(40, now, delivery([]), now)
     assert isinstance(first, Applied)
     assert isinstance(second, Applied)
-    assert first.parent_image == second.image == image
+    assert first.parent_image == second.image == image._replace(notes=Notes.FROM_PROC)
     assert sum(pipeline.tree.misses.values()) == 0

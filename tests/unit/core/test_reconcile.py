@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agentd.core.place import PlaceReader
-from agentd.core.process import Doubt, Image, Key, Process, Unknown
+from agentd.core.process import Doubt, Image, Key, Notes, Process, Unknown
 from agentd.core.reconcile import Comparison, Inferred, Kinds, Scan
 from agentd.core.redact import Redaction
 from agentd.core.sight import Observed
@@ -40,6 +40,11 @@ CHILD: dict[str, Any] = {
 }
 CHILD_KEY: Key = (11, 7 * TICK_NS + 1)
 SHELL = Image(b"sh", b"/bin/sh", b"sh\0", 1)
+
+
+def _told(image: Image) -> Image:
+    """As the tree has what /proc alone says."""
+    return image._replace(notes=Notes.FROM_PROC)
 
 
 def _tree() -> Tree:
@@ -82,7 +87,7 @@ def test_a_process_that_is_not_known_was_forked_unseen() -> None:
     tree = _tree()
     (found,) = _reconcile(tree, _seen(11, 7, parent=(10, 5 * TICK_NS)), _seen(10, 5))
     assert (found.kind, found.key, found.parent) == (FORK, (11, 7 * TICK_NS), A_KEY)
-    assert (found.image, found.user) == (SHELL, (7, 8))
+    assert (found.image, found.user) == (_told(SHELL), (7, 8))
     assert found.parent_image is not None
     assert found.parent_image._replace(place=b"") == SHELL
     assert found.boottime_ns == NOW_NS
@@ -97,7 +102,7 @@ def test_parents_are_told_before_their_children() -> None:
     late, early = _seen(12, 9, parent=(11, 7 * TICK_NS)), _seen(11, 7, parent=(10, 5 * TICK_NS))
     found = _reconcile(tree, late, early, _seen(10, 5))
     assert [inferred.key[0] for inferred in found] == [11, 12]
-    assert found[1].parent_image == SHELL
+    assert found[1].parent_image == _told(SHELL)
 
 
 def test_a_process_that_is_gone_exited_unseen() -> None:
@@ -139,11 +144,12 @@ def test_another_image_is_an_exec_unseen() -> None:
     """A process that runs another file than was known has exec'd."""
     tree = _tree()
     other = Image(b"cat", b"/bin/cat", b"cat\0", 1)
+    tree.doubts.lose(lost(SEEN_NS - 1))
     (found,) = _reconcile(tree, _seen(10, 5, image=other))
-    assert (found.kind, found.key, found.image) == (EXEC, A_KEY, other)
+    assert (found.kind, found.key, found.image) == (EXEC, A_KEY, _told(other))
     process = tree.find(A_KEY)
     assert process is not None
-    assert (process.image, process.executed) == (other, True)
+    assert (process.image, process.executed) == (_told(other), True)
 
 
 def test_an_exec_after_the_sight_stands() -> None:
@@ -202,7 +208,7 @@ def test_an_unknown_image_is_filled_in() -> None:
     assert _reconcile(tree, _seen(10, 5), _seen(11, 7)) == []
     child = tree.find(CHILD_KEY)
     assert child is not None
-    assert child.image == SHELL
+    assert child.image == _told(SHELL)
 
 
 def _text(executable: bytes, *args: bytes, count: int = 0) -> Image:
@@ -219,7 +225,9 @@ def _corrected(known: Image, seen: Observed) -> bool:
     tree.doubts.lose(lost(SEEN_NS - 1))
     found = _reconcile(tree, seen)
     assert not tree.doubts.is_suspect(before)
-    assert before.image == (seen.process.image if found else known)
+    expected = seen.process.image if found else known
+    assert before.image[:4] == expected[:4]
+    assert before.image.notes == Notes.FROM_PROC
     return [change.kind for change in found] == [EXEC]
 
 
@@ -405,3 +413,85 @@ def test_events_go_on_between_the_slices(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found == []
     alive = {process.key[0]: process.image.executable for process in tree.living.values()}
     assert alive == {10: b"/bin/sh", 11: b"/bin/new", 13: b""}
+
+
+def _by_kernel(inode: int, device: int = 5 << 20) -> Tree:
+    """A process that the kernel reported to have exec'd that file; then events were lost."""
+    tree = Tree(tree_limits(), TICK_NS)
+    file = place(exe_inode=inode, exe_device=device)
+    tree.apply(execed(b"/bin/sh", b"sh\0", boottime_ns=5 * TICK_NS, place=file, **A))
+    tree.watched_exits.begin()
+    return tree
+
+
+def _in_file(inode: int, device: int = 5 << 20, image: Image = SHELL) -> Observed:
+    return _seen(10, 5, image=image)._replace(inode=inode, device=device)
+
+
+DOCKERD = Image(b"dockerd", b"/usr/sbin/dockerd", b"dockerd\0", 1)
+
+
+def test_another_file_under_the_same_path_is_an_exec_unseen() -> None:
+    """Path and arguments are the same; inode and device decide."""
+    tree = _by_kernel(77)
+    tree.doubts.lose(lost(SEEN_NS - 1))
+    (found,) = _reconcile(tree, _in_file(78))
+    assert (found.kind, found.evidence) == (EXEC, "file")
+    assert _reconcile(tree, _in_file(78)) == []
+
+
+def test_what_proc_says_without_a_loss_is_no_exec() -> None:
+    """A process can have another file, name and arguments shown there (PR_SET_MM_MAP)."""
+    tree = _by_kernel(77)
+    assert _reconcile(tree, _in_file(99, image=DOCKERD)) == []
+    process = tree.find(A_KEY)
+    assert process is not None
+    assert (process.image.executable, process.image.notes) == (b"/bin/sh", 0)
+
+
+def test_what_the_kernel_reported_stays_known() -> None:
+    """After a loss /proc may be right, or forged: it is marked, and what was known goes along."""
+    tree = _by_kernel(77)
+    tree.doubts.lose(lost(SEEN_NS - 1))
+    (found,) = _reconcile(tree, _in_file(99, image=DOCKERD))
+    assert found.image == _told(DOCKERD)
+    assert found.before is not None
+    assert (found.before.executable, found.before.notes) == (b"/bin/sh", 0)
+    process = tree.find(A_KEY)
+    assert process is not None
+    assert process.past is not None
+    assert process.past.image == found.before
+    tree.apply(execed(b"/bin/x", boottime_ns=NOW_NS + 1, **A))
+    assert process.image.notes == 0
+
+
+def test_arguments_alone_leave_the_file_that_the_kernel_reported() -> None:
+    """Whoever writes over its arguments has not changed what runs, nor where."""
+    tree = _by_kernel(77)
+    tree.doubts.lose(lost(SEEN_NS - 1))
+    (found,) = _reconcile(tree, _in_file(77, image=_text(b"/bin/other", b"sh", b"-c")))
+    assert (found.evidence, found.image.args) == ("arguments", b"sh\0-c\0")
+    assert found.image.executable == b"/bin/sh"
+    assert found.image.place
+
+
+def test_a_device_that_stat_shows_otherwise() -> None:
+    """Of one path and inode, where no device has a major number (btrfs, overlayfs), it is one."""
+    for device, seen_device, evidence in ((7, 8, ""), (5 << 20, 8, "file"), (7, 5 << 20, "file")):
+        tree = _by_kernel(77, device)
+        tree.doubts.lose(lost(SEEN_NS - 1))
+        found = _reconcile(tree, _in_file(77, seen_device))
+        assert [inferred.evidence for inferred in found] == ([evidence] if evidence else [])
+
+
+def test_a_process_of_before_us_is_compared_by_its_file() -> None:
+    """Which file it ran, /proc said at the start."""
+    tree = Tree(tree_limits(), TICK_NS)
+    seeded = _in_file(77).process
+    seeded.seen_file = 77, 5 << 20
+    seeded.verified_ns = 0
+    tree.seed([seeded], 0)
+    tree.watched_exits.begin()
+    tree.doubts.lose(lost(SEEN_NS - 1))
+    (found,) = _reconcile(tree, _in_file(78))
+    assert (found.kind, found.evidence) == (EXEC, "file")

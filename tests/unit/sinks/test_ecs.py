@@ -14,8 +14,9 @@ from agentd.core.event import Lost
 from agentd.core.names import Names
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied, Doubt, Image, Leaders, Notes
+from agentd.core.reconcile import Inferred
 from agentd.sinks.ecs import EcsRenderer
-from tests.records import FORCED, LATE, WIRE, execed, exited, fork, place
+from tests.records import EXEC, FORCED, LATE, WIRE, execed, exited, fork, place
 
 BOOT_ID = "0123456789abcdef" + "f" * 16
 OFFSET_NS = 1_700_000_000_000_000_000
@@ -343,3 +344,24 @@ def test_an_inode_number_of_64_bits() -> None:
     event = execed(place=place(exe_inode=inode))
     (line,) = _render(Applied(event, IMAGE, PARENT, changed=False))
     assert line["agentd"]["exec"]["inode"] == str(inode)
+
+
+def test_what_proc_alone_says_is_marked() -> None:
+    """An exec that was inferred has what differs, and what was known before."""
+    image = IMAGE._replace(notes=Notes.FROM_PROC)
+    entry = Inferred(5, EXEC, (7, 2), (3, 1), image, None, (0, 0), evidence="file", before=PARENT)
+    later = Applied(exited(boottime_ns=9), image, None, changed=False)
+    inferred, ended = _render(entry, later)
+    assert inferred["agentd"]["source"] == ended["agentd"]["source"] == "proc"
+    assert inferred["agentd"]["evidence"] == "file"
+    assert inferred["agentd"]["before"] == {
+        "name": "bash", "executable": "/bin/bash", "args": ["bash"], "args_count": 1,
+    }  # fmt: skip
+
+
+def test_text_that_was_forgotten_is_marked() -> None:
+    """How many arguments there were stays."""
+    image = IMAGE._replace(args=b"", notes=Notes.ARGS_FORGOTTEN)
+    (line,) = _render(Applied(exited(), image, None, changed=False))
+    assert line["agentd"]["forgotten"] == ["args"]
+    assert (line["process"]["args_count"], "args" in line["process"]) == (2, False)
