@@ -69,6 +69,8 @@ class Departed:
         self._living = living
         self._live_capacity = live_capacity
         self._gone = _Gone()
+        self.walks_total = 0
+        """How often it was looked who needs which ancestor."""
 
     @property
     def recent(self) -> int:
@@ -135,11 +137,14 @@ class Departed:
             self._drop_ancestors()
 
     def _drop_ancestors(self) -> None:
-        """Let go of the oldest that nobody needs who lives, and of some more than must be."""
+        """Let go of the oldest that nobody needs who lives, down to half as many as there may be:
+        each of the others has paid for a part of the way through all that live.
+        """
         needed = self._needed()
         spare = [process for key, process in self._ancestors.items() if key not in needed]
         self._ancestors_max = len(self._ancestors) - len(spare) + self._ancestor_capacity
-        keep = self._ancestor_capacity - self._ancestor_capacity // 8
+        self.walks_total += 1
+        keep = self._ancestor_capacity // 2
         for process in spare[: max(0, len(spare) - keep)]:
             if self._ancestors.pop(process.key, None) is not None:
                 self.evict(process, Evictions.ANCESTOR_CAPACITY)

@@ -108,8 +108,7 @@ class ExecRenderer:
         user = named(place.real_uid, self._names.user(place.real_uid))
         group = named(place.real_gid, self._names.group(place.real_gid))
         return (
-            f',"interactive":{"true" if place.tty.strip(_NUL) else "false"}{device}'
-            f',"real_user":{{{user}}},"real_group":{{{group}}}'
+            f'{device},"real_user":{{{user}}},"real_group":{{{group}}}'
         )
 
     def _where(self, place: Place, path: str | None, whose: Identity) -> str:

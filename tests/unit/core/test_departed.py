@@ -143,3 +143,17 @@ def test_nothing_is_kept_without_room() -> None:
     departed.remember(_process(1), 1)
     assert (departed.recent, departed.ancestors) == (0, 0)
     assert departed.evictions[Evictions.EXITED_CAPACITY] == 1
+
+
+def test_who_needs_whom_is_looked_at_seldom() -> None:
+    """Once for half as many ancestors as there may be: however many live, each that comes pays for
+    a few of them.
+    """
+    capacity, comers = 1000, 10_000
+    departed = _departed(ancestors=capacity)
+    for tgid in range(1, comers + 1):
+        parent = _process(2 * tgid)
+        parent.children = 1  # somebody whom nobody needs who lives
+        departed.remember(parent, tgid)
+        assert departed.ancestors <= capacity
+    assert departed.walks_total <= comers // (capacity // 2) + 1

@@ -78,7 +78,7 @@ def test_an_exec_says_all_there_is() -> None:
                 "pid": 3, "entity_id": "0123456789abcdef-3-1", "name": "bash",
                 "executable": "/bin/bash",
             },
-            "working_directory": "/home/x", "interactive": True,
+            "working_directory": "/home/x",
             "tty": {"char_device": {"major": 136, "minor": 3}},
             "real_user": {"id": "7"}, "real_group": {"id": "8"},
             "group_leader": {"pid": 12, "entity_id": "0123456789abcdef-12-2"},
@@ -105,7 +105,6 @@ def test_an_exec_leaves_out_what_is_not_known() -> None:
     """Without a terminal, a login or a folder that could be read there is no such field."""
     cut = WIRE.constant("AGENTD_CWD_TRUNCATED")
     (line,) = _render(Applied(execed(filename=b"", cwd=b"", flags=cut), IMAGE, None, changed=False))
-    assert line["process"]["interactive"] is False
     assert "working_directory" not in line["process"]
     assert not {"tty", "login_uid", "audit_session"} & set(line["agentd"])
     assert "filename" not in line["agentd"]["exec"]
@@ -253,7 +252,7 @@ def test_what_the_kernel_does_not_tell_of_a_place() -> None:
     without = execed(place=place(mnt_ns=0, tty=b"tty1".ljust(16, b"\0")))
     (line,) = _render(Applied(without, IMAGE, None, changed=False))
     assert set(line["agentd"]["namespaces"]) == {"pid", "pid_inside"}
-    assert line["process"]["interactive"]
+    assert "interactive" not in line["process"]
     assert "tty" not in line["process"]
 
 
