@@ -107,9 +107,7 @@ class ExecRenderer:
         device = f',"tty":{{"char_device":{{"major":{major},"minor":{minor}}}}}' if major else ""
         user = named(place.real_uid, self._names.user(place.real_uid))
         group = named(place.real_gid, self._names.group(place.real_gid))
-        return (
-            f'{device},"real_user":{{{user}}},"real_group":{{{group}}}'
-        )
+        return f'{device},"real_user":{{{user}}},"real_group":{{{group}}}'
 
     def _where(self, place: Place, path: str | None, whose: Identity) -> str:
         tty = tty_name(place.tty)
