@@ -158,7 +158,7 @@ class Daemon:
                 self._keeper.keep(self._capture.ledger)
             self._pipeline.overlap.own_waits = False
             try:
-                await self._liveness.begin()
+                await self._liveness.begin(self._stopping)
             except AgentdError as blind:
                 self._fail(blind)
             background = (
@@ -192,7 +192,7 @@ class Daemon:
         privileges.keep_only(())
         names = asyncio.create_task(self._outlets.load_names())
         begun_ns = host.boottime_ns()
-        found = await self._scanner.scan()
+        found = await self._scanner.first(self._stopping)
         processes = [seen.process for seen in found.processes]
         if found.failure:
             self._reconciler.failed(found.failure)

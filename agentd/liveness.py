@@ -9,6 +9,7 @@ from typing import Any
 from agentd.canary import Canary
 from agentd.errors import UnavailableError
 from agentd.service import Service
+from agentd.stopping import unless
 
 _FIRST_SECONDS = 20.0
 _AGAIN_SECONDS = 1.0
@@ -31,8 +32,14 @@ class Liveness:
         self._status = status
         self._log = log
 
-    async def begin(self) -> None:
-        """Say that all is ready. Raises UnavailableError if our own process is not seen."""
+    async def begin(self, stopping: asyncio.Event) -> None:
+        """Say that all is ready, unless it is time to stop before that.
+
+        Raises UnavailableError if our own process is not seen.
+        """
+        await unless(stopping, self._begin())
+
+    async def _begin(self) -> None:
         if self._service.watchdog_seconds and not await self._first():
             raise UnavailableError(
                 "a process of our own did not come through the pipeline: agentd would be blind"

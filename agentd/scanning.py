@@ -7,6 +7,7 @@ has given up everything has not. The service manager starts a helper that has th
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from agentd.core.process import Image, Notes
 from agentd.core.sight import Observed
 from agentd.helpers.client import HelperError, Helpers
 from agentd.observations import checked_observed
+from agentd.stopping import unless
 
 SCAN_SECONDS = 60.0
 TEXT_BYTES_MAX = 32 << 20
@@ -47,6 +49,11 @@ class Scanner:
         except HelperError as error:
             return Scanned(found.processes(), complete=False, failure=str(error))
         return Scanned(found.processes(), found.complete, found.failure)
+
+    async def first(self, stopping: asyncio.Event) -> Scanned:
+        """The same; nobody when it is time to stop before that."""
+        stopped = Scanned([], complete=False, failure="agentd stops")
+        return await unless(stopping, self.scan()) or stopped
 
 
 class Found:

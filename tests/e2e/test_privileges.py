@@ -12,9 +12,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from agentd.helpers import frames
 from tests.cgroup import Cgroup
-from tests.e2e.agent import AGENTD, running
+from tests.e2e import agent as agents
+from tests.e2e.agent import AGENTD, Agent, running
+from tests.requirements import need_program
 
 CAP_SYS_PTRACE = 19
 
@@ -77,18 +81,46 @@ def test_only_its_child_may_look(cgroup: Cgroup, tmp_path: Path) -> None:
     assert not Path(f"/proc/{child}/exe").exists()
 
 
+def test_it_opens_nothing_of_others(
+    cgroup: Cgroup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its start and after a loss it looks at no process in /proc but itself, and asks for no
+    name of a user: its child does."""
+    strace, script = need_program("strace"), tmp_path / "agentd"
+    calls = tmp_path / "calls"
+    script.write_text(f'#!/bin/sh\nexec {strace} -D -e trace=file -o {calls} {AGENTD} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(agents, "AGENTD", str(script))
+    options = ("--output", "json", "--set", "transport.ring_bytes=4096")
+    with running(tmp_path, cgroup.path, *options) as agent:
+        pid = agent.process.pid
+        _lose_events(agent, cgroup)
+        assert agent.stop() == 0
+    lines = calls.read_text().splitlines()
+    ready = next(n for n, line in enumerate(lines) if "/proc/self/task" in line)
+    paths = [path for line in lines[ready:] for path in re.findall(r'"([^"]*)"', line)]
+    others = {path for path in paths if re.match(rf"/proc/(?!{pid}/)\d+", path)}
+    assert others == set()
+    assert not any(path in ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf") for path in paths)
+
+
+def _lose_events(agent: Agent, cgroup: Cgroup) -> None:
+    """Have it lose events, and find out what they hid."""
+    agent.process.send_signal(signal.SIGSTOP)
+    sleeper = "(exec sleep 1000) >/dev/null 2>&1 &"
+    cgroup.run(["/bin/bash", "-c", f"for i in $(seq 300); do /bin/true; done; {sleeper}"])
+    (survivor,) = cgroup.processes()
+    agent.process.send_signal(signal.SIGCONT)
+    agent.wait_until(lambda: survivor in agent.pids("fork", "exec"))
+
+
 def test_its_child_is_begun_again(cgroup: Cgroup, tmp_path: Path) -> None:
     """Killed, it has a successor when there is something to ask, without any capability."""
     options = ("--output", "json", "--set", "transport.ring_bytes=4096")
     with running(tmp_path, cgroup.path, *options) as agent:
         (child,) = _children(agent.process.pid)
         os.kill(child, signal.SIGKILL)
-        agent.process.send_signal(signal.SIGSTOP)
-        sleeper = "(exec sleep 1000) >/dev/null 2>&1 &"
-        cgroup.run(["/bin/bash", "-c", f"for i in $(seq 300); do /bin/true; done; {sleeper}"])
-        (survivor,) = cgroup.processes()
-        agent.process.send_signal(signal.SIGCONT)
-        agent.wait_until(lambda: survivor in agent.pids("fork", "exec"))
+        _lose_events(agent, cgroup)
         (successor,) = _children(agent.process.pid)
         assert successor != child
         assert _sets(successor) == [NOTHING]

@@ -11,8 +11,9 @@ import pytest
 
 from tests.e2e.conftest import cgroup, loadgen
 from tests.hostile.siege import own_by_nobody
+from tests.hostile.stuck_files import StuckFiles
 
-__all__ = ["attic", "cgroup", "loadgen"]
+__all__ = ["attic", "cgroup", "loadgen", "stuck"]
 
 
 @pytest.fixture
@@ -23,3 +24,13 @@ def attic() -> Iterator[Path]:
         yield own_by_nobody(folder)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def stuck(attic: Path) -> Iterator[StuckFiles]:
+    """A file system of which a test decides how long it answers. Its program is a sleep."""
+    files = StuckFiles(attic, "/bin/sleep")
+    try:
+        yield files
+    finally:
+        files.close()

@@ -82,7 +82,7 @@ def _live(*fates: str, service: FakeService | None = None) -> tuple[FakeService,
     liveness = Liveness(service, FakeCanary(fates), lambda: "fine", log)  # type: ignore[arg-type]
 
     async def main() -> None:
-        await liveness.begin()
+        await liveness.begin(asyncio.Event())
         await liveness.run()
 
     with contextlib.suppress(asyncio.CancelledError):
