@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -105,11 +106,12 @@ class ChildLink(Link):
     def drop(self) -> None:
         """End it; it is not waited for."""
         if self._control is not None:
-            os.kill(self._pids[-1], signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pids[-1], signal.SIGKILL)
         super().drop()
 
     def _open(self) -> socket.socket:
-        self._pids = [pid for pid in self._pids if not os.waitpid(pid, os.WNOHANG)[0]]
+        self._pids = [pid for pid in self._pids if not _has_ended(pid)]
         if len(self._pids) >= _LEFT_MAX:
             raise OSError(f"{len(self._pids)} of them are stuck")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -158,3 +160,11 @@ class ChildLink(Link):
         # -P: not a line from the folder where somebody happens to start us, as root
         words = [sys.executable, "-P", "-m", "agentd.helpers", str(fd), *map(str, self._keeps)]
         os.execve(sys.executable, words, environment)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a child of ours has, which is not waited for."""
+    try:
+        return bool(os.waitpid(pid, os.WNOHANG)[0])
+    except ChildProcessError:
+        return True
