@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 
 from agentd import host, procfs
 from agentd.core.accounting import Progress, causes
+from agentd.core.decode import Decoder
 from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.redact import Redact, redact_nothing
 from agentd.core.stages import STAGE_DECODE, STAGE_RESTART, STAGE_SKIPPED
@@ -15,10 +17,11 @@ from agentd.kernel.attach import Attached
 from agentd.kernel.cgroups_made import MadeCgroups
 from agentd.kernel.counters import Counters
 from agentd.kernel.handover import TRACEPOINTS
+from agentd.kernel.program import PERFBUF
 from agentd.kernel.transport import open_transport, room_stage
 from agentd.kernel.wire_header import read_wire
-from agentd.ledger import Ledger
 from agentd.metrics.snapshot import ProgramCost
+from agentd.recovery import open_ledger, recover
 
 
 class Capture:
@@ -52,11 +55,12 @@ class Capture:
         )
         self.cgroups = MadeCgroups(handover.cgroups_fd, self.wire)
         size = settings.cpus, len(causes(kinds, room_stage(handover)))
-        self.ledger = Ledger.fresh(*size) if progress_fd is None else Ledger(progress_fd, *size)
-        """How far the stream has been handed on."""
-        progress = self.ledger.read()
+        self.ledger, progress, self.checkpoint_damaged = open_ledger(progress_fd, *size)
+        """How far the stream has been handed on; and whether that could not be read."""
         if progress_fd is not None and position is not None:
-            progress = position
+            progress, self.checkpoint_damaged = position, False
+        elif self.checkpoint_damaged:
+            progress = self._recovered(attached)
         before, before_ns = self.counters.read(), host.boottime_ns()
         self.transport = open_transport(handover, settings.ring_bytes, settings.perf_bytes_per_cpu)
         self.pipeline = Pipeline(
@@ -76,6 +80,14 @@ class Capture:
             self.pipeline.resume(progress)
         elif progress is not None:
             self.pipeline.resume_without_buffer(progress, before, before_ns)
+
+    def _recovered(self, attached: Attached) -> Progress:
+        """Where to go on when the checkpoint is damaged."""
+        handover, settings = attached.handover, attached.settings
+        is_ring = handover.transport != PERFBUF
+        ring = (handover.events_fd, settings.ring_bytes) if is_ring else None
+        progress = recover(self.counters, ring, Decoder(self.wire, settings.cpus))
+        return replace(progress, skipped=self.skipped_runs())
 
     def lost(self) -> int:
         """Events that were missed, for any cause."""

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from agentd import output
+from agentd import output, signals
 from agentd.arguments import make_parser
 from agentd.errors import ConfigError
 from agentd.kernel.spawn import LoaderProcess
@@ -92,6 +92,7 @@ def _check_config(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    signals.catch_early()
     for requirement in REQUIREMENTS:
         requirement.check()
     # what another process kept needs no loader

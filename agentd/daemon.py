@@ -42,6 +42,7 @@ from agentd.settings import Config
 from agentd.settling import settle
 from agentd.sinks.channel import SinkClosedError
 from agentd.skipping import Skipping
+from agentd.stopping import set_after
 from agentd.suppression import Suppression, journal_unit
 from agentd.undecided_warnings import UndecidedWarnings
 from agentd.web import server as web_server
@@ -72,7 +73,7 @@ class Daemon:
         journal = self._journal = self._recorder.step if self._recorder else no_journal
         self._undecided = Undecided(journal)
         self._outlets = Outlets(config, journal, helpers, self._sink_told, self._undecided)
-        self._sinks = self._outlets.fanout()
+        self._sinks = self._outlets.fanout(succeeds=options.succeeds)
         self._keeper = Keeper(service, attached, options.left, log, resumed=progress_fd is not None)
         self._capture = Capture(
             attached,
@@ -141,6 +142,7 @@ class Daemon:
             "took over",
             events=len(inheritance.events),
             lost=sum(lost.missing for lost in inheritance.losses),
+            checkpoint_damaged=inheritance.checkpoint_damaged,
         )
 
     async def run(self, web: web_server.Door | None, asking: socket.socket | None) -> None:
@@ -151,6 +153,7 @@ class Daemon:
             if asking is not None:
                 group.create_task(control_server.run(self._control_app(), asking, stop))
             await self._seed()
+            set_after(self._duration_seconds, self._stopping)
             if web is not None:  # passwords are checked in threads: privileges belong to threads
                 group.create_task(web_server.run(partial(self._http_app, web), web, stop))
             if self._keeper.begins:
@@ -217,10 +220,7 @@ class Daemon:
         """Until it is time to stop."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._on_loop_error)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._duration_seconds):
-                await self._stopping.wait()
-        self._stopping.set()
+        await self._stopping.wait()
 
     def _sink_told(self, name: str, why: AgentdError | None) -> None:
         """A sink fails, or works again. A command ends with its reader; a service goes on."""

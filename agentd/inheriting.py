@@ -23,7 +23,7 @@ from agentd.kernel.program import PERFBUF
 from agentd.kernel.ringbuf import Ringbuf
 from agentd.kernel.transport import room_stage
 from agentd.kernel.wire_header import wire_text
-from agentd.ledger import Ledger
+from agentd.recovery import open_ledger, recover
 
 _PATIENCE_NS = 1_000_000_000
 """How long what was attempted before the cut may take to arrive."""
@@ -60,16 +60,19 @@ class _Reading:
         kinds = self._wire.constant("AGENTD_KINDS")
         layout = self._wire.layout("agentd_counters")
         self._causes = causes(kinds, room_stage(handover))
-        self._ledger = Ledger(former.progress_fd, settings.cpus, len(self._causes))
+        size = settings.cpus, len(self._causes)
+        self._ledger, progress, self._damaged = open_ledger(former.progress_fd, *size)
         self._counters = Counters(handover.counters_fd, layout, settings.cpus, kinds)
-        self._progress = position or self._ledger.read() or self._beginning()
+        self._damaged = self._damaged and position is None
+        progress = self._recovered() if self._damaged else position or progress
+        self._progress = progress or self._beginning()
         self._cut_ns = host.boottime_ns()
         self._until = self._counters.read()
 
     def nothing(self) -> Inheritance:
         """All that nobody has read is lost, and told."""
         losses = unread_losses(self._progress, self._until, self._cut_ns)
-        return Inheritance(self._cut_ns, [], losses, untold_by(self._progress))
+        return Inheritance(self._cut_ns, [], losses, untold_by(self._progress), self._damaged)
 
     async def to_the_cut(self) -> Inheritance:
         """All that was attempted until the cut, as it arrives."""
@@ -98,12 +101,20 @@ class _Reading:
             [event for event in events if event.boottime_ns <= self._cut_ns],
             [lost for lost in losses if lost.from_boottime_ns <= self._cut_ns],
             untold_by(self._progress),
+            self._damaged,
         )
 
     def close(self) -> None:
         """Let go of the account."""
         self._counters.close()
         self._ledger.close()
+
+    def _recovered(self) -> Progress:
+        """Where to go on when the checkpoint is damaged."""
+        settings, handover = self._former.attached.settings, self._former.attached.handover
+        is_ring = handover.transport != PERFBUF and self._former.wire_text == wire_text()
+        ring = (handover.events_fd, settings.ring_bytes) if is_ring else None
+        return recover(self._counters, ring, Decoder(self._wire, settings.cpus))
 
     def _beginning(self) -> Progress:
         """Of a stream of which nothing was ever handed on."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -33,7 +34,7 @@ from agentd.service import Service
 _EVENTS, _COUNTERS, _CGROUPS = _MAPS = "events", "counters", "cgroups"
 _LINK, _PROGRAM, _PERF = "link", "program", "perf"
 _ABOUT, PAST, _PROGRESS = "about", "past", "progress"
-_FORMAT = "agentd-kept-5"
+_FORMAT = "agentd-kept-6"
 
 
 def fingerprint(settings: Settings) -> str:
@@ -169,7 +170,8 @@ def _about_fd(attached: Attached) -> int:
         "from_btf": handover.from_btf,
     }
     fd = os.memfd_create("agentd-about")
-    os.write(fd, json.dumps(about).encode())
+    text = json.dumps(about).encode()
+    os.write(fd, b"%08x\n%b" % (zlib.crc32(text), text))
     return fd
 
 
@@ -244,7 +246,8 @@ def _about(fds: Mapping[str, int]) -> dict[str, Any]:
     if fd is None:
         return {}
     try:
-        about = json.loads(os.pread(fd, 1 << 16, 0))
-    except (OSError, ValueError):
+        checksum, _, text = os.pread(fd, 1 << 16, 0).partition(b"\n")
+    except OSError:
         return {}
-    return about if isinstance(about, dict) else {}
+    found = json.loads(text) if checksum == b"%08x" % zlib.crc32(text) else {}
+    return found if isinstance(found, dict) else {}

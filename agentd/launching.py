@@ -10,7 +10,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from agentd import cgroups, host
+from agentd import cgroups, host, output
 from agentd.config import load_config
 from agentd.errors import AgentdError, ConfigError
 from agentd.kernel.attach import Loader, LoaderError
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, process: LoaderProcess | None) -> int:
     config = _config(arguments)
     if sys.stdout is None and config.output.format != "none":
         raise ConfigError("standard output is closed, and events go there", "--output none")
-    service = Service()
+    service = Service(ends=arguments.duration is not None)
     fds = service.kept()
     past_fd = fds.pop("past", None)
     programs, former = _programs(program_settings(config), process, fds, service)
@@ -84,6 +84,8 @@ def _programs(
     from agentd import keeping  # noqa: PLC0415 (memory)
 
     kept = keeping.take(fds, settings, service.forget)
+    if kept is None:
+        output.note("what another process kept cannot be used; what was not read of it is lost")
     if isinstance(kept, KeptPrograms):
         return kept, None
     return Loader(settings, process), kept
@@ -100,6 +102,7 @@ def _run_daemon(
     import uvloop  # noqa: PLC0415
 
     from agentd import starting  # noqa: PLC0415
+    from agentd.keeping import Left  # noqa: PLC0415
     from agentd.log import configure_log  # noqa: PLC0415
     from agentd.options import Options  # noqa: PLC0415
 
@@ -110,7 +113,8 @@ def _run_daemon(
         reload = functools.partial(_config, arguments)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            options = Options(arguments.duration, arguments.record, reload, left, lines)
+            succeeds = isinstance(programs, KeptPrograms) or left != Left(None, None)
+            options = Options(arguments.duration, arguments.record, reload, left, succeeds, lines)
             runner.run(starting.run(config, programs, options, log, service))
     except LoaderError as error:
         log.debug("the loader said", text=error.log)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 import sys
+import zlib
 
 from agentd.core.accounting import Progress
 
 _UNTOLD_ROWS = 2
 _KINDS = 3
 """fork, exec, exit"""
+_MAGIC = 0x6167_656E_7464_0001
+"""What a ledger of this layout has as its second word; a zeroed memory has not."""
+_WORD_BYTES = 8
+_TURN_MASK = (1 << 32) - 1
+_HEADER_WORDS = 2
+
+
+class LedgerDamagedError(Exception):
+    """What stands there is not what a ledger of this layout has written."""
 
 
 def turn_of(fd: int) -> int:
@@ -21,37 +32,53 @@ def turn_of(fd: int) -> int:
 class Ledger:
     """How far the stream was handed on, in shared memory.
 
-    Two places are written in turn, and then the number that says which one holds: whoever dies
-    between the two leaves the place before. One row each for the next numbers and each cause.
+    Two places are written in turn, and then the turn's number, which says which one holds: whoever
+    dies between the two leaves the place before. A place is a checksum, then one row each for the
+    next numbers and each cause. The turn is one word, with its own checksum in the upper half.
+
+    Takes a ledger that another process may have written. Raises LedgerDamagedError if the memory
+    cannot be one.
     """
 
     def __init__(self, fd: int, cpus: int, causes: int) -> None:
         self.fd = fd
         self._cpus = cpus
-        self._words_each = 2 + _KINDS + cpus * (1 + causes + _UNTOLD_ROWS)
+        self._values = struct.Struct(f"={2 + _KINDS + cpus * (1 + causes + _UNTOLD_ROWS)}Q")
+        self._place_bytes = _WORD_BYTES + self._values.size
         self._no_untold = ((0,) * cpus,) * _UNTOLD_ROWS
-        size_bytes = 8 * (1 + 2 * self._words_each)
-        if os.fstat(fd).st_size < size_bytes:
-            os.ftruncate(fd, size_bytes)
-        self._map = mmap.mmap(fd, size_bytes)
+        size_bytes = _HEADER_WORDS * _WORD_BYTES + 2 * self._place_bytes
+        try:
+            self._map = mmap.mmap(fd, size_bytes)  # no larger than the file
+        except (OSError, ValueError) as error:
+            raise LedgerDamagedError(f"cannot be mapped: {error}") from None
         self._words = memoryview(self._map).cast("Q")
 
     @classmethod
     def fresh(cls, cpus: int, causes: int) -> Ledger:
         """An empty one."""
-        return cls(os.memfd_create("agentd-progress"), cpus, causes)
+        fd = os.memfd_create("agentd-progress")
+        words = _HEADER_WORDS + 2 * (3 + _KINDS + cpus * (1 + causes + _UNTOLD_ROWS))
+        os.ftruncate(fd, words * _WORD_BYTES)
+        ledger = cls(fd, cpus, causes)
+        ledger.clear()
+        return ledger
+
+    def clear(self) -> None:
+        """As if nothing had been written."""
+        self._map[:] = bytes(len(self._map))
+        self._words[1] = _MAGIC
 
     def write(self, progress: Progress) -> None:
         """Replace what stands there."""
-        turn = self._words[0] + 1
+        turn = (self._words[0] + 1) & _TURN_MASK
         skipped = progress.skipped or (0,) * _KINDS
         values = [progress.at_ns, progress.watermark_ns, *skipped, *progress.next_seq]
         for row in progress.settled + (progress.untold or self._no_untold):
             values += row
-        start = 1 + turn % 2 * self._words_each
-        for index, value in enumerate(values, start):
-            self._words[index] = value
-        self._words[0] = turn
+        data = self._values.pack(*values)
+        start = self._start(turn)
+        self._map[start : start + self._place_bytes] = _checksum(turn, data) + data
+        self._words[0] = _checked(turn)
 
     @property
     def turn(self) -> int:
@@ -59,12 +86,20 @@ class Ledger:
         return int(self._words[0])
 
     def read(self) -> Progress | None:
-        """What was written last; None if nothing was."""
-        turn = self._words[0]
-        if not turn:
+        """What was written last; None if nothing was. Raises LedgerDamagedError."""
+        word = self._words[0]
+        turn = word & _TURN_MASK
+        if self._words[1] != _MAGIC:
+            raise LedgerDamagedError("is none of this version")
+        if not word and not any(self._words[2:]):
             return None
-        start = 1 + turn % 2 * self._words_each
-        at_ns, watermark_ns, *values = self._words[start : start + self._words_each].tolist()
+        if word != _checked(turn):
+            raise LedgerDamagedError("says not which place holds")
+        start = self._start(turn)
+        data = self._map[start + _WORD_BYTES : start + self._place_bytes]
+        if self._map[start : start + _WORD_BYTES] != _checksum(turn, data):
+            raise LedgerDamagedError("its checksum is wrong")
+        at_ns, watermark_ns, *values = self._values.unpack(data)
         skipped, values = tuple(values[:_KINDS]), values[_KINDS:]
         rows = [tuple(values[i : i + self._cpus]) for i in range(0, len(values), self._cpus)]
         settled, untold = rows[1:-_UNTOLD_ROWS], rows[-_UNTOLD_ROWS:]
@@ -75,3 +110,15 @@ class Ledger:
         self._words.release()
         self._map.close()
         os.close(self.fd)
+
+    def _start(self, turn: int) -> int:
+        return _HEADER_WORDS * _WORD_BYTES + turn % 2 * self._place_bytes
+
+
+def _checksum(turn: int, data: bytes) -> bytes:
+    return struct.pack("=Q", zlib.crc32(data, turn))
+
+
+def _checked(turn: int) -> int:
+    """A turn as its word."""
+    return zlib.crc32(turn.to_bytes(4, "little")) << 32 | turn

@@ -20,4 +20,6 @@ class Options:
     reload: Callable[[], Config] | None
     """Reads the configuration again."""
     left: Left
+    succeeds: bool
+    """Whether a process before us left anything; it may have been killed in mid-line."""
     log_lines: LogQueue

@@ -21,6 +21,7 @@ from agentd.core.tree import Tree
 from agentd.core.wire import Wire
 from agentd.filtering.fields import Facts
 from agentd.helpers.client import Helpers
+from agentd.journal_log import is_journal
 from agentd.kernel.attach import Attached
 from agentd.kernel.transport import room_stage
 from agentd.kernel.wire_header import read_wire, wire_text
@@ -90,9 +91,13 @@ class Outlets:
             "colour": lambda: TextRenderer(kinds, colour=True),
         }
 
-    def fanout(self) -> Fanout:
-        """All that the configuration asks for. Raises ConfigError if there is no stdout."""
-        sinks = [sink for sink in (self._stdout(), self._journal()) if sink is not None]
+    def fanout(self, *, succeeds: bool) -> Fanout:
+        """All that the configuration asks for. Raises ConfigError if there is no stdout.
+
+        ``succeeds``: a process before us wrote to the same.
+        """
+        stdout = self._stdout(succeeds=succeeds and not is_journal(1))
+        sinks = [sink for sink in (stdout, self._journal()) if sink is not None]
         self._sinks = {sink.name: sink for sink in sinks}
         return Fanout(sinks)
 
@@ -105,7 +110,7 @@ class Outlets:
         if self._choose_actions is not None:
             self._choose_actions(config.journal.actions)
 
-    def _stdout(self) -> Sink | None:
+    def _stdout(self, *, succeeds: bool) -> Sink | None:
         form = self._config.output.format
         if form == "none":
             return None
@@ -115,7 +120,7 @@ class Outlets:
         sink = Sink(
             STDOUT,
             lambda batch: [renderer.render(batch)],
-            Stdout(),
+            Stdout(succeeds=succeeds),
             self._told,
             form=form,
             wanted=wanted,
@@ -131,7 +136,7 @@ class Outlets:
             return None
         from agentd.sinks.journal_entry import JournalEncoder  # noqa: PLC0415 (memory)
 
-        encoder = JournalEncoder(self._ecs(), actions)
+        encoder = JournalEncoder(self._wire, host.boot_id(), self._names, actions)
         self._choose_actions = encoder.choose
         wanted = self._choice(JOURNAL_FILTER, self._config.journal.filter)
         return Sink(

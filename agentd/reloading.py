@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -18,6 +15,7 @@ from agentd.pattern_limits import Undecided, make_redactor
 from agentd.rounds import Rounds
 from agentd.service import Service
 from agentd.settings import Config
+from agentd.stopping import reload_on_hang_up
 from agentd.web.server import Door
 from agentd.web.web_config import WebConfig, web_config_of
 
@@ -110,28 +108,19 @@ def reload_on_signal(
     reloading: Reloading | NothingToReload,
     service: Service,
     status: Callable[[], str],
-    hang_up: Callable[[], None],
+    stop: Callable[[], None],
 ) -> None:
     """SIGHUP reads the configuration again; the service manager hears when that is done.
 
-    ``hang_up`` is for a SIGHUP that comes because the terminal has gone away.
+    ``stop`` is for a SIGHUP that comes because the terminal has gone away.
     """
-    before = _terminals()
 
     def reload() -> None:
-        if _terminals() != before:
-            hang_up()
-            return
         service.reloading()
         reloading.reload()
         service.ready(status())
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-
-
-def _terminals() -> list[int]:
-    """The standard file descriptors that lead to one."""
-    return [fd for fd in (0, 1, 2) if os.isatty(fd)]
+    reload_on_hang_up(reload, stop)
 
 
 WEB_CONFIG = "metrics.web_config"

@@ -23,6 +23,7 @@ from agentd.log_queue import LogQueue
 from agentd.metrics.snapshot import SinkCounts, Snapshot
 from agentd.paths import core_form
 from agentd.reconciler import Reconciler
+from agentd.recovery import CONSEQUENCE
 from agentd.rounds import Rounds
 from agentd.sinks.fanout import Fanout
 from agentd.suppression import Suppression
@@ -39,6 +40,8 @@ def log_attached(log: Any, attached: Attached, capture: Capture, cgroup: str) ->
     """What has been loaded, and how."""
     if attached.log:
         log.debug("the loader said", text=attached.log)
+    if capture.checkpoint_damaged:
+        log.error("checkpoint damaged", consequence=CONSEQUENCE)
     handover = attached.handover
     log.info(
         "attached",

@@ -14,11 +14,14 @@ and a daemon that waits for it would report nothing any more."""
 
 
 class Service:
-    """systemd's protocol; silent where something else, or a person, started agentd."""
+    """systemd's protocol; silent where something else, or a person, started agentd.
 
-    def __init__(self) -> None:
-        self._address = os.environ.get("NOTIFY_SOCKET", "")
-        self.keeps = bool(self._address)
+    ``ends``: agentd was asked to end by itself, so there is no next process to keep anything for.
+    """
+
+    def __init__(self, *, ends: bool = False) -> None:
+        self._address = _own_address()
+        self.keeps = bool(self._address) and not ends
         """Whether it may keep file descriptors for the next process."""
 
     @property
@@ -84,3 +87,14 @@ class Service:
             except OSError:
                 return False
         return True
+
+
+def _own_address() -> str:
+    """The service manager's socket, if it has started this process; empty if not.
+
+    A shell inside of a service inherits NOTIFY_SOCKET, and whatever is run there. systemd says whom
+    it has started (SYSTEMD_EXEC_PID in systemd.exec(5)). Our own children inherit nothing.
+    """
+    address = os.environ.pop("NOTIFY_SOCKET", "")
+    started = os.environ.get("SYSTEMD_EXEC_PID", "")
+    return address if started in ("", str(os.getpid())) else ""

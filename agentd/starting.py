@@ -28,13 +28,13 @@ async def run(
     config: Config, programs: Loader | KeptPrograms, options: Options, log: Any, service: Service
 ) -> None:
     """Run until a signal, the duration's end, or the end of standard output's reader."""
+    stopping = stop_on_signals()  # before anything is made that would stay behind
     with contextlib.ExitStack() as sockets:
         waits = service.keeps or config.metrics.listen == Metrics().listen
         web = web_server.door(config.metrics, log, waits=waits)
         if web is not None:
             sockets.callback(web.close)
         asking = _control_socket(config.control, sockets, log)
-        stopping = stop_on_signals()
         helpers = Helpers(() if config.scan.socket else (CAP_SYS_PTRACE,), config.scan.socket, log)
         sockets.callback(helpers.close)
         helpers.begin()  # while the loader compiles, and while we have what a scan may keep

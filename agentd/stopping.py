@@ -4,18 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from agentd.signals import hang_ups
 
 T = TypeVar("T")
 
 
 def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that SIGTERM and SIGINT set, and a SIGHUP of a terminal that has gone away."""
     stopping = asyncio.Event()
+
+    def hang_up() -> None:
+        try:
+            hang_ups.note()
+        except KeyboardInterrupt:
+            stopping.set()
+
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):  # which Python does not catch by itself: last
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     return stopping
+
+
+def reload_on_hang_up(reload: Callable[[], None], stop: Callable[[], None]) -> None:
+    """From now on a SIGHUP reloads; one that came before does so now."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(
+        signal.SIGHUP, lambda: stop() if hang_ups.is_terminal_gone else reload()
+    )
+    if hang_ups.reload_asked:
+        loop.call_soon(reload)
+
+
+def set_after(seconds: float | None, event: asyncio.Event) -> None:
+    """Set it after so long; never, with None."""
+    if seconds is not None:
+        asyncio.get_running_loop().call_later(seconds, event.set)
 
 
 async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

@@ -27,6 +27,8 @@ class Inheritance:
     losses: Sequence[Lost] = ()
     untold: Sequence[Lost] = ()
     """What an output had dropped and not told (``core.untold``)."""
+    checkpoint_damaged: bool = False
+    """Whether it could not be read how far they had come."""
 
 
 class Overlap:

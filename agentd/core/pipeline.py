@@ -123,14 +123,16 @@ class Pipeline:
     @property
     def accounted(self) -> int:
         """Records that arrived, by what became of them."""
-        return (
-            self.emitted_total
-            + self.tree.duplicate_exits_total
-            + self.decoder.errors
-            + self.reorderer.held
-            + (0 if self._resumed is None else self._resumed.handed_on(self._first_seq))
-            + self.overlap.accounted
-        )
+        arrived = self.emitted_total + self.tree.duplicate_exits_total + self.decoder.errors
+        return arrived + self.reorderer.held + self.carried
+
+    @property
+    def carried(self) -> int:
+        """Attempts of our programs that processes before us accounted for, less the events of
+        other programs that we have reported in their place.
+        """
+        handed_on = self._resumed.handed_on(self._first_seq) if self._resumed is not None else 0
+        return handed_on + self.overlap.accounted
 
     def waiting(self, counters: KernelCounters) -> bool:
         """Whether something is held or missing that only a further round can settle."""

@@ -53,6 +53,13 @@ DUPLICATE_EXITS = Family(
     "Second exits of one process, dropped; only kernels that do not tell the last thread.",
     todo="nothing",
 )
+CARRIED = Family(
+    GAUGE,
+    "agentd_accounting_carried_events",
+    "Attempts that agentd accounted for before its last restart.",
+    more="The kernel's counters go on over a restart, those of events begin anew. Below 0 by the"
+    " events that programs before these had left: they are no attempts of these",
+)
 IMBALANCE = Family(
     GAUGE,
     "agentd_accounting_imbalance",
@@ -145,7 +152,8 @@ MISSES = Family(
 )
 
 ACCOUNT = (
-    EVENTS, ATTEMPTS, FILTERED, THREADS, LOST, DECODE_ERRORS, DUPLICATE_EXITS, IMBALANCE,
+    EVENTS, ATTEMPTS, FILTERED, THREADS, LOST, DECODE_ERRORS, DUPLICATE_EXITS, CARRIED,
+    IMBALANCE,
 )  # fmt: skip
 ORDER = (INVERSIONS, LATE, FORCED, HELD, HELD_CAPACITY)
 TREE = (
@@ -163,6 +171,7 @@ def events(now: Snapshot) -> Iterator[Metric]:
     yield THREADS.value(sum(now.kernel.threads))
     yield DECODE_ERRORS.value(pipeline.decoder.errors)
     yield DUPLICATE_EXITS.value(pipeline.tree.duplicate_exits_total)
+    yield CARRIED.value(pipeline.carried)
 
 
 def losses(now: Snapshot) -> Iterator[Metric]:

@@ -32,7 +32,7 @@ _PART_KEPT_BYTES: Final = 4096
 _STEP_NS: Final = 100_000
 """A wall clock that moved further has been set: slewed, it moves less between two batches."""
 
-_FLAG_NAMES = {
+FLAG_NAMES = {
     "late": "AGENTD_LATE",
     "forced": "AGENTD_FORCED",
     "args_truncated": "AGENTD_ARGS_TRUNCATED",
@@ -56,7 +56,7 @@ class EcsRenderer:
         self._ids = EventIds(self._entity, self._kind_names)
         self._events = tuple(_event(_TYPES[name], name) for name in self._kind_names)
         self._change = _event("change", "exec")
-        self._flags = {name: wire.constant(macro) for name, macro in _FLAG_NAMES.items()}
+        self._flags = {name: wire.constant(macro) for name, macro in FLAG_NAMES.items()}
         self._execs = ExecRenderer(wire, self._entity, names)
         self._names = names
         self._codes: dict[int, tuple[str, str]] = {}
@@ -105,7 +105,8 @@ class EcsRenderer:
             where = self._cpus.get(cpu) or self._add_cpu(cpu)
             lines.append(
                 f'{{"@timestamp":"{when}{change if changed else events[event[at.KIND]]}{sequence}'
-                f'{self._numbers[cpu]}{seq}"}},"process":{{{process}{what}{start}{more},{owner}{whose}}}{top}{where}'
+                f'{self._numbers[cpu]}{seq}"}},'
+                f'"process":{{{process}{what}{start}{more},{owner}{whose}}}{top}{where}'
                 f'{seq},"boottime_ns":{ns}{details},"flags":['
                 f"{self._flag_list(flags) if flags else ''}]}}}}\n"
             )

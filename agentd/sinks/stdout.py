@@ -1,8 +1,14 @@
-"""Standard output, written without ever waiting for its reader."""
+"""Standard output, written without ever waiting for its reader.
+
+A writer begins on a line of its own. Whoever wrote there before may have left half a line: its disk
+was full, or it was killed in the middle of a write. A file shows that. A pipe or a socket does not,
+so a successor ends whatever its predecessor may have begun.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import socket
@@ -12,9 +18,13 @@ from agentd.sinks.channel import SinkClosedError, SinkFailedError
 
 
 class Stdout:
-    """The file behind ``fd``. It takes payloads in parts."""
+    """The file behind ``fd``. It takes payloads in parts.
 
-    def __init__(self, fd: int = 1) -> None:
+    ``succeeds``: a process that may have been killed wrote there before this one.
+    """
+
+    def __init__(self, fd: int = 1, *, succeeds: bool = False) -> None:
+        self._owes_newline = _is_mid_line(fd, succeeds=succeeds)
         self._fd, self._socket = _own_description(fd)
         self._may_block = self._socket is None and _may_block(self._fd)
 
@@ -24,6 +34,12 @@ class Stdout:
 
     def send(self, payload: memoryview) -> int:
         """Write what can be written now. Raises as ``Channel.send`` says."""
+        if self._owes_newline:
+            self._write(memoryview(b"\n"))
+            self._owes_newline = False
+        return self._write(payload)
+
+    def _write(self, payload: memoryview) -> int:
         try:
             if self._socket is not None:
                 return self._socket.send(payload, socket.MSG_DONTWAIT)
@@ -51,6 +67,32 @@ class Stdout:
             self._socket.close()
         else:
             os.close(self._fd)
+
+
+def _is_mid_line(fd: int, *, succeeds: bool) -> bool:
+    """Whether what is written next may stand behind half a line.
+
+    A file that may not be read counts as such: an empty line does no harm.
+    """
+    status = os.fstat(fd)
+    if stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode):
+        return succeeds
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    appends = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND
+    end = status.st_size if appends else os.lseek(fd, 0, os.SEEK_CUR)
+    if not end:
+        return False
+    try:
+        reading = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        return os.pread(reading, 1, end - 1) != b"\n"
+    except OSError:
+        return True
+    finally:
+        os.close(reading)
 
 
 def _own_description(fd: int) -> tuple[int, socket.socket | None]:

@@ -30,7 +30,8 @@ for i, fd in enumerate(fds):
 if procs := os.environ.pop("CGROUP_PROCS", ""):
     with open(procs, "w") as file:
         file.write("0")
-os.environ["LISTEN_PID"] = os.environ["WATCHDOG_PID"] = str(os.getpid())
+for name in ("LISTEN_PID", "WATCHDOG_PID", "SYSTEMD_EXEC_PID"):
+    os.environ[name] = str(os.getpid())
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
@@ -47,6 +48,8 @@ class Manager:
         self.told: list[str] = []
         """Each state that it was told, a line each."""
         self.outputs: list[Path] = []
+        self.appends_to: Path | None = None
+        """Where the next process writes behind what is there, as StandardOutput=append: does."""
         self.process: subprocess.Popen[bytes] | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(folder / "notify.sock"))
@@ -61,7 +64,7 @@ class Manager:
 
     def launch(self, cgroup: Cgroup | None = None, /, **environment: str) -> None:
         """A new process, with what was kept; returns at once. ``cgroup``: where it runs."""
-        output = self.folder / f"run-{len(self.outputs)}.out"
+        output = self.appends_to or self.folder / f"run-{len(self.outputs)}.out"
         self.outputs.append(output)
         kept = dict(self.kept)
         environment |= {"NOTIFY_SOCKET": str(self.folder / "notify.sock")}
@@ -71,7 +74,8 @@ class Manager:
             environment["CGROUP_PROCS"] = str(cgroup.folder / "cgroup.procs")
         fds = ",".join(map(str, kept.values()))
         command = [sys.executable, "-c", _START, fds, AGENTD, "run", *self.options]
-        with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
+        errors = self.folder / f"run-{len(self.outputs) - 1}.err"
+        with output.open("ab") as out, errors.open("wb") as err:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=err, stdin=subprocess.DEVNULL,
                 env=os.environ | environment, pass_fds=list(kept.values()),
@@ -104,7 +108,7 @@ class Manager:
 
     def log(self) -> str:
         """What the last process wrote to standard error."""
-        return self.outputs[-1].with_suffix(".err").read_text()
+        return (self.folder / f"run-{len(self.outputs) - 1}.err").read_text()
 
     def close(self) -> None:
         """End what runs, and close what was kept, which detaches the programs."""

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, whole_lines
+from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, free_port, whole_lines
 from tests.e2e.manager import Manager, managing
 from tests.kernel.loadgen import built_loadgen, loadgen_command
 
@@ -177,6 +179,137 @@ def test_ids_of_losses_and_what_they_hid(cgroup: Cgroup, tmp_path: Path) -> None
     per_run = [[line["event"]["id"] for line in whole_lines(out)] for out in manager.outputs]
     assert all(len(set(ids)) == len(ids) for ids in per_run)
     _once(lines)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of eight pages."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "none", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_half_a_line_on_a_full_disk(
+    cgroup: Cgroup, tmp_path: Path, small_disk: Path, how: signal.Signals
+) -> None:
+    """A successor that appends to the same file ends the line that was begun, and has all else."""
+    output = small_disk / "events.json"
+    output.write_text("#" * 100 + "\n")
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        manager.appends_to = output
+        manager.start()
+        with contextlib.suppress(OSError), (small_disk / "other").open("wb", buffering=0) as other:
+            while True:
+                other.write(bytes(4096))
+        for number in range(8):
+            cgroup.run(["/bin/true", str(number), "x" * 600])
+        _settle(manager)
+        manager.end(how)
+        assert not output.read_bytes().endswith(b"\n")  # or this test shows nothing
+        (small_disk / "other").unlink()
+        manager.start()
+        cgroup.run(["/bin/true", "last"])
+        _settle(manager)
+        manager.end(signal.SIGTERM)
+    lines, broken = [], 0
+    for text in output.read_bytes().splitlines()[1:]:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            broken += 1
+    assert broken == 1
+    told = _told(_once(lines))
+    assert Counter(told.values())["exec"] == 8 + 1
+    if how == signal.SIGKILL:
+        _assert_whole(told)
+
+
+def _damage(manager: Manager, name: str, how: bytes) -> None:
+    """Write over what is kept under a name."""
+    (fd,) = (fd for kept, fd in manager.kept.items() if kept.partition("@")[0] == name)
+    os.pwrite(fd, how * (os.fstat(fd).st_size // len(how) + 1), 0)
+
+
+@pytest.mark.parametrize("how", [b"\0", b"\xff", b"garbage"])
+@pytest.mark.parametrize("other_programs", [False, True])
+def test_a_damaged_checkpoint(
+    cgroup: Cgroup, tmp_path: Path, how: bytes, other_programs: bool
+) -> None:
+    """agentd goes on with what the buffer holds, says so, and misses nothing of it."""
+    sizes = _sizes(cgroup)
+    with managing(tmp_path, *sizes[0]) as manager:
+        manager.start()
+        cgroup.run(["/bin/true", "before"])
+        _settle(manager)
+        manager.end(signal.SIGKILL)
+        cgroup.run(["/bin/true", "between"])
+        _damage(manager, "progress", how)
+        manager.options = sizes[other_programs]
+        manager.start()
+        said = manager.log()
+        cgroup.run(["/bin/true", "after"])
+        _settle(manager)
+        manager.end(signal.SIGKILL)
+        manager.start()
+        lines = _once(_stopped(manager))
+        assert '"imbalance": 0' in manager.log()
+    assert '"checkpoint_damaged": true' in said or '"checkpoint damaged"' in said
+    runs = [line["process"]["args"][1] for line in lines if line["event"]["action"] == "exec"]
+    assert runs == ["before", "between", "after"]
+    assert Counter(line["event"]["action"] for line in lines) == {"exec": 3, "exit": 3}
+
+
+def test_damaged_words_about_programs(cgroup: Cgroup, tmp_path: Path) -> None:
+    """What cannot be understood is not used: new programs are loaded, and agentd says so."""
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        manager.start()
+        manager.end(signal.SIGKILL)
+        _damage(manager, "about", b"x")
+        manager.start()
+        assert "cannot be used" in manager.log()
+        cgroup.run(["/bin/true"])
+        lines = _stopped(manager)
+    assert Counter(line["event"]["action"] for line in lines) == {"exec": 1, "exit": 1}
+
+
+def _account(port: int) -> tuple[float, float]:
+    """Attempts, and what docs/metrics.md says that they are made of, as they are scraped."""
+    sums: Counter[str] = Counter()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        for family in text_string_to_metric_families(answer.read().decode()):  # type: ignore[no-untyped-call]
+            for sample in family.samples:
+                if sample.labels.get("stage", "") not in ("skipped", "restart"):
+                    sums[sample.name] += sample.value
+    parts = ("events_total", "duplicate_exits_total", "lost_events_total")
+    made_of = sum(sums[f"agentd_{part}"] for part in parts)
+    return sums["agentd_kernel_attempts_total"], made_of + sums["agentd_accounting_carried_events"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("other_programs", [False, True])
+def test_metrics_add_up_after_restarts(
+    cgroup: Cgroup, tmp_path: Path, how: signal.Signals, other_programs: bool
+) -> None:
+    """The account of docs/metrics.md holds over restarts and changes of programs."""
+    port = free_port()
+    with managing(tmp_path, *_options(cgroup, f"metrics.listen=127.0.0.1:{port}")) as manager:
+        manager.start()
+        for turn in range(3):
+            cgroup.run(["/bin/sh", "-c", "for i in $(seq 200); do /bin/true; done"])
+            manager.end(how)
+            if other_programs:
+                size = f"transport.ring_bytes={1 << (20 + turn)}"
+                manager.options = _options(cgroup, f"metrics.listen=127.0.0.1:{port}", size)
+            manager.start()
+            deadline = time.monotonic() + ENOUGH_SECONDS
+            while (account := _account(port))[0] != account[1]:
+                assert time.monotonic() < deadline, account
+                time.sleep(0.1)
+        assert account[0] > 0 or other_programs
+        manager.end(signal.SIGTERM)
 
 
 def test_perf_buffers_say_what_they_lost(cgroup: Cgroup, tmp_path: Path) -> None:

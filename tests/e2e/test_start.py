@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -116,6 +117,61 @@ def test_a_signal_while_it_starts(cgroup: Cgroup, number: signal.Signals) -> Non
     while Path(f"/proc/{loader}/exe").exists():  # a zombie has none
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("wait_seconds", [0.0, 0.1, 0.2, 0.4, 0.8, 1.6])
+def test_a_stop_at_any_moment(cgroup: Cgroup, tmp_path: Path, wait_seconds: float) -> None:
+    """SIGTERM ends it with 0 from its first moment on, and no socket stays behind."""
+    path = tmp_path / "control.sock"
+    command = _command(cgroup, "--output", "none", "--set", f"control.socket={path}")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        _wait_until_it_catches(signal.SIGTERM, process.pid)
+        time.sleep(wait_seconds)  # wherever it is by then
+        process.terminate()
+        _, errors = process.communicate(timeout=ENOUGH_SECONDS)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("wait_seconds", [0.0, 0.3])
+def test_a_reload_before_there_is_anything_to_reload(
+    cgroup: Cgroup, tmp_path: Path, wait_seconds: float
+) -> None:
+    """SIGHUP never ends it: one that comes early is obeyed when it has started."""
+    config = tmp_path / "agentd.toml"
+    config.write_text("")
+    command = _command(cgroup, "--output", "none", "--config", str(config))
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        _wait_until_it_catches(signal.SIGHUP, process.pid)
+        time.sleep(wait_seconds)
+        process.send_signal(signal.SIGHUP)
+        said = ""
+        while process.poll() is None and '"reloaded"' not in said:
+            said = process.stderr.readline()
+        process.terminate()
+        process.communicate(timeout=ENOUGH_SECONDS)
+    assert '"reloaded"' in said
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("started", ["another", ""])
+def test_another_services_socket(cgroup: Cgroup, tmp_path: Path, started: str) -> None:
+    """In a shell of a service agentd is a command that ends, whoever listens there or not."""
+    path = str(tmp_path / "notify.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        if started:
+            manager.bind(path)
+        manager.setblocking(False)
+        environment = {
+            "NOTIFY_SOCKET": path,
+            "SYSTEMD_EXEC_PID": str(os.getpid() if started else ""),
+        }
+        done = _run(_command(cgroup, "--duration", "0.5"), env=os.environ | environment)
+        assert done.returncode == 0, done.stderr
+        with pytest.raises(BlockingIOError if started else OSError):
+            manager.recv(4096)
 
 
 def _first_child(pid: int) -> int:

@@ -92,9 +92,16 @@ EVENTS: dict[type[Any], st.SearchStrategy[Event]] = {
 }  # fmt: skip
 STAGES = [value for name, value in vars(stages).items() if name.startswith("STAGE_")]
 kinds = st.sampled_from([FORK, EXEC, EXIT])
+
+
+def _applied(event: Event, *, changed: bool, **fields: Any) -> Applied:
+    """Only an exec can change what a process runs."""
+    return Applied(event, changed=changed and isinstance(event, Exec), **fields)
+
+
 ENTRIES: dict[type[Any], st.SearchStrategy[Entry]] = {
     Applied: st.builds(
-        Applied,
+        _applied,
         event=st.one_of(*(EVENTS[kind] for kind in get_args(Event))),
         image=images,
         parent_image=st.none() | images,

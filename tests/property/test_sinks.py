@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
 import sys
 from typing import Any, get_args
 
@@ -20,7 +21,7 @@ from agentd.core.pipeline import Entry
 from agentd.core.process import Applied, Image
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.ecs_merged import MergingRenderer
-from agentd.sinks.journal_entry import JournalEncoder
+from agentd.sinks.journal_entry import FIELDS, JournalEncoder
 from agentd.sinks.renderer import Renderer
 from agentd.sinks.text import TextRenderer
 from tests.property.entries import ENTRIES, EVENTS, entries, names
@@ -80,15 +81,31 @@ def test_text_is_safe_to_print(batch: Batch, colour: bool) -> None:
     assert all(character.isprintable() or character in allowed for character in text)
 
 
+@settings(max_examples=60)
 @given(batches, names)
-def test_the_journal_gets_utf8(batch: Batch, called: Names) -> None:
-    """Each entry is a datagram of fields in UTF-8, and has what every entry has."""
-    encoder = JournalEncoder(EcsRenderer(WIRE, BOOT_ID, 4096, called), KIND_NAMES)
-    datagrams = encoder.encode(batch)
-    assert len(datagrams) == len(batch.entries)
-    for data in datagrams:
-        fields = parsed(data)  # which decodes strictly
-        assert {"MESSAGE", "PRIORITY", "AGENTD_ACTION"} <= fields.keys()
+def test_the_journal_says_what_the_json_says(batch: Batch, called: Names) -> None:
+    """Each entry is a datagram of fields in UTF-8; each field is that of the line, and no other."""
+    encoder = JournalEncoder(WIRE, BOOT_ID, called, KIND_NAMES)
+    for _ in range(2):  # what is kept is the same
+        datagrams = encoder.encode(batch)
+        lines = _json(batch, called, EcsRenderer).splitlines()
+        for data, line in zip(datagrams, lines, strict=True):
+            fields = parsed(data)  # which decodes strictly
+            assert fields.pop("MESSAGE").isprintable()
+            assert fields.pop("SYSLOG_IDENTIFIER") == "agentd"
+            assert fields.pop("PRIORITY") in "46"
+            event = json.loads(line)
+            found = {name: _at(event, path) for name, path in FIELDS.items()}
+            assert fields == {name: value for name, value in found.items() if value}
+
+
+def _at(event: Any, path: str) -> str:
+    """The text of a member, empty where there is none."""
+    for key in path.split("."):
+        event = event.get(key, {})
+    if isinstance(event, list):
+        return " ".join(event) if path == "agentd.flags" else shlex.join(event)
+    return "" if event == {} else str(event)
 
 
 @given(entries, names)

@@ -22,6 +22,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs/metrics.md"
 FOREIGN = ("process_", "python_")
 
 GOLDEN = """\
+agentd_accounting_carried_events
 agentd_accounting_imbalance
 agentd_audit_forks_unaccounted
 agentd_build_info{kernel,python,version}

@@ -13,6 +13,11 @@ import pytest
 from agentd.service import Service
 
 
+@pytest.fixture(autouse=True)
+def _started_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SYSTEMD_EXEC_PID", raising=False)
+
+
 @pytest.fixture(params=["path", "abstract"])
 def manager(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -60,7 +65,33 @@ def test_nobody_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     """Without a service manager, or with one that has gone, nothing is said and nothing fails."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     Service().stopping()
-    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert "NOTIFY_SOCKET" not in os.environ
     silent = Service()
     silent.ready("well")
     assert not silent.keeps
+
+
+@pytest.mark.parametrize(("started", "ours"), [("", True), ("own", True), ("other", False)])
+def test_an_inherited_socket_is_not_ours(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch, started: str, ours: bool
+) -> None:
+    """In the shell of another service agentd is no service; nor are its own children."""
+    pids = {"": "", "own": str(os.getpid()), "other": str(os.getppid())}
+    monkeypatch.setenv("SYSTEMD_EXEC_PID", pids[started])
+    service = Service()
+    service.ready("well")
+    assert service.keeps == ours
+    assert "NOTIFY_SOCKET" not in os.environ
+    if ours:
+        assert manager.recv(4096).startswith(b"READY=1")
+    else:
+        with pytest.raises(BlockingIOError):
+            manager.recv(4096)
+
+
+def test_who_ends_by_itself_keeps_nothing(manager: socket.socket) -> None:
+    """With a duration there is no next process; the manager still hears how it is going."""
+    service = Service(ends=True)
+    assert not service.keeps
+    service.stopping()
+    assert manager.recv(4096) == b"STOPPING=1"

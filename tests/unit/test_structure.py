@@ -48,9 +48,10 @@ ABOVE_EDGES = {
     "rounds": {"rounds"},
     "ledger": set(),
     "keeping": {"ledger", "past"},
+    "recovery": {"ledger"},
     "options": {"keeping"},
-    "capture": {"ledger"},
-    "inheriting": {"capture", "keeping", "ledger"},
+    "capture": {"recovery"},
+    "inheriting": {"keeping", "recovery"},
     "settling": {"rounds"},
     "scanning": set(),
     "reconciler": {"scanning"},
@@ -58,7 +59,7 @@ ABOVE_EDGES = {
     "control": {"control"},
     "outlets": {"capture", "control", "recording"},
     "reloading": {"outlets", "rounds"},
-    "reporting": {"capture", "control", "reconciler", "rounds"},
+    "reporting": {"capture", "control", "reconciler", "recovery", "rounds"},
     "daemon": {
         "capture",
         "control",
@@ -91,17 +92,17 @@ EDGE_TO_EDGE = {
     ("log", "sinks"),
     ("log_queue", "sinks"),
     ("names", "helpers"),
+    ("stopping", "signals"),
     ("suppression", "helpers"),
 }
 """The loader gives up a privilege; the daemon's own log goes where events go, through channels that
-never block; helpers do for the daemon what others can make slow."""
+never block; helpers do for the daemon what others can make slow; signals are caught before there
+is a loop, and then by the loop."""
 OF_HELPERS_FOR_THE_DAEMON = {"client", "frames", "links"}
 MAKES_US_WAIT = {
     "concurrent.futures", "grp", "pwd", "subprocess", "systemd.journal", "threading",
 }  # fmt: skip
 """Modules that wait for others, as long as others like."""
-COMMANDS = {"commands.py", "screen.py"}
-"""Of those that ask a daemon."""
 COMMANDS = {"commands.py", "screen.py"}
 """Of those that ask a daemon."""
 MAY_WAIT = {"doctor", "experiment", "helpers", "kernel", "requirements"}
