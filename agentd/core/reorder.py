@@ -22,7 +22,7 @@ from agentd.core.event import BOOTTIME_NS, RECORD_BYTES, Event, by_order
 
 _boottime_ns = itemgetter(BOOTTIME_NS)
 
-_HELD_BYTES_MAX: Final = 32 << 20
+_HELD_BYTES_MAX = 32 << 20
 """Of records that are held: an exec has arguments of up to 16 KiB."""
 _ROOMY: Final = 3 / 4
 """Of these, half of that is left when it was too much: they are not counted again soon."""

@@ -8,11 +8,10 @@ close it: ``overflows_total`` says that one is due.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from agentd.core.process import Key
 
-_NOTED_MAX: Final = 1 << 17
+_NOTED_MAX = 1 << 17
 
 
 class WatchedExits:

@@ -129,6 +129,8 @@ ENTRIES: dict[type[Any], st.SearchStrategy[Entry]] = {
         parent_image=st.none() | images,
         user=st.none() | st.tuples(u32, u32),
         doubt=st.none() | doubts,
+        evidence=st.sampled_from(["file", "path", "arguments"]),
+        before=st.none() | images,
     ),
 }
 entries: st.SearchStrategy[Entry] = st.one_of(*(ENTRIES[kind] for kind in get_args(Entry)))
