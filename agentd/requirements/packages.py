@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -27,7 +28,8 @@ class Package:
 
     module: str
     attribute: str
-    """What the module must define. Other packages and files may have the same name."""
+    """What the module must define, or a module in it. Other packages and files, and folders in the
+    working directory, may have the same name."""
     used_by: str = RUN
     """The command that needs it."""
     debian: str = ""
@@ -55,7 +57,7 @@ PACKAGES = (
     _package("msgpack", "Unpacker", "restarts, scan.socket and recordings"),
     _package("yaml", "safe_load", "metrics.web_config", pypi="PyYAML"),
     _package("bcrypt", "checkpw", "passwords in metrics.web_config"),
-    _package("systemd", "__path__", "agentd as a systemd service", pypi="systemd-python"),
+    _package("systemd", "daemon", "agentd as a systemd service", pypi="systemd-python"),
     _package("wcwidth", "wcwidth", "agentd tree, ps, explain, follow and top"),
     _package("urwid", "MainLoop", "agentd top"),
     _package("tqdm", "tqdm", "agentd bench transport"),
@@ -68,6 +70,9 @@ def load(package: Package) -> ModuleType:
     """Import a package. Raises UnavailableError that names the cause and the way out."""
     try:
         module = importlib.import_module(package.module)
+        if not hasattr(module, package.attribute) and hasattr(module, "__path__"):
+            with contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module(f"{package.module}.{package.attribute}")
     except Exception as error:  # whatever a broken or foreign module raises
         raise shortage(error) or _cannot_import(package, error) from None
     if not hasattr(module, package.attribute):
@@ -78,7 +83,7 @@ def load(package: Package) -> ModuleType:
 def check_imported() -> None:
     """Raise UnavailableError if this process has imported another package of the same name."""
     for package in PACKAGES:
-        module = sys.modules.get(package.module)
+        module = sys.modules.get(package.module) if package.used_by == RUN else None
         if module is not None and not hasattr(module, package.attribute):
             raise _foreign(package)
 

@@ -179,6 +179,7 @@ def test_kept_programs_need_no_loader(
     monkeypatch: pytest.MonkeyPatch, loader: type[FakeLoader]
 ) -> None:
     """Where another process left programs, a loader is begun only once it is needed."""
+    pytest.importorskip("systemd.daemon")
     monkeypatch.setenv("LISTEN_FDS", "0")
     _exit_code(monkeypatch, *QUIET)
     assert FakeProcess.made == []
