@@ -13,14 +13,14 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 Asgi = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
-_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""What the host lacks for a while is no bug of ours: that one answer fails."""
+_NOT_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What the host lacks for a while: that one answer fails."""
 
 
-def application(route: Asgi, on_bug: Callable[[Exception], None]) -> Asgi:
+def application(route: Asgi, on_failure: Callable[[Exception], None]) -> Asgi:
     """An application that only reads: what else is asked is refused.
 
-    The server would answer with an error and go on; ``on_bug`` hears of it first.
+    Where it fails the server answers with an error and goes on; ``on_failure`` hears of it first.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,9 +29,9 @@ def application(route: Asgi, on_bug: Callable[[Exception], None]) -> Asgi:
                 await route(scope, receive, send)
             else:
                 await text(send, 405, "only GET\n")
-        except Exception as bug:
-            if not (isinstance(bug, OSError) and bug.errno in _SHORTAGES):
-                on_bug(bug)
+        except Exception as failure:
+            if not (isinstance(failure, OSError) and failure.errno in _NOT_OURS):
+                on_failure(failure)
             raise
 
     return app

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 from agentd import host, procfs
-from agentd.core.accounting import Progress, causes
+from agentd.core.accounting import KernelCounters, Progress, causes
 from agentd.core.decode import Decoder
 from agentd.core.pipeline import Limits, Pipeline
 from agentd.core.redact import Redact, redact_nothing
@@ -22,6 +22,9 @@ from agentd.kernel.transport import open_transport, room_stage
 from agentd.kernel.wire_header import read_wire
 from agentd.metrics.snapshot import ProgramCost
 from agentd.recovery import open_ledger, recover
+
+UNKNOWN_KIND = "unknown"
+"""Of a loss that may be of any kind."""
 
 
 class Capture:
@@ -106,6 +109,20 @@ class Capture:
         for cause, failures in zip(pipeline.causes, self.counters.read().failures, strict=True):
             lost[cause.stage] += sum(failures)
         return dict(+lost)
+
+    def losses(
+        self, kernel: KernelCounters, names: tuple[str, ...]
+    ) -> tuple[tuple[str, str, int], ...]:
+        """Stage, kind and count of each loss that there can be. ``names``: of the kinds."""
+        pipeline = self.pipeline
+        failed = zip(pipeline.causes, kernel.failures, strict=True)
+        skipped = zip(names, pipeline.skipped, strict=True)
+        return (
+            *((cause.stage, names[cause.kind], sum(failures)) for cause, failures in failed),
+            *((STAGE_SKIPPED, name, count) for name, count in skipped),
+            (STAGE_DECODE, UNKNOWN_KIND, pipeline.decoder.errors),
+            (STAGE_RESTART, UNKNOWN_KIND, pipeline.lost_at_restart),
+        )
 
     def forks_seen(self) -> int:
         """Forks that the programs saw, of processes and threads."""

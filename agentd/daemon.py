@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-from functools import partial
 from typing import Any
 
-from agentd import asgi, host, memory, privileges
+from agentd import host, memory, privileges
 from agentd.canary import Canary
 from agentd.capture import Capture
-from agentd.control import server as control_server
-from agentd.control.api import Subject
-from agentd.control.api import make_app as make_control_app
 from agentd.control.workload import Rankings, Workload
 from agentd.core.batch import Batch
 from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
 from agentd.errors import AgentdError
+from agentd.front.keeper import FrontKeeper, Sources, front_settings
 from agentd.helpers.client import Helpers
 from agentd.inheriting import inherit
 from agentd.keeping import Former, Keeper
@@ -28,8 +24,8 @@ from agentd.limits import is_filtered, limits_of
 from agentd.liveness import Liveness
 from agentd.log_queue import LogQueue
 from agentd.loss_warnings import LossWarnings
-from agentd.metrics import exporter
-from agentd.options import Options
+from agentd.metrics.snapshot import Beside
+from agentd.options import Doors, Options
 from agentd.outlets import Outlets, make_recorder
 from agentd.pattern_limits import Undecided, make_redactor
 from agentd.reconciler import Reconciler
@@ -42,10 +38,11 @@ from agentd.settings import Config
 from agentd.settling import settle
 from agentd.sinks.channel import SinkClosedError
 from agentd.skipping import Skipping
+from agentd.snapshot.fork import hide
+from agentd.snapshot.witness import Snapshots
 from agentd.stopping import set_after
 from agentd.suppression import Suppression, journal_unit
 from agentd.undecided_warnings import UndecidedWarnings
-from agentd.web import server as web_server
 
 LAST_ROUND_SECONDS = 1.0
 """How long a sink that does not take anything may delay the end."""
@@ -85,7 +82,9 @@ class Daemon:
         )
         self._pipeline = self._capture.pipeline
         self._outlets.cgroups.made = self._capture.cgroups.new
-        self._facts, self._followers = self._outlets.followers(self._pipeline.tree)
+        self._facts = self._outlets.facts(self._pipeline.tree)
+        self._feeds = self._outlets.feeds(self._pipeline.tree)
+        self._snapshots = Snapshots(self._answer, log)
         self._workload = Workload(self._facts, Rankings.of(config.metrics))
         filtered = is_filtered(config)
         self._scanner = Scanner(config.filter.cgroup if filtered else "", helpers)
@@ -99,6 +98,8 @@ class Daemon:
         self._reporting = self._make_reporting(options.log_lines, filtered=filtered)
         self._keeper.go_on(self._sinks, self._rounds.go_on_from)
         self._rounds.hand_on(self._capture.untold, host.wall_offset_ns())
+        asked = Sources(self._numbers, self._snapshots.ask, self._feeds.add)
+        self._front = FrontKeeper(asked, front_settings(config), log)
         self._liveness = Liveness(service, self._canary, self._reporting.status, log)
         self._load, self._config, self._giving_back = options.reload, config, memory.GivingBack()
         log_attached(log, attached, self._capture, config.filter.cgroup)
@@ -145,17 +146,13 @@ class Daemon:
             checkpoint_damaged=inheritance.checkpoint_damaged,
         )
 
-    async def run(self, web: web_server.Door | None, asking: socket.socket | None) -> None:
+    async def run(self, doors: Doors) -> None:
         """Work, until it is time to stop; then finish. Raises what ended it early."""
-        stop = self._stopping.wait
         async with asyncio.TaskGroup() as group:
             rounds = group.create_task(self._rounds.run())
-            if asking is not None:
-                group.create_task(control_server.run(self._control_app(), asking, stop))
+            opening = group.create_task(self._front.open(doors, self._config.metrics.listen))
             await self._seed()
             set_after(self._duration_seconds, self._stopping)
-            if web is not None:  # passwords are checked in threads: privileges belong to threads
-                group.create_task(web_server.run(partial(self._http_app, web), web, stop))
             if self._keeper.begins:
                 await settle(self._pipeline, self._rounds, self._sinks.let_go)
                 self._keeper.keep(self._capture.ledger)
@@ -169,12 +166,13 @@ class Daemon:
                 self._outlets.learn_names(),
                 self._suppression.run(),
                 self._liveness.run(),
+                self._reload_on_signal(doors.web_config),
             )
             tasks = [group.create_task(work) for work in background]
-            self._reload_on_signal(web)
             await self._wait()
             self._service.stopping()
-            for task in (rounds, *tasks):
+            await self._front.close()
+            for task in (rounds, opening, *tasks):
                 task.cancel()
         await self._finish()
         if not self._service.keeps:
@@ -184,6 +182,8 @@ class Daemon:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._snapshots.close()
+        self._feeds.close()
         self._capture.close()
         self._sinks.close()
         if self._recorder is not None:
@@ -193,6 +193,7 @@ class Daemon:
         """Scan /proc, after attaching: what happens meanwhile is taken, and waits in the queue."""
         memory.settle()
         privileges.keep_only(())
+        hide()
         names = asyncio.create_task(self._outlets.load_names())
         begun_ns = host.boottime_ns()
         found = await self._scanner.first(self._stopping)
@@ -202,19 +203,22 @@ class Daemon:
         await names
         self._journal(Seed(processes, begun_ns))
         self._pipeline.seed(processes, begun_ns)
+        self._outlets.ask_names(process.uid for process in processes)
         remembered = self._keeper.remember(self._pipeline.tree)
         self._seeded = True
         memory.settle()
         self._log.info("ready", processes=len(self._pipeline.tree.living), remembered=remembered)
 
-    def _reload_on_signal(self, web: web_server.Door | None) -> None:
+    async def _reload_on_signal(self, web_config: bytes) -> None:
         """SIGHUP reads the configuration again, where there is a file."""
         reloading: Reloading | NothingToReload = NothingToReload(self._log)
         if self._load is not None:
-            parts = Changeable(self._rounds, self._pipeline, self._outlets, web, self._undecided)
-            reloading = Reloading(self._config, self._load, parts, self._log)
+            parts = Changeable(
+                self._rounds, self._pipeline, self._outlets, self._front, self._undecided
+            )
+            reloading = Reloading(self._config, self._load, parts, self._log, web_config)
         status = self._reporting.status
-        reload_on_signal(reloading, self._service, status, self._stopping.set)
+        await reload_on_signal(reloading, self._service, status, self._stopping.set)
 
     async def _wait(self) -> None:
         """Until it is time to stop."""
@@ -243,35 +247,30 @@ class Daemon:
         self._keeper.leave(self._pipeline, self._capture.ledger, self._sinks)
         self._log.info("stopped", **self._reporting.account())
 
-    def _http_app(self, door: web_server.Door) -> asgi.Asgi:
-        """Metrics, health and the page of this daemon."""
-        return web_server.make_app(
-            exporter.make_app(self._reporting.snapshot),
-            self._reporting.health,
-            self._readyz,
-            self._fail,
-            door.page(self._control_app(to_all=not door.asks_who_comes)),
-        )
+    def _numbers(self) -> dict[str, Any]:
+        """What the front shows."""
+        beside = Beside(*self._front.counts, *self._snapshots.counts)
+        ready = self._seeded, "attached and seeded" if self._seeded else "starting"
+        numbers = self._reporting.numbers(beside)
+        numbers["status"] |= {
+            "front_failures": beside.front_failures,
+            "snapshot_failures": beside.snapshot_failures,
+        }
+        return numbers | {"ready": ready}
 
-    def _control_app(self, *, to_all: bool = False) -> asgi.Asgi:
-        """Answers about the tree of this daemon. ``to_all``: whoever asks."""
-        subject = Subject(
-            self._pipeline.tree,
-            entity_prefix(host.boot_id()),
-            host.wall_offset_ns,
-            self._facts,
-            self._followers,
-            self._workload,
-            self._outlets.renderers(),
-            self._reporting.answer,
-            host.PAGE_BYTES,
-            to_all,
-        )
-        return make_control_app(subject, self._fail)
+    def _answer(self, fd: int) -> None:
+        """In a copy of the daemon: answer a question."""
+        from agentd.snapshot import answers  # noqa: PLC0415 (the daemon has none of it)
+
+        if self._recorder is not None:
+            self._recorder.stop()
+        entity = entity_prefix(host.boot_id())
+        subject = answers.Subject(self._pipeline.tree, entity, host.wall_offset_ns, self._facts)
+        answers.answer(subject, fd)
 
     def _handed_on(self, batch: Batch) -> None:
         self._canary.written(batch)
-        self._followers.offer(batch)
+        self._feeds.offer(batch)
         self._workload.offer(batch)
 
     def _after_round(self) -> None:
@@ -281,10 +280,6 @@ class Daemon:
         self._reporting.after_round()
         self._canary.after_round()
         self._giving_back.after_round()
-
-    def _readyz(self) -> web_server.Health:
-        reason = "attached and seeded" if self._seeded else "starting"
-        return web_server.Health(self._seeded, reason)
 
     def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback that raised is a bug of ours; a connection that broke is not."""

@@ -51,6 +51,7 @@ class Ledger:
             self._map = mmap.mmap(fd, size_bytes)  # no larger than the file
         except (OSError, ValueError) as error:
             raise LedgerDamagedError(f"cannot be mapped: {error}") from None
+        self._map.madvise(mmap.MADV_DONTFORK)  # a copy of this process could write to it
         self._words = memoryview(self._map).cast("Q")
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,16 @@ from pathlib import Path
 from agentd.keeping import Left
 from agentd.log_queue import LogQueue
 from agentd.settings import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What strangers may connect to; each None where there is none, or none yet."""
+
+    metrics: socket.socket | None
+    control: socket.socket | None
+    web_config: bytes
+    """What ``front.checking`` said of it."""
 
 
 @dataclass(frozen=True, slots=True)

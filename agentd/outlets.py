@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from agentd import host, output
 from agentd.cgroups import CgroupPaths
 from agentd.control.facts import FactFinder, entry_choice
-from agentd.control.followers import Followers
 from agentd.core.batch import Choose
 from agentd.core.event import kind_names
 from agentd.core.journal import Journal
@@ -20,6 +19,7 @@ from agentd.core.process import Applied, entity_prefix
 from agentd.core.tree import Tree
 from agentd.core.wire import Wire
 from agentd.filtering.fields import Facts
+from agentd.front.feed import Feeds
 from agentd.helpers.client import Helpers
 from agentd.journal_log import is_journal
 from agentd.kernel.attach import Attached
@@ -73,23 +73,24 @@ class Outlets:
         loading = asyncio.gather(self._host.load(), self.cgroups.load())
         await asyncio.wait((loading,), timeout=_NAMES_SECONDS)
 
+    def ask_names(self, uids: Iterable[int]) -> None:
+        """Have those learned that are not known: copies of the daemon could not do so."""
+        for uid in set(uids):
+            if uid >= 0:
+                self._names.user(uid)
+
     async def learn_names(self) -> None:
         """Learn those that are met, until cancelled."""
         await asyncio.gather(self._host.run(), self.cgroups.run())
 
-    def followers(self, tree: Tree) -> tuple[FactFinder, Followers]:
-        """For those who ask over the control socket, and for filters of sinks."""
+    def facts(self, tree: Tree) -> FactFinder:
+        """Of the tree, for questions and for filters of sinks."""
         self._facts = FactFinder(tree, self._wire, self._names, entity_prefix(host.boot_id()))
-        return self._facts, Followers(self._facts)
+        return self._facts
 
-    def renderers(self) -> dict[str, Callable[[], Renderer]]:
-        """For them, too, by format."""
-        kinds = kind_names(self._wire)
-        return {
-            "json": self._ecs,
-            "text": lambda: TextRenderer(kinds, colour=False),
-            "colour": lambda: TextRenderer(kinds, colour=True),
-        }
+    def feeds(self, tree: Tree) -> Feeds:
+        """For those who follow the events."""
+        return Feeds(tree, self._wire, self._names)
 
     def fanout(self, *, succeeds: bool) -> Fanout:
         """All that the configuration asks for. Raises ConfigError if there is no stdout.

@@ -180,12 +180,6 @@ def parse_stat(text: bytes) -> Stat:
     )
 
 
-def resident_bytes(proc: str = "/proc") -> int:
-    """What we ourselves have in memory."""
-    with open(f"{proc}/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def program_counts(fd: int, proc: str = "/proc") -> tuple[int, int, int]:
     """Of a BPF program of ours: runs that were left out; runs, and the ns that they took.
 

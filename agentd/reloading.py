@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Pipeline
 from agentd.errors import ConfigError
+from agentd.front.checking import checked
+from agentd.front.keeper import FrontKeeper, front_settings
 from agentd.log import set_level
 from agentd.outlets import Outlets
 from agentd.pattern_limits import Undecided, make_redactor
@@ -16,8 +19,6 @@ from agentd.rounds import Rounds
 from agentd.service import Service
 from agentd.settings import Config
 from agentd.stopping import reload_on_hang_up
-from agentd.web.server import Door
-from agentd.web.web_config import WebConfig, web_config_of
 
 
 def changed_keys(before: Config, after: Config) -> list[str]:
@@ -33,51 +34,56 @@ def changed_keys(before: Config, after: Config) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Changeable:
-    """The parts that can change while they run. ``door``: None where nobody listens."""
+    """The parts that can change while they run."""
 
     rounds: Rounds
     pipeline: Pipeline
     outlets: Outlets
-    door: Door | None
+    front: FrontKeeper
     undecided: Undecided
 
 
 class Reloading:
-    """``load`` reads the configuration anew; it raises ConfigError if that is not good."""
+    """``load`` reads the configuration anew; it raises ConfigError if that is not good.
+
+    ``web_config``: what ``checked`` said of the one that holds.
+    """
 
     def __init__(
-        self, config: Config, load: Callable[[], Config], parts: Changeable, log: Any
+        self,
+        config: Config,
+        load: Callable[[], Config],
+        parts: Changeable,
+        log: Any,
+        web_config: bytes = b"",
     ) -> None:
+        self._web_config = web_config
         self._config = config
         self._load = load
         self._parts = parts
         self._log = log
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Do it. A bad file changes nothing."""
         try:
             asked = self._load()
-            web_config = web_config_of(asked.metrics)
+            web_config = await checked(asked.metrics)
         except ConfigError as error:
             self._log.error("not reloaded", problem=str(error))
             return
         changed = changed_keys(self._config, asked)
         waiting = [name for name in changed if not _can_change(name, self._config, asked)]
         applied = [name for name in changed if name not in waiting]
-        if self._is_rewritten(web_config) and WEB_CONFIG not in changed:
+        if web_config != self._web_config and WEB_CONFIG not in changed:
             applied.append(WEB_CONFIG)
+        self._web_config = web_config
         self._config = _with(self._config, asked, applied)
-        self._apply(applied, web_config)
+        self._apply(applied)
         if waiting:
             self._log.warning("needs a restart", keys=waiting, note="which loses nothing")
         self._log.info("reloaded", changed=applied)
 
-    def _is_rewritten(self, web_config: WebConfig) -> bool:
-        """Whether what the file says, or a certificate that it names, is another."""
-        door = self._parts.door
-        return door is not None and door.web_config != web_config
-
-    def _apply(self, names: list[str], web_config: WebConfig) -> None:
+    def _apply(self, names: list[str]) -> None:
         config, parts = self._config, self._parts
         transport, reorder = config.transport, config.reorder
         pace = Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3)
@@ -88,8 +94,8 @@ class Reloading:
             parts.pipeline.tree.images.redact_with(redactor.redact)
         if not _CHOICES.isdisjoint(names):
             parts.outlets.choose(config)
-        if parts.door is not None and not {WEB_CONFIG, "metrics.page"}.isdisjoint(names):
-            parts.door.change(config.metrics, web_config)
+        if not {WEB_CONFIG, "metrics.page", "log.level"}.isdisjoint(names):
+            parts.front.change(front_settings(config))
         set_level(config.log.level)
 
 
@@ -99,28 +105,29 @@ class NothingToReload:
     def __init__(self, log: Any) -> None:
         self._log = log
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Say so."""
         self._log.warning("nothing to reload", reason="started without --config, or with --record")
 
 
-def reload_on_signal(
+async def reload_on_signal(
     reloading: Reloading | NothingToReload,
     service: Service,
     status: Callable[[], str],
     stop: Callable[[], None],
 ) -> None:
-    """SIGHUP reads the configuration again; the service manager hears when that is done.
+    """For ever: SIGHUP reads the configuration again; the service manager hears of the end.
 
     ``stop`` is for a SIGHUP that comes because the terminal has gone away.
     """
-
-    def reload() -> None:
+    asked = asyncio.Event()
+    reload_on_hang_up(asked.set, stop)
+    while True:
+        await asked.wait()
+        asked.clear()
         service.reloading()
-        reloading.reload()
+        await reloading.reload()
         service.ready(status())
-
-    reload_on_hang_up(reload, stop)
 
 
 WEB_CONFIG = "metrics.web_config"

@@ -6,8 +6,8 @@ import os
 import resource
 import sys
 import time
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from agentd import __version__, host, procfs
 from agentd.audit import ForkAudit
@@ -17,10 +17,12 @@ from agentd.control.workload import Rankings
 from agentd.core.event import kind_names
 from agentd.core.histogram import Lately
 from agentd.core.process import entity_prefix
+from agentd.core.work import Work
 from agentd.helpers.client import Helpers
 from agentd.kernel.attach import Attached
 from agentd.log_queue import LogQueue
-from agentd.metrics.snapshot import SinkCounts, Snapshot
+from agentd.metrics.own_process import memory_bytes, own_process
+from agentd.metrics.snapshot import Beside, SinkCounts, Snapshot, Times, WorkOf
 from agentd.paths import core_form
 from agentd.reconciler import Reconciler
 from agentd.recovery import CONSEQUENCE
@@ -28,12 +30,19 @@ from agentd.rounds import Rounds
 from agentd.sinks.fanout import Fanout
 from agentd.suppression import Suppression
 from agentd.undecided_warnings import UndecidedWarnings
-from agentd.web.server import Health
 
+TREE_STATES = ("live", "exited", "ancestor")
 STALLED_AFTER_NS = 5_000_000_000
 _LATELY_NS = 60_000_000_000
 _LOSING_NS = 600_000_000_000
 """How long it shows that something was lost."""
+
+
+class Health(NamedTuple):
+    """Whether all is well, and why not."""
+
+    good: bool
+    reason: str
 
 
 def log_attached(log: Any, attached: Attached, capture: Capture, cgroup: str) -> None:
@@ -94,40 +103,86 @@ class Reporting:
         self._undecided.after_round()
         self._latency.look(self._rounds.last_ns)
 
-    def snapshot(self) -> Snapshot:
+    def numbers(self, beside: Beside) -> dict[str, Any]:
+        """All that the front shows, at one moment; msgpack takes it."""
+        health = self.health()
+        return {
+            "metrics": self.snapshot(beside).plain(),
+            "status": self.answer(),
+            "healthy": (health.good, health.reason),
+        }
+
+    def snapshot(self, beside: Beside) -> Snapshot:
         """All that is exported."""
-        transport = self._capture.transport
+        transport, counters = self._capture.transport, self._capture.counters.read()
+        pipeline, rankings = self._capture.pipeline, self._rankings
+        tree, queue, departed = pipeline.tree, pipeline.reorderer, pipeline.tree.departed
+        limits = tree.limits
+        held = (len(tree.living), departed.recent, departed.ancestors)
+        bounds = (limits.live_capacity, limits.exited_capacity, limits.ancestor_capacity)
         return Snapshot(
             kind_names=self._kind_names,
-            pipeline=self._capture.pipeline,
-            kernel=self._capture.counters.read(),
-            entity=entity_prefix(host.boot_id()),
-            units=self._rankings.units,
-            executables=self._rankings.executables,
-            page_bytes=host.PAGE_BYTES,
-            programs=self._capture.program_costs(),
-            wakeups=resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw,
-            python_blocks=sys.getallocatedblocks(),
-            last_event_timestamp_seconds=self._last_event_seconds(),
-            rounds=self._rounds.total,
-            round_duration=self._rounds.duration,
-            latency=self._rounds.latency,
-            transport=self._capture.transport_kind,
+            emitted=tuple(pipeline.emitted),
+            attempts=tuple(map(sum, counters.attempts)),
+            filtered=tuple(map(sum, counters.filtered)),
+            inferred=tuple(pipeline.inferred),
+            threads=sum(counters.threads),
+            decode_errors=pipeline.decoder.errors,
+            duplicate_exits=tree.duplicate_exits_total,
+            carried=pipeline.carried,
+            losses=self._capture.losses(counters, self._kind_names),
+            imbalance=pipeline.imbalance,
+            held=queue.held,
+            held_capacity=queue.capacity,
+            late=queue.late_total,
+            forced=queue.forced_total,
+            inversions_in=queue.inversions_in_total,
+            inversions_out=queue.inversions_out_total,
+            tree=dict(zip(TREE_STATES, held, strict=True)),
+            tree_capacity=dict(zip(TREE_STATES, bounds, strict=True)),
+            evictions=dict(departed.evictions),
+            text_bytes=tree.images.used_bytes,
+            text_bytes_max=limits.text_bytes,
+            forgotten=dict(tree.text_budget.forgotten),
+            misses=dict(tree.misses),
+            units=_rows(rankings.units.series()),
+            units_capacity=rankings.units.capacity,
+            executables=_rows(rankings.executables.series()),
+            executables_capacity=rankings.executables.capacity,
             ring_used_bytes=transport.used_bytes,
             ring_size_bytes=transport.size_bytes,
-            lost_samples=transport.lost_samples,
-            reconciliations=self._reconciler.total,
-            canaries_passed=self._canary.passed_total,
-            canaries_missed=self._canary.missed_total,
-            canary_latency_seconds=self._canary.latency_seconds,
-            sinks=self._sink_counts(),
-            journal_suppressed=self._suppression.total,
-            journal_limited=self._suppression.is_limited,
-            helper_failures=tuple(self._helpers.failures.items()),
-            log_lines_dropped=self._log_lines.dropped_total,
-            undecided=self._undecided.totals,
-            forks_unaccounted=0 if self._audit is None else self._audit.unaccounted(),
+            beside=beside,
+            **self._running(),
         )
+
+    def _running(self) -> dict[str, Any]:
+        """How the daemon itself does."""
+        rounds, canary = self._rounds, self._canary
+        return {
+            "entity": entity_prefix(host.boot_id()),
+            "page_bytes": host.PAGE_BYTES,
+            "programs": self._capture.program_costs(),
+            "wakeups": resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw,
+            "python_blocks": sys.getallocatedblocks(),
+            "last_event_timestamp_seconds": self._last_event_seconds(),
+            "rounds": rounds.total,
+            "round_duration": Times.of(rounds.duration),
+            "latency": Times.of(rounds.latency),
+            "transport": self._capture.transport_kind,
+            "lost_samples": self._capture.transport.lost_samples,
+            "reconciliations": self._reconciler.total,
+            "canaries_passed": canary.passed_total,
+            "canaries_missed": canary.missed_total,
+            "canary_latency_seconds": canary.latency_seconds,
+            "sinks": self._sink_counts(),
+            "journal_suppressed": self._suppression.total,
+            "journal_limited": self._suppression.is_limited,
+            "helper_failures": tuple(self._helpers.failures.items()),
+            "undecided": dict(self._undecided.totals),
+            "log_lines_dropped": self._log_lines.dropped_total,
+            "forks_unaccounted": 0 if self._audit is None else self._audit.unaccounted(),
+            "own": own_process(self._started_ns),
+        }
 
     def account(self) -> dict[str, Any]:
         """What became of everything."""
@@ -174,11 +229,11 @@ class Reporting:
                 "exited": departed.recent,
                 "ancestors": departed.ancestors,
             },
-            "sinks": [asdict(counts) for counts in self._sink_counts()],
+            "sinks": [counts._asdict() for counts in self._sink_counts()],
             "helper_failures": dict(self._helpers.failures),
             "canary_latency_seconds": self._canary.latency_seconds or None,
             "cpu_seconds": round(time.process_time(), 3),
-            "resident_bytes": procfs.resident_bytes(),
+            "resident_bytes": memory_bytes()[1],
         }
 
     def _losses(self) -> dict[str, Any]:
@@ -234,3 +289,10 @@ class Reporting:
         if self._capture.transport.unread_bytes and idle_ns > STALLED_AFTER_NS:
             return Health(False, f"stalled: no round for {idle_ns / 1e9:.1f} s")
         return Health(True, "ok")
+
+
+def _rows(series: Sequence[tuple[Sequence[str], Work]]) -> tuple[WorkOf, ...]:
+    return tuple(
+        WorkOf(tuple(name), work.execs, work.exits, work.cpu_ns, work.max_rss_pages)
+        for name, work in series
+    )

@@ -193,8 +193,8 @@ class Metrics:
     )
     page: str = _key(
         "auto",
-        "a page at / with status and the process tree: on, off, or auto: where only this host can"
-        " ask, or web_config wants a password or a certificate",
+        "a page at / with status and the process tree: on, off, or auto: where web_config wants a"
+        " password or a certificate, without which no processes are shown",
         choices=("auto", "on", "off"),
     )
     units: int = _key(

@@ -6,6 +6,7 @@ Where the configuration names others, it does not start without them.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from typing import Any
@@ -13,15 +14,16 @@ from typing import Any
 from agentd.control.listening import listening
 from agentd.daemon import Daemon
 from agentd.errors import TakenError
+from agentd.front.checking import checked
+from agentd.front.ports import open_port
 from agentd.helpers.client import Helpers
-from agentd.kernel.attach import Loader
+from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.kept import KeptPrograms
-from agentd.options import Options
+from agentd.options import Doors, Options
 from agentd.privileges import CAP_SYS_PTRACE
 from agentd.service import Service
 from agentd.settings import Config, Control, Metrics
 from agentd.stopping import stop_on_signals, unless
-from agentd.web import server as web_server
 
 
 async def run(
@@ -30,15 +32,17 @@ async def run(
     """Run until a signal, the duration's end, or the end of standard output's reader."""
     stopping = stop_on_signals()  # before anything is made that would stay behind
     with contextlib.ExitStack() as sockets:
+        checking = asyncio.ensure_future(_checked(config))
+        sockets.callback(checking.cancel)
         waits = service.keeps or config.metrics.listen == Metrics().listen
-        web = web_server.door(config.metrics, log, waits=waits)
-        if web is not None:
-            sockets.callback(web.close)
+        port = await _port(config, log, waits=waits)
+        if port is not None:
+            sockets.callback(port.close)
         asking = _control_socket(config.control, sockets, log)
         helpers = Helpers(() if config.scan.socket else (CAP_SYS_PTRACE,), config.scan.socket, log)
         sockets.callback(helpers.close)
         helpers.begin()  # while the loader compiles, and while we have what a scan may keep
-        attached = await unless(stopping, programs.attached())
+        attached = await unless(stopping, _after(checking, programs))
         if attached is None:
             return
         progress_fd = programs.progress_fd if isinstance(programs, KeptPrograms) else None
@@ -56,7 +60,7 @@ async def run(
         try:
             if options.left.former is not None:
                 await daemon.inherit(options.left.former)
-            await daemon.run(web, asking)
+            await daemon.run(Doors(port, asking, checking.result()))
         finally:
             daemon.close()
 
@@ -73,4 +77,35 @@ def _control_socket(
         if control != Control():
             raise
         log.error("another agentd has the control socket", socket=control.socket)
+        return None
+
+
+async def _checked(config: Config) -> bytes:
+    """Whether a front can serve what it is to serve."""
+    if not (config.metrics.listen or config.control.socket):
+        return b""
+    return await checked(config.metrics)
+
+
+async def _after(checking: asyncio.Future[bytes], programs: Loader | KeptPrograms) -> Attached:
+    """The programs, once it is known that a front can serve. Both take their time."""
+    await checking
+    return await programs.attached()
+
+
+async def _port(config: Config, log: Any, *, waits: bool) -> socket.socket | None:
+    """The port for metrics, if one is wanted. Raises ConfigError if it cannot be had.
+
+    Where one ``waits`` for a port that somebody else has, there is none yet: who takes it while
+    agentd restarts must not keep a service from everything else.
+    """
+    listen = config.metrics.listen
+    if not listen:
+        return None
+    try:
+        return await open_port(listen)
+    except TakenError as error:
+        if not waits:
+            raise
+        log.error("the metrics port is taken", listen=listen, problem=error.message)
         return None

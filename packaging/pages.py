@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agentd.metrics import pipeline, running, sinks, work
+from agentd.metrics import front, pipeline, running, sinks, work
 from agentd.metrics.family import Family
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -26,6 +26,7 @@ METRICS: dict[str, tuple[Family, ...]] = {
         running.PROGRAM_RUNS, running.PROGRAM_SECONDS, running.WAKEUPS, running.PYTHON_BLOCKS,
         sinks.BYTES,
     ),
+    "front": front.FRONT,
     "alive": (
         running.LAST_EVENT, sinks.WRITTEN, sinks.DROPPED, sinks.UNWANTED, sinks.MERGED,
         sinks.ENCODE_FAILURES, sinks.FAILING, sinks.QUEUED, sinks.QUEUED_BYTES,

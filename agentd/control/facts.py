@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
+from agentd.core.adopters import Adopters
 from agentd.core.batch import Choose
 from agentd.core.containers import identify
 from agentd.core.ending import read_exit_code
@@ -14,7 +15,6 @@ from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
 from agentd.core.process import Applied, Doubt, Image, Key, Process, Unknown
 from agentd.core.text import as_text
-from agentd.core.tree import Tree
 from agentd.core.wire import Wire
 from agentd.filtering.fields import Facts
 from agentd.pattern_limits import Undecided
@@ -38,10 +38,21 @@ class Where(NamedTuple):
 _NOWHERE = Where(None, None, None, None, None, None)
 
 
+class Known(Protocol):
+    """What is asked of a tree."""
+
+    @property
+    def adopters(self) -> Adopters:
+        """Who is whose parent."""
+
+    def find(self, key: Key) -> Process | None:
+        """The process of that key, if it is known."""
+
+
 class FactFinder:
     """Knows about processes of one tree. ``entity``: the first digits of the boot id."""
 
-    def __init__(self, tree: Tree, wire: Wire, names: Names, entity: str) -> None:
+    def __init__(self, tree: Known, wire: Wire, names: Names, entity: str) -> None:
         self._tree = tree
         self._names = names
         self._entity = entity

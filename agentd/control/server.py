@@ -13,7 +13,7 @@ from typing import Any
 
 from agentd import asgi
 from agentd.asgi import Asgi, Receive, Scope, Send
-from agentd.serving import Server
+from agentd.serving import Server, Visitors
 
 _ANSWERED_MAX = 32
 _CONNECTIONS_MAX = 64
@@ -25,7 +25,12 @@ _GROUPS_BYTES = 1024
 _UCRED = struct.Struct("3i")
 
 
-async def run(app: Asgi, listening: socket.socket, stop: Callable[[], Awaitable[Any]]) -> None:
+async def run(
+    app: Asgi,
+    listening: socket.socket,
+    stop: Callable[[], Awaitable[Any]],
+    visitors: Visitors | None = None,
+) -> None:
     """Serve until ``stop`` returns; what is still being answered then is cut off."""
     group = os.stat(listening.getsockname()).st_gid
 
@@ -36,7 +41,7 @@ async def run(app: Asgi, listening: socket.socket, stop: Callable[[], Awaitable[
             return _refusal(503, f"there are {_ANSWERED_MAX} others asking already")
         return app
 
-    server = Server(listening, app_for, _CONNECTIONS_MAX)
+    server = Server(listening, app_for, _CONNECTIONS_MAX, visitors=visitors)
     await server.run(stop)
 
 

@@ -122,7 +122,11 @@ def _latency(latency: dict[str, float | None]) -> str:
 
 def _helpers(now: dict[str, Any]) -> str:
     """Those that failed, and how often."""
-    failed = {job: count for job, count in now["helper_failures"].items() if count}
+    every = now["helper_failures"] | {
+        "front": now["front_failures"],
+        "snapshots": now["snapshot_failures"],
+    }
+    failed = {job: count for job, count in every.items() if count}
     return "failed: " + ", ".join(f"{job} {n:,}" for job, n in failed.items()) if failed else ""
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
-from agentd.control.facts import EntryFilter, FactFinder, Where
+from agentd.control.facts import FactFinder, Where
 from agentd.core.batch import Batch
 from agentd.core.event import Exit
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied
 from agentd.core.text import as_text
-from agentd.core.work import OTHER, Ranking, Sums, Work, sum_up
+from agentd.core.work import OTHER, Ranking, Work, sum_up
 from agentd.printable import printable
 from agentd.settings import Metrics
 
@@ -53,27 +52,6 @@ class Rankings:
         self.executables.review()
 
 
-class Interval:
-    """For one who asks for the work of a while: by executable, unit and container."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget all that was."""
-        self.executables = Sums(self._capacity, OTHER)
-        self.units = Sums(self._capacity, OTHER)
-        self.containers = Sums(self._capacity, OTHER)
-
-    def add(self, executable: str, where: Where, work: Work) -> None:
-        """As Tally has it."""
-        self.executables.add(executable, work)
-        self.units.add(unit_name(where), work)
-        if where.container:
-            self.containers.add(where.container, work)
-
-
 def unit_name(where: Where) -> str:
     """The systemd unit; or else the container, by its first digits; or else the slice."""
     if where.unit:
@@ -84,31 +62,16 @@ def unit_name(where: Where) -> str:
 
 
 class Workload:
-    """Tells each tally what it hears of."""
+    """Sums up for the rankings."""
 
     def __init__(self, facts: FactFinder, rankings: Rankings) -> None:
         self.rankings = rankings
         self._facts = facts
-        self._asking: list[tuple[Tally, EntryFilter | None]] = []
         self._reviewed_ns = 0
-
-    @contextmanager
-    def told(self, tally: Tally, wanted: EntryFilter | None = None) -> Iterator[None]:
-        """While the block runs, one more; of those that a filter wants, if there is one."""
-        asking = tally, wanted
-        self._asking.append(asking)
-        try:
-            yield
-        finally:
-            self._asking.remove(asking)
 
     def offer(self, batch: Batch) -> None:
         """The entries of a round."""
-        every = [self.rankings, *(tally for tally, wanted in self._asking if wanted is None)]
-        self._sum_up(batch.entries, every)
-        for tally, wanted in self._asking:
-            if wanted is not None:
-                self._sum_up(list(filter(wanted, batch.entries)), [tally])
+        add_up(batch.entries, self._facts, [self.rankings])
         applied = (entry for entry in reversed(batch.entries) if isinstance(entry, Applied))
         last_ns = next((entry.event.boottime_ns for entry in applied), 0)
         self._reviewed_ns = self._reviewed_ns or last_ns
@@ -116,23 +79,21 @@ class Workload:
             self._reviewed_ns = last_ns
             self.rankings.review()
 
-    def _sum_up(self, entries: Sequence[Entry], tallies: Sequence[Tally]) -> None:
-        """Tell these."""
-        sums, placeless = sum_up(entries)
-        for (executable, place), work in sums.items():
-            _tell(tallies, executable, self._facts.place(place), work)
-        for entry in placeless:
-            self._tell_of_one(entry, tallies)
 
-    def _tell_of_one(self, entry: Applied, tallies: Sequence[Tally]) -> None:
-        """Of a process that ran no program since we began: where it is, its line says."""
+def add_up(entries: Sequence[Entry], facts: FactFinder, tallies: Sequence[Tally]) -> None:
+    """Give each tally the work that these entries report."""
+    sums, placeless = sum_up(entries)
+    for (executable, place), work in sums.items():
+        _add(tallies, executable, facts.place(place), work)
+    for entry in placeless:
+        # it ran no program since we began: where it is, its line says
         work = Work()
         assert isinstance(entry.event, Exit)
         work.count(entry.event)
-        executable = entry.image.executable or entry.image.name
-        _tell(tallies, executable, self._facts.of_applied(entry), work)
+        name = entry.image.executable or entry.image.name
+        _add(tallies, name, facts.of_applied(entry), work)
 
 
-def _tell(tallies: Sequence[Tally], executable: bytes, where: Where, work: Work) -> None:
+def _add(tallies: Sequence[Tally], executable: bytes, where: Where, work: Work) -> None:
     for tally in tallies:
         tally.add(as_text(executable), where, work)

@@ -51,6 +51,7 @@ class PerfMemory:
 
     def __init__(self, fd: int, data_bytes: int) -> None:
         self._map = map_event(fd, data_bytes)
+        self._map.madvise(mmap.MADV_DONTFORK)  # a copy of this process could move its positions
         whole = memoryview(self._map)
         self.positions = whole[: mmap.PAGESIZE].cast("Q")
         self.data = whole[mmap.PAGESIZE :]

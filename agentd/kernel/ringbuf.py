@@ -49,6 +49,7 @@ class RingMemory:
     def __init__(self, map_fd: int, size_bytes: int) -> None:
         page = mmap.PAGESIZE
         self._writable = mmap.mmap(map_fd, page)
+        self._writable.madvise(mmap.MADV_DONTFORK)  # a copy of this process could move it
         self._readable = mmap.mmap(
             map_fd, page, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ, offset=page
         )

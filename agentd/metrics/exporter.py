@@ -1,4 +1,4 @@
-"""What Prometheus sees: a collector that reads plain ints at scrape time.
+"""What Prometheus sees: families made of plain numbers.
 
 Nothing is recorded per event. No label carries a pid; names of units and executables do not go
 beyond a bound, so the number of series does not, either.
@@ -6,26 +6,27 @@ beyond a bound, so the number of series does not, either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import gzip
+from collections.abc import Iterable
 
-import prometheus_client
 from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from agentd.metrics import pipeline, running, sinks, work
+from agentd.metrics import front, own, pipeline, running, sinks, work
 from agentd.metrics.snapshot import Snapshot
 
 
 class AgentdCollector(Collector):
-    """Turns snapshots into metric families."""
+    """Turns one snapshot into metric families."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(self, snapshot: Snapshot, more: Iterable[Metric] = ()) -> None:
         self._snapshot = snapshot
+        self._more = tuple(more)
 
     def collect(self) -> Iterable[Metric]:
         """All families; but for units and executables, with all the series they will ever have."""
-        now = self._snapshot()
+        now = self._snapshot
         yield from pipeline.events(now)
         yield from pipeline.losses(now)
         yield from pipeline.reorder(now)
@@ -44,18 +45,26 @@ class AgentdCollector(Collector):
         yield from work.units(now)
         yield from work.executables(now)
         yield work.capacity(now)
+        yield from front.front(now)
+        yield from own.process(now)
+        yield from own.python(now)
+        yield from self._more
 
 
-def make_registry(snapshot: Callable[[], Snapshot]) -> CollectorRegistry:
-    """A registry with agentd's metrics and the usual ones of a process."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(AgentdCollector(snapshot))
-    prometheus_client.ProcessCollector(registry=registry)
-    prometheus_client.PlatformCollector(registry=registry)
-    prometheus_client.GCCollector(registry=registry)
-    return registry
+class Exposition:
+    """One snapshot as text, in each format made once at most. ``more``: other families."""
 
+    def __init__(self, snapshot: Snapshot, more: Iterable[Metric] = ()) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(AgentdCollector(snapshot, more))
+        self._made: dict[tuple[str, bool], bytes] = {}
 
-def make_app(snapshot: Callable[[], Snapshot]) -> Any:
-    """The ASGI application that answers a scrape, in whichever format it asks for."""
-    return prometheus_client.make_asgi_app(make_registry(snapshot))
+    def render(self, accept: str, *, compressed: bool = False) -> tuple[str, bytes]:
+        """Content type and text, in the format that an Accept header asks for."""
+        encode, content_type = choose_encoder(accept)
+        key = content_type, compressed
+        body = self._made.get(key)
+        if body is None:
+            body = self.render(accept)[1] if compressed else encode(self._registry)
+            body = self._made[key] = gzip.compress(body, mtime=0) if compressed else body
+        return content_type, body

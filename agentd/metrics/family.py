@@ -9,7 +9,8 @@ from typing import TypeAlias
 from prometheus_client import core
 from prometheus_client.samples import Exemplar
 
-from agentd.core.histogram import Example, Histogram
+from agentd.core.histogram import Example
+from agentd.metrics.snapshot import Times
 
 Metric: TypeAlias = core.Metric
 
@@ -53,10 +54,10 @@ class Family:
             family.add_metric(labels, value)
         return family
 
-    def histogram(self, times: Histogram, entity: str = "") -> Metric:
+    def histogram(self, times: Times, entity: str = "") -> Metric:
         """Of durations, in seconds. ``entity``: what the ids of examples begin with."""
         bounds = [*(repr(bound_ns / 1e9) for bound_ns in times.bounds_ns), "+Inf"]
-        counts = [*times.counts, times.count]
+        counts = [*times.counts, times.total]
         buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
         for place, (bound, count) in enumerate(zip(bounds, counts, strict=True)):
             example = times.examples.get(place)

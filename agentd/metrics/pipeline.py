@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agentd.core.stages import STAGE_DECODE, STAGE_RESTART, STAGE_SKIPPED
 from agentd.metrics.family import COUNTER, GAUGE, Family, Metric
 from agentd.metrics.snapshot import Snapshot
-
-UNKNOWN_KIND = "unknown"
 
 EVENTS = Family(
     COUNTER, "agentd_events", "Events that went out, lost events not among them.", ("kind",)
@@ -164,61 +161,42 @@ TREE = (
 
 def events(now: Snapshot) -> Iterator[Metric]:
     """Events, and what the kernel attempted."""
-    names, pipeline = now.kind_names, now.pipeline
-    yield EVENTS.by(zip(names, pipeline.emitted, strict=True))
-    yield ATTEMPTS.by(zip(names, map(sum, now.kernel.attempts), strict=True))
-    yield FILTERED.by(zip(names, map(sum, now.kernel.filtered), strict=True))
-    yield THREADS.value(sum(now.kernel.threads))
-    yield DECODE_ERRORS.value(pipeline.decoder.errors)
-    yield DUPLICATE_EXITS.value(pipeline.tree.duplicate_exits_total)
-    yield CARRIED.value(pipeline.carried)
+    yield EVENTS.by(zip(now.kind_names, now.emitted, strict=True))
+    yield ATTEMPTS.by(zip(now.kind_names, now.attempts, strict=True))
+    yield FILTERED.by(zip(now.kind_names, now.filtered, strict=True))
+    yield THREADS.value(now.threads)
+    yield DECODE_ERRORS.value(now.decode_errors)
+    yield DUPLICATE_EXITS.value(now.duplicate_exits)
+    yield CARRIED.value(now.carried)
 
 
 def losses(now: Snapshot) -> Iterator[Metric]:
     """What was missed, and whether the account adds up."""
-    names, pipeline = now.kind_names, now.pipeline
-    failed = zip(pipeline.causes, now.kernel.failures, strict=True)
-    yield LOST.series(
-        [
-            *(((cause.stage, names[cause.kind]), sum(failures)) for cause, failures in failed),
-            *(
-                ((STAGE_SKIPPED, name), skipped)
-                for name, skipped in zip(names, pipeline.skipped, strict=True)
-            ),
-            ((STAGE_DECODE, UNKNOWN_KIND), pipeline.decoder.errors),
-            ((STAGE_RESTART, UNKNOWN_KIND), pipeline.lost_at_restart),
-        ]
-    )
-    yield IMBALANCE.value(pipeline.imbalance)
+    yield LOST.series(((stage, kind), count) for stage, kind, count in now.losses)
+    yield IMBALANCE.value(now.imbalance)
 
 
 def reorder(now: Snapshot) -> Iterator[Metric]:
     """The queue that keeps the order."""
-    queue = now.pipeline.reorderer
-    yield HELD.value(queue.held)
-    yield HELD_CAPACITY.value(queue.capacity)
-    yield LATE.value(queue.late_total)
-    yield FORCED.value(queue.forced_total)
-    yield INVERSIONS.by((("in", queue.inversions_in_total), ("out", queue.inversions_out_total)))
+    yield HELD.value(now.held)
+    yield HELD_CAPACITY.value(now.held_capacity)
+    yield LATE.value(now.late)
+    yield FORCED.value(now.forced)
+    yield INVERSIONS.by((("in", now.inversions_in), ("out", now.inversions_out)))
 
 
 def tree(now: Snapshot) -> Iterator[Metric]:
     """The process tree."""
-    tree = now.pipeline.tree
-    states = ("live", "exited", "ancestor")
-    held = (len(tree.living), tree.departed.recent, tree.departed.ancestors)
-    yield PROCESSES.by(zip(states, held, strict=True))
-    limits = tree.limits
-    bounds = (limits.live_capacity, limits.exited_capacity, limits.ancestor_capacity)
-    yield TREE_CAPACITY.by(zip(states, bounds, strict=True))
-    yield EVICTIONS.by(tree.departed.evictions.items())
-    yield TEXT.value(tree.images.used_bytes)
-    yield TEXT_LIMIT.value(limits.text_bytes)
-    yield FORGOTTEN.by(tree.text_budget.forgotten.items())
-    yield MISSES.by(tree.misses.items())
+    yield PROCESSES.by(now.tree.items())
+    yield TREE_CAPACITY.by(now.tree_capacity.items())
+    yield EVICTIONS.by(now.evictions.items())
+    yield TEXT.value(now.text_bytes)
+    yield TEXT_LIMIT.value(now.text_bytes_max)
+    yield FORGOTTEN.by(now.forgotten.items())
+    yield MISSES.by(now.misses.items())
 
 
 def reconciling(now: Snapshot) -> Iterator[Metric]:
     """Comparisons with /proc after losses."""
     yield RECONCILIATIONS.value(now.reconciliations)
-    yield INFERRED.by(zip(now.kind_names, now.pipeline.inferred, strict=True))
+    yield INFERRED.by(zip(now.kind_names, now.inferred, strict=True))

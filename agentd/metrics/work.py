@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from agentd.core.work import Work
 from agentd.metrics.family import COUNTER, GAUGE, Family, Metric
-from agentd.metrics.snapshot import Snapshot
+from agentd.metrics.snapshot import Snapshot, WorkOf
 
 _UNIT = ("unit", "slice")
 _EXECUTABLE = ("executable",)
@@ -68,28 +67,28 @@ CAPACITY = Family(
 
 def units(now: Snapshot) -> Iterator[Metric]:
     """By systemd unit, and the slice that it is in."""
-    return _filled(UNITS, now.units.series(), now.page_bytes)
+    return _filled(UNITS, now.units, now.page_bytes)
 
 
 def executables(now: Snapshot) -> Iterator[Metric]:
     """By the file that they ran."""
-    return _filled(EXECUTABLES, now.executables.series(), now.page_bytes)
+    return _filled(EXECUTABLES, now.executables, now.page_bytes)
 
 
 def capacity(now: Snapshot) -> Metric:
     """The bounds."""
-    return CAPACITY.by((("unit", now.units.capacity), ("executable", now.executables.capacity)))
+    return CAPACITY.by((("unit", now.units_capacity), ("executable", now.executables_capacity)))
 
 
 def _filled(
     families: tuple[Family, Family, Family, Family],
-    series: Sequence[tuple[Sequence[str], Work]],
+    series: Sequence[WorkOf],
     page_bytes: int,
 ) -> Iterator[Metric]:
     if not series:
         return
     execs, exits, cpu, rss = families
-    yield execs.series((name, work.execs) for name, work in series)
-    yield exits.series((name, work.exits) for name, work in series)
-    yield cpu.series((name, work.cpu_ns / 1e9) for name, work in series)
-    yield rss.series((name, work.max_rss_pages * page_bytes) for name, work in series)
+    yield execs.series((work.name, work.execs) for work in series)
+    yield exits.series((work.name, work.exits) for work in series)
+    yield cpu.series((work.name, work.cpu_ns / 1e9) for work in series)
+    yield rss.series((work.name, work.max_rss_pages * page_bytes) for work in series)

@@ -37,24 +37,29 @@ class Package:
     """Empty: not on PyPI."""
     alias: str = ""
     """Another project of this name on PyPI."""
+    in_front: bool = False
+    """The front imports it, and not the process that drains the kernel."""
 
 
-def _package(module: str, attribute: str, used_by: str = RUN, pypi: str = "") -> Package:
+def _package(
+    module: str, attribute: str, used_by: str = RUN, pypi: str = "", *, in_front: bool = False
+) -> Package:
     name = module.replace("_", "-")
-    return Package(module, attribute, used_by, f"python3-{name}", pypi or name)
+    debian = f"python3-{name}"
+    return Package(module, attribute, used_by, debian, pypi or name, in_front=in_front)
 
 
 BCC = Package("bcc", "BPF", debian="python3-bpfcc", alias="a library for crystal lattices")
 PACKAGES = (
     BCC,
     _package("cachetools", "LRUCache"),
-    _package("h11", "Connection"),
-    _package("prometheus_client", "CollectorRegistry"),
+    _package("h11", "Connection", in_front=True),
+    _package("prometheus_client", "CollectorRegistry", in_front=True),
     _package("structlog", "configure"),
     _package("uvloop", "new_event_loop"),
     _package("lark", "Lark", "output.filter, journal.filter and --filter"),
     _package("regex", "VERSION0", "~ in filters, and own redact.patterns"),
-    _package("msgpack", "Unpacker", "restarts, scan.socket and recordings"),
+    _package("msgpack", "Unpacker"),
     _package("yaml", "safe_load", "metrics.web_config", pypi="PyYAML"),
     _package("bcrypt", "checkpw", "passwords in metrics.web_config"),
     _package("systemd", "daemon", "agentd as a systemd service", pypi="systemd-python"),
@@ -86,6 +91,13 @@ def check_imported() -> None:
         module = sys.modules.get(package.module) if package.used_by == RUN else None
         if module is not None and not hasattr(module, package.attribute):
             raise _foreign(package)
+
+
+def check_front() -> None:
+    """Raise UnavailableError for the first package that a front needs and cannot use."""
+    for package in PACKAGES:
+        if package.in_front:
+            load(package)
 
 
 def version(package: Package) -> str:

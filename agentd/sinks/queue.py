@@ -28,7 +28,7 @@ Told = Callable[[str, AgentdError | None], None]
 
 CAPACITY_BYTES = 64 << 20
 """What may wait. An event is 3.5 times as large here as in the kernel's buffer, which may be of any
-size; two sinks that are full leave 256 MiB of the unit's MemoryHigh=."""
+size; two sinks that are full leave 320 MiB of the unit's MemoryHigh=."""
 _ROOMY = 0.75
 """How full a queue is once the oldest have been dropped because it was full."""
 _AGAIN_SECONDS = 1.0

@@ -5,14 +5,10 @@ Nothing is loaded from elsewhere, and the browser is told to refuse it (Content-
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-from collections.abc import Callable
 from pathlib import Path
 
 from agentd import asgi
 from agentd.asgi import Asgi, Receive, Scope, Send
-from agentd.rules import split_address
 from agentd.settings import Metrics
 from agentd.web.web_config import WebConfig
 
@@ -40,9 +36,7 @@ _HEADERS: tuple[asgi.Header, ...] = (
 
 def is_wanted(metrics: Metrics, web_config: WebConfig) -> bool:
     """Whether there is to be a page: ``auto`` is where not just anybody can ask for it."""
-    if metrics.page != "auto":
-        return metrics.page == "on"
-    return asks_who_comes(web_config) or _is_loopback(metrics.listen)
+    return asks_who_comes(web_config) if metrics.page == "auto" else metrics.page == "on"
 
 
 def asks_who_comes(web_config: WebConfig) -> bool:
@@ -51,8 +45,8 @@ def asks_who_comes(web_config: WebConfig) -> bool:
     return bool(web_config.users) or certified
 
 
-def make_page(answers: Asgi, believes: Callable[[str], bool]) -> dict[str, Asgi]:
-    """What answers, by path. ``believes``: whether a Host header is that of this page."""
+def make_page(answers: Asgi) -> dict[str, Asgi]:
+    """What answers, by path."""
     files = {path: (kind, (_FOLDER / name).read_bytes()) for path, (name, kind) in _FILES.items()}
 
     async def file(scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,44 +54,9 @@ def make_page(answers: Asgi, believes: Callable[[str], bool]) -> dict[str, Asgi]
         await asgi.respond(send, 200, kind, body, _HEADERS)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if not believes(_host(scope)):
-            await asgi.text(send, 403, "ask by address, as localhost, or by this host's name\n")
-            return
         await answers(scope, receive, _with_headers(send))
 
     return {**dict.fromkeys(files, file), **dict.fromkeys(ANSWERS, answer)}
-
-
-def is_own_name(host: str) -> bool:
-    """Whether a Host header is an address or a name of this host.
-
-    Another site's name that somebody has led to our address (DNS rebinding) is neither.
-    """
-    address = split_address(host)
-    name = (address[0] if address else host.removeprefix("[").removesuffix("]")).lower()
-    own = socket.gethostname().lower()
-    return name in ("localhost", own, own.split(".")[0]) or _is_address(name)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(listen: str) -> bool:
-    address = split_address(listen)
-    if address is None:
-        return False
-    if address[0] == "localhost":
-        return True
-    return _is_address(address[0]) and ipaddress.ip_address(address[0]).is_loopback
-
-
-def _host(scope: Scope) -> str:
-    return bytes(dict(scope["headers"]).get(b"host", b"")).decode("latin-1")
 
 
 def _with_headers(send: Send) -> Send:

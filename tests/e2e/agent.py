@@ -20,6 +20,7 @@ import bcrypt
 from prometheus_client.parser import text_string_to_metric_families
 
 AGENTD = str(Path(sys.executable).with_name("agentd"))
+CPU_SECONDS = ("process_cpu_seconds_total", ())
 ENOUGH_SECONDS = 30.0
 """A safety net for whatever should happen at once."""
 
@@ -71,7 +72,17 @@ class Agent:
                 return error.code, error.read().decode()
 
     def metrics(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-        """All samples by name and labels."""
+        """All samples by name and labels, as they were after this call began.
+
+        A scrape may be a second old. One that has newer numbers than the one before was asked for
+        in between: what the daemon has used of the CPU never stays the same.
+        """
+        before = self._scraped()[CPU_SECONDS]
+        while (now := self._scraped())[CPU_SECONDS] == before:
+            time.sleep(0.02)
+        return now
+
+    def _scraped(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         _, text = self.get("/metrics")
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value

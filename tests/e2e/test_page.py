@@ -147,20 +147,16 @@ def test_what_happens_is_shown(browser: webdriver.Chrome, agent: Agent, cgroup: 
 
 
 def test_what_everybody_is_shown(browser: webdriver.Chrome, cgroup: Cgroup, tmp_path: Path) -> None:
-    """Without a password: who lives, by name and arguments, as /proc has it; and that says so."""
-    with running(tmp_path, cgroup.path, "--output", "none") as agent:
-        gone = cgroup.popen(["/bin/true", "4444"])
-        gone.wait()
-        with cgroup.popen(["/bin/sleep", "3333"]) as live, contextlib.ExitStack() as stack:
-            stack.callback(live.kill)
-            agent.wait_for_events(3)
-            page = Page(browser, agent)
-            page.wait_until(lambda: any(row.endswith("sleep 3333") for row in page.rows()))
-            assert not any(row.endswith("true 4444") for row in page.rows())
-            assert "metrics.web_config" in page.text("to-all")
-            assert not browser.find_element(By.ID, "show-exited").is_displayed()
-            assert agent.get(f"/v1/explain?id={gone.pid}")[0] == 404
-            assert agent.get(f"/v1/explain?id={live.pid}")[0] == 200
+    """Without a password: how it goes, and no process; and that says so."""
+    options = ("--output", "none", "--set", "metrics.page=on")
+    with running(tmp_path, cgroup.path, *options) as agent:
+        cgroup.run(["/bin/true", "4444"])
+        agent.wait_for_events(2)
+        page = Page(browser, agent)
+        page.wait_until(lambda: "metrics.web_config" in page.text("locked"))
+        page.wait_until(lambda: page.text("word") == "well")
+        assert not page.rows()
+        assert not browser.find_element(By.ID, "query").is_displayed()
 
 
 def test_on_a_phone(browser: webdriver.Chrome, agent: Agent) -> None:
@@ -186,14 +182,33 @@ def _status(url: str, **headers: str) -> int:
 
 
 def test_who_may_see_it(tmp_path: Path, cgroup: Cgroup) -> None:
-    """It can be switched off; and another site's name for our address is not believed."""
-    with running(tmp_path, cgroup.path, "--output", "none", "--set", "metrics.page=off") as agent:
-        for path in ("/", "/v1/status", "/v1/processes"):
-            assert agent.get(path)[0] == 404
-    with running(tmp_path, cgroup.path, "--output", "none") as agent:
-        url = f"http://127.0.0.1:{agent.port}"
-        assert _status(f"{url}/v1/status") == 200
-        assert _status(f"{url}/v1/status", Host=f"localhost:{agent.port}") == 200
-        assert _status(f"{url}/v1/processes", Host="evil.example") == 403
-        assert _status(f"{url}/metrics", Host="evil.example") == 200
-        assert _status(f"{url}/v1/follow") == 404
+    """Without a password the page is there only if it is asked for, and shows no process."""
+    for page, seen in (("auto", 404), ("off", 404), ("on", 200)):
+        options = ("--output", "none", "--set", f"metrics.page={page}")
+        with running(tmp_path, cgroup.path, *options) as agent:
+            assert [agent.get(path)[0] for path in ("/", "/v1/status")] == [seen] * 2
+            locked = 403 if page == "on" else 404
+            for path in ("/v1/processes", f"/v1/explain?id={agent.process.pid}"):
+                assert agent.get(path)[0] == locked
+            assert agent.get("/v1/follow")[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/v1/status", "/v1/processes"])
+def test_other_sites_are_refused(agent: Agent, path: str) -> None:
+    """Whatever page makes a browser ask, and whoever has led a name of theirs to our address."""
+    url = f"http://127.0.0.1:{agent.port}{path}"
+    own = f"http://127.0.0.1:{agent.port}"
+    assert _status(url, **agent.headers) == 200
+    assert _status(url, Origin=own, **agent.headers) == 200
+    assert _status(url, Origin="http://evil.example", **agent.headers) == 403
+    assert _status(url, **{"Sec-Fetch-Site": "cross-site"}, **agent.headers) == 403
+
+
+def test_other_names_are_refused(tmp_path: Path, cgroup: Cgroup) -> None:
+    """Where no password is asked for, by every answer."""
+    with running(tmp_path, cgroup.path, "--output", "none", "--set", "metrics.page=on") as agent:
+        for path in ("/", "/metrics", "/healthz", "/readyz", "/v1/status"):
+            url = f"http://127.0.0.1:{agent.port}{path}"
+            assert _status(url, Host=f"localhost:{agent.port}") == 200
+            assert _status(url, Host="evil.example") == 403
+            assert _status(url, Host="9" * 5000) == 403

@@ -13,9 +13,10 @@ import pytest
 from selenium import webdriver
 
 from tests.cgroup import Cgroup
-from tests.e2e.agent import ENOUGH_SECONDS, Agent, running
+from tests.e2e.agent import ENOUGH_SECONDS, Agent, running, users_file
 from tests.e2e.browser import chromium
 
+PASSWORD = "open sesame"
 LOADED = """
 const done = arguments[arguments.length - 1], refused = [];
 document.addEventListener('securitypolicyviolation', (event) => {
@@ -34,8 +35,11 @@ fetch(ELSEWHERE).catch(() => {});
 
 @pytest.fixture
 def agent(cgroup: Cgroup, tmp_path: Path) -> Iterator[Agent]:
-    """One that has seen a process."""
-    with running(tmp_path, cgroup.path, "--output", "json") as agent:
+    """One that asks for a password, and has seen a process."""
+    web_config = tmp_path / "web-config.yml"
+    web_config.write_text(users_file(PASSWORD))
+    options = ("--output", "json", "--set", f"metrics.web_config={web_config}")
+    with running(tmp_path, cgroup.path, *options, password=PASSWORD) as agent:
         cgroup.run(["/bin/true"])
         agent.wait_for_events(2)
         yield agent
@@ -45,6 +49,8 @@ def agent(cgroup: Cgroup, tmp_path: Path) -> Iterator[Agent]:
 def browser(agent: Agent, tmp_path: Path) -> Iterator[webdriver.Chrome]:
     """One that shows the page, tree and all."""
     with chromium(tmp_path) as driver:
+        driver.execute_cdp_cmd("Network.enable", {})
+        driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": agent.headers})
         driver.get(f"http://127.0.0.1:{agent.port}/")
         agent.wait_until(
             lambda: bool(driver.execute_script("return document.querySelector('.row')"))
@@ -56,7 +62,8 @@ def test_each_answer_forbids_it(agent: Agent) -> None:
     """Page, style, script and data come with a policy that allows this origin alone."""
     for path in ("/", "/page.css", "/page.js", "/v1/status"):
         url = f"http://127.0.0.1:{agent.port}{path}"
-        with urllib.request.urlopen(url, timeout=ENOUGH_SECONDS) as answer:
+        request = urllib.request.Request(url, headers=agent.headers)
+        with urllib.request.urlopen(request, timeout=ENOUGH_SECONDS) as answer:
             policy = answer.headers["Content-Security-Policy"]
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
         rules = dict(rule.split(maxsplit=1) for rule in policy.split("; "))

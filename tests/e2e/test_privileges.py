@@ -64,8 +64,14 @@ def _helper(path: Path) -> Iterator[list[int]]:
 NOTHING = {"CapInh": 0, "CapPrm": 0, "CapEff": 0, "CapAmb": 0, "NoNewPrivs": 1}
 
 
-def _children(pid: int) -> list[int]:
-    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def _children(pid: int, program: str = "agentd.helpers") -> list[int]:
+    """Those that run that module."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if program.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+    ]
 
 
 def test_only_its_child_may_look(cgroup: Cgroup, tmp_path: Path) -> None:
@@ -75,6 +81,8 @@ def test_only_its_child_may_look(cgroup: Cgroup, tmp_path: Path) -> None:
         (child,) = _children(agent.process.pid)
         kept = {"CapPrm": 1 << CAP_SYS_PTRACE, "CapEff": 1 << CAP_SYS_PTRACE}
         assert _sets(child) == [NOTHING | kept]
+        (front,) = _children(agent.process.pid, "agentd.front")
+        assert all(sets == NOTHING for sets in _sets(front))
         cgroup.run(["/bin/true"])
         agent.wait_for_events(2)
         assert agent.stop() == 0

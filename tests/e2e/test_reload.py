@@ -72,7 +72,7 @@ def test_what_the_command_line_set_stays(cgroup: Cgroup, tmp_path: Path) -> None
         file.write_text("[reorder]\nslack_us = 900\ncapacity = 9\n")
         _reload(agent, 1)
         assert '"changed": ["reorder.capacity"]' in agent.log()
-        assert agent.metrics()["agentd_reorder_capacity", ()] == 9
+        agent.wait_until(lambda: agent.metrics()["agentd_reorder_capacity", ()] == 9)
 
 
 def test_what_goes_out(cgroup: Cgroup, tmp_path: Path) -> None:

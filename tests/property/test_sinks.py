@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentd.control.followers import Follower
 from agentd.core.batch import Batch
 from agentd.core.event import Event, kind_names
 from agentd.core.names import Names
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied, Image
+from agentd.front.followers import Follower
 from agentd.sinks.ecs import EcsRenderer
 from agentd.sinks.ecs_merged import MergingRenderer
 from agentd.sinks.journal_entry import FIELDS, JournalEncoder

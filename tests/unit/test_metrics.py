@@ -6,20 +6,31 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentd.core.histogram import Histogram
-from agentd.core.pipeline import Pipeline
-from agentd.core.work import OTHER, Ranking, Work
+from agentd.core.tree import Tree
+from agentd.core.work import OTHER
 from agentd.kernel.handover import TRACEPOINTS
-from agentd.metrics.exporter import make_registry
-from agentd.metrics.snapshot import ProgramCost, SinkCounts, Snapshot
-from tests.records import CPUS, WIRE, counters, limits
+from agentd.metrics.exporter import Exposition
+from agentd.metrics.front import HTTP_FAILURES
+from agentd.metrics.snapshot import (
+    Beside,
+    OwnProcess,
+    ProgramCost,
+    SinkCounts,
+    Snapshot,
+    Times,
+    WorkOf,
+    read_snapshot,
+)
+from agentd.packing import pack, unpack
+from tests.records import TICK_NS, tree_limits
 from tests.requirements import need_program
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/metrics.md"
 FOREIGN = ("process_", "python_")
+KINDS = ("fork", "exec", "exit")
 
 GOLDEN = """\
 agentd_accounting_carried_events
@@ -122,32 +133,65 @@ agentd_exited_cpu_seconds_total{slice=,unit=other}
 agentd_exec_total{slice=,unit=other}
 agentd_exited_processes_total{slice=,unit=other}
 agentd_exited_peak_rss_bytes{slice=,unit=other}
+agentd_front_failures_total
+agentd_front_starts_total
+agentd_http_failures_total
+agentd_questions_refused_total
+agentd_snapshot_failures_total
+agentd_snapshots_total
 agentd_wakeups_total
 agentd_work_capacity{by=executable}
 agentd_work_capacity{by=unit}
 """
 
 
-def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
-    by_unit: Ranking[tuple[str, str]] = Ranking(2, (OTHER, ""))
-    for unit in units:
-        by_unit.add(unit, Work(execs=1))
-    pipeline = Pipeline(WIRE, CPUS, limits(), 10_000_000)
+def _snapshot(*, units: Sequence[tuple[str, str]] = ()) -> Snapshot:
+    """Of a daemon that has seen nothing; through msgpack, as the front gets it."""
+    tree = Tree(tree_limits(), TICK_NS)
+    states = dict.fromkeys(("live", "exited", "ancestor"), 0)
+    zeros = (0, 0, 0)
+    stages = [("reserve", kind) for kind in KINDS] + [("output", kind) for kind in KINDS]
+    stages += [("skipped", kind) for kind in KINDS]
+    stages += [("decode", "unknown"), ("restart", "unknown")]
+    times = Times.of(Histogram((1000, 2000)))
     snapshot = Snapshot(
-        kind_names=("fork", "exec", "exit"),
-        pipeline=pipeline,
-        kernel=counters({}),
+        kind_names=KINDS,
+        emitted=zeros,
+        attempts=zeros,
+        filtered=zeros,
+        inferred=zeros,
+        threads=0,
+        decode_errors=0,
+        duplicate_exits=0,
+        carried=0,
+        losses=tuple((stage, kind, 0) for stage, kind in stages),
+        imbalance=0,
+        held=0,
+        held_capacity=1,
+        late=0,
+        forced=0,
+        inversions_in=0,
+        inversions_out=0,
+        tree=states,
+        tree_capacity=states,
+        evictions=dict(tree.departed.evictions),
+        text_bytes=0,
+        text_bytes_max=1,
+        forgotten=dict(tree.text_budget.forgotten),
+        misses=dict(tree.misses),
         entity="0123456789abcdef",
-        units=by_unit,
-        executables=Ranking(20, (OTHER,)),
+        units=(*(WorkOf(unit, 1, 0, 0, 0) for unit in units), WorkOf((OTHER, ""), 2, 0, 0, 0)),
+        units_capacity=2,
+        executables=(WorkOf((OTHER,), 0, 0, 0, 0),),
+        executables_capacity=20,
         page_bytes=4096,
         programs=tuple(ProgramCost(tracepoint, 0, 0, 0) for tracepoint in TRACEPOINTS),
         wakeups=0,
         python_blocks=0,
         last_event_timestamp_seconds=0.0,
         rounds=0,
-        round_duration=Histogram((1000, 2000)),
-        latency=Histogram((1000, 2000)),
+        round_duration=times,
+        latency=times,
         transport="ringbuf",
         ring_used_bytes=0,
         ring_size_bytes=4096,
@@ -163,8 +207,15 @@ def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
         log_lines_dropped=0,
         undecided={"output.filter": 2},
         forks_unaccounted=0,
+        own=OwnProcess(5, 4, 1.5, 0.25, 9, 1024, ((1, 0, 2), (0, 0, 0), (0, 0, 0))),
+        beside=Beside(1, 0, 0, 0, 0),
     )
-    return generate_latest(make_registry(lambda: snapshot)).decode()
+    return read_snapshot(unpack(pack(snapshot.plain())))
+
+
+def _exposition(*, units: Sequence[tuple[str, str]] = ()) -> str:
+    more = [HTTP_FAILURES.value(0)]
+    return Exposition(_snapshot(units=units), more).render("text/plain")[1].decode()
 
 
 def _series(text: str) -> set[str]:
@@ -192,8 +243,7 @@ def test_every_series_is_there_from_the_start() -> None:
 
 def test_each_series_is_there_once() -> None:
     """However many units there are, and whatever they are called."""
-    units = [("a", "x"), ("a", "y"), (OTHER, ""), ("b", "x")]
-    text = _exposition(units=units)
+    text = _exposition(units=[("a", "x"), ("a", "y")])
     lines = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
     assert sorted(lines) == sorted(set(lines))
     execs = [line for line in text.splitlines() if line.startswith("agentd_exec_total")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,9 @@ import pytest
 from agentd import log
 from agentd.core.pace import Pace
 from agentd.errors import ConfigError
+from agentd.front.checking import checked
 from agentd.reloading import Changeable, Reloading
 from agentd.settings import Config, Journal, Metrics
-from agentd.web.server import Door
-from agentd.web.web_config import WebConfig
 
 
 class _Parts:
@@ -24,6 +24,7 @@ class _Parts:
     def __init__(self) -> None:
         self.chosen: list[Config] = []
         self.orders: list[tuple[int, int]] = []
+        self.front: list[dict[str, Any]] = []
 
     def set_pace(self, pace: Pace, round_bytes: int) -> None:
         """As Rounds has it."""
@@ -35,6 +36,10 @@ class _Parts:
     def choose(self, config: Config) -> None:
         """As Outlets has it."""
         self.chosen.append(config)
+
+    def change(self, settings: dict[str, Any]) -> None:
+        """As FrontKeeper has it."""
+        self.front.append(settings)
 
 
 class _Log:
@@ -57,7 +62,7 @@ def level_as_it_was() -> Iterator[None]:
     log.set_level("info")
 
 
-def _reload(before: Config, asked: Config | ConfigError, door: Door | None = None) -> _Reloaded:
+def _reload(before: Config, asked: Config | ConfigError, web_config: bytes = b"") -> _Reloaded:
     def load() -> Config:
         if isinstance(asked, ConfigError):
             raise asked
@@ -65,7 +70,8 @@ def _reload(before: Config, asked: Config | ConfigError, door: Door | None = Non
 
     parts, told = _Parts(), _Log()
     every = cast(Any, parts)
-    Reloading(before, load, Changeable(every, every, every, door, every), told).reload()
+    changeable = Changeable(every, every, every, every, every)
+    asyncio.run(Reloading(before, load, changeable, told, web_config).reload())
     return parts, told.lines
 
 
@@ -103,8 +109,10 @@ def test_what_stands_in_web_config(tmp_path: Path) -> None:
     file = tmp_path / "web-config.yml"
     file.write_text("http_server_config: {headers: {X-Frame-Options: deny}}")
     config = Config(metrics=Metrics(web_config=str(file)))
-    door = Door(config.metrics, WebConfig())
-    assert _reload(config, config, door)[1][-1] == ("reloaded", {"changed": ["metrics.web_config"]})
-    assert door.web_config == WebConfig(headers={"X-Frame-Options": "deny"})
-    assert _reload(config, config, door)[1][-1] == ("reloaded", {"changed": []})
-    door.close()
+    parts, lines = _reload(config, config)
+    assert lines[-1] == ("reloaded", {"changed": ["metrics.web_config"]})
+    assert parts.front[0]["metrics"]["web_config"] == str(file)
+    same = asyncio.run(checked(config.metrics))
+    parts, lines = _reload(config, config, same)
+    assert lines[-1] == ("reloaded", {"changed": []})
+    assert not parts.front

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from agentd import asgi, serving
+from agentd import asgi, conversation, serving
 from agentd.serving import Server
 from tests.certificate import make_certificate
 
@@ -65,7 +65,7 @@ def _serving(
     async def main() -> None:
         app, stop = _App(), asyncio.Event()
         with socket.create_server(("127.0.0.1", 0)) as sock:
-            server = Server(sock, lambda _: app, LIMIT, tls, patience_seconds)
+            server = Server(sock, lambda _: app, LIMIT, tls, patience_seconds=patience_seconds)
             task = asyncio.create_task(server.run(stop.wait))
             async with asyncio.timeout(30):
                 await test(app, sock.getsockname()[1])
@@ -181,6 +181,43 @@ def test_the_rest_wait_until_somebody_leaves(loop: Loop) -> None:
 
 
 @LOOPS
+def test_who_asks_nothing_makes_room(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes gets the place of the connection that has asked nothing for longest."""
+    monkeypatch.setattr(serving, "_GRACE_SECONDS", 0.01)
+
+    async def test(app: _App, port: int) -> None:
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(LIMIT)]
+        holding = idle[0][1]
+        holding.write(_ask("/hold"))
+        await _until(lambda: app.held == 1)
+        for _ in range(LIMIT):
+            assert b"GET /x\n" in await _said(port, _ask("/x"))
+        assert await idle[1][0].read() == b""
+        assert app.held == 1
+        for _, writer in idle:
+            writer.close()
+        await _until(lambda: app.held == 0)
+
+    _serving(loop, test)
+
+
+@LOOPS
+def test_each_connection_has_its_turn(loop: Loop) -> None:
+    """Thousands of requests that come at once do not keep another from its answer."""
+    many = 3000
+
+    async def test(app: _App, port: int) -> None:
+        _, hasty = await asyncio.open_connection("127.0.0.1", port)
+        hasty.write(_ask("/many", "HEAD") * many)
+        await _until(lambda: bool(app.ended))
+        assert b"GET /x\n" in await _said(port, _ask("/x"))
+        assert app.ended.count("/many") < many
+        hasty.transport.abort()
+
+    _serving(loop, test)
+
+
+@LOOPS
 def test_who_breaks_off_makes_room(loop: Loop) -> None:
     """A reset is an end, in the middle of an answer too, and no bug of who answers."""
 
@@ -226,7 +263,7 @@ def test_who_holds_a_place_loses_it(
     loop: Loop, request_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who says nothing, or half of it, or does not fetch the answer's end, is cut off."""
-    monkeypatch.setattr(serving, "_REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(conversation, "_REQUEST_SECONDS", 0.1)
     monkeypatch.setattr(serving, "_LAST_BYTES_SECONDS", 0.1)
 
     async def test(app: _App, port: int) -> None:

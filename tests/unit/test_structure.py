@@ -21,15 +21,15 @@ CORE_STDLIB = {
 }  # fmt: skip
 THIRD_PARTY = {
     "bcc": set(),  # requirements/packages.py imports it by name, for whoever needs it
-    "uvloop": {"launching.py", "experiment/run.py"},
+    "uvloop": {"launching.py", "experiment/run.py", "front/process.py"},
     "cachetools": {"core/doubts.py", "core/exited.py"},
     "structlog": {"log.py"},
     "prometheus_client": {"metrics/exporter.py", "metrics/family.py"},
-    "h11": {"serving.py"},
+    "h11": {"conversation.py"},
     "urwid": {"control/screen.py"},
     "wcwidth": {"control/widths.py"},
     "lark": {"filtering/language.py"},
-    "msgpack": {"past.py", "recording.py", "helpers/frames.py"},
+    "msgpack": {"packing.py", "past.py", "recording.py", "helpers/frames.py"},
     "regex": {"patterns.py"},
     "yaml": {"web/yaml_tree.py"},
     "bcrypt": {"web/basic_auth.py"},
@@ -38,10 +38,10 @@ THIRD_PARTY = {
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd", "asgi", "asking", "cgroup_filter", "errors", "files", "filtering", "host",
-    "journal_log", "limits", "memory", "observations", "output", "paths",
-    "pattern_limits", "patterns", "printable", "requirements", "rules", "serving", "settings",
-    "terminal", "toml_text", "vantage",
+    "agentd", "asgi", "asking", "cgroup_filter", "conversation", "errors", "files", "filtering",
+    "host", "journal_log", "limits", "log_rate", "memory", "observations", "output", "packing",
+    "paths", "pattern_limits", "patterns", "printable", "requirements", "rules", "serving",
+    "settings", "terminal", "toml_text", "vantage",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
@@ -57,12 +57,15 @@ ABOVE_EDGES = {
     "reconciler": {"scanning"},
     "liveness": set(),
     "control": {"control"},
-    "outlets": {"capture", "control", "recording"},
-    "reloading": {"outlets", "rounds"},
+    "snapshot": {"control", "snapshot"},
+    "front": {"control", "front", "options", "snapshot"},
+    "outlets": {"capture", "control", "front", "recording"},
+    "reloading": {"front", "outlets", "rounds"},
     "reporting": {"capture", "control", "reconciler", "recovery", "rounds"},
     "daemon": {
         "capture",
         "control",
+        "front",
         "inheriting",
         "keeping",
         "liveness",
@@ -74,8 +77,9 @@ ABOVE_EDGES = {
         "rounds",
         "scanning",
         "settling",
+        "snapshot",
     },
-    "starting": {"control", "daemon", "options"},
+    "starting": {"control", "daemon", "front", "options"},
     "launching": {"keeping", "options", "starting"},
     "replay": {"capture", "control", "recording"},
     "doctor": {"doctor"},
@@ -191,6 +195,61 @@ def test_each_library_lives_in_its_place(path: Path) -> None:
 def test_each_library_has_a_way_out() -> None:
     """``run`` and ``doctor`` know how to get every third-party library, and no other."""
     assert {package.module for package in PACKAGES} == THIRD_PARTY.keys()
+
+
+IN_COPIES = {
+    ("agentd.daemon", "agentd.snapshot.answers"),
+    ("agentd.front.checking", "agentd.web.web_config"),
+}
+"""What is imported where the daemon's process has been copied, by the copy alone."""
+NOT_OF_THE_DAEMON = {
+    "bcrypt", "email", "h11", "http", "prometheus_client", "ssl", "urllib", "urwid", "yaml",
+    "agentd.asgi", "agentd.control.client", "agentd.conversation", "agentd.front.process",
+    "agentd.front.routes", "agentd.metrics.exporter", "agentd.serving", "agentd.web",
+}  # fmt: skip
+"""What speaks with strangers, or reads what they wrote."""
+
+
+def _modules_of(name: str) -> list[Path]:
+    """Where a module of ours stands, with the packages that it is in; empty if it is none."""
+    parts = name.split(".")
+    whole = ROOT.joinpath(*parts)
+    if not (whole.with_suffix(".py").exists() or (whole / "__init__.py").exists()):
+        parts = parts[:-1]  # a name out of a module
+        whole = ROOT.joinpath(*parts)
+    packages = [ROOT.joinpath(*parts[:count]) / "__init__.py" for count in range(1, len(parts) + 1)]
+    return [path for path in (*packages, whole.with_suffix(".py")) if path.exists()]
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _reached_from(start: Path) -> dict[Path, set[str]]:
+    """All modules of ours that one leads to, imports in functions too, and what they import."""
+    reached: dict[Path, set[str]] = {}
+    waiting = [start]
+    while waiting:
+        path = waiting.pop()
+        if path in reached:
+            continue
+        own = _module(path)
+        reached[path] = {name for name in _imports(path) if (own, name) not in IN_COPIES}
+        for name in reached[path]:
+            if name.split(".")[0] == "agentd":
+                waiting += _modules_of(name)
+    return reached
+
+
+def test_what_drains_the_kernel_speaks_with_no_stranger() -> None:
+    """The daemon's process has no HTTP, TLS, YAML or passwords in it."""
+    reached = _reached_from(PACKAGE / "daemon.py")
+    assert PACKAGE / "rounds.py" in reached
+    for path, names in reached.items():
+        for name in names:
+            parts = name.split(".")
+            above = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+            assert not above & NOT_OF_THE_DAEMON, f"{_name(path)} imports {name}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)

@@ -2,7 +2,7 @@
 // text: nothing that a process calls itself becomes markup.
 "use strict";
 
-const STATUS_MS = 2000, TREE_MS = 3000, PATIENCE = 20, SAMPLES = 120, ROWS_MAX = 2000, GAPS_MAX = 5;
+const STATUS_MS = 2000, TREE_MS = 3000, PATIENCE = 2, SAMPLES = 120, ROWS_MAX = 2000, GAPS_MAX = 5;
 const element = (id) => document.getElementById(id);
 const make = (tag, className, text) => {
   const made = document.createElement(tag);
@@ -56,8 +56,6 @@ function showStatus(now) {
   element("buffer").textContent = `${filled.toFixed(0)} % full`;
   element("transport").textContent = `${now.transport.kind}, ${mib(now.transport.buffer_bytes)}`;
   element("memory").textContent = mib(now.resident_bytes);
-  element("exited-too").hidden = now.to_all;
-  element("to-all").hidden = !now.to_all;
 }
 
 function span(seconds) {
@@ -205,6 +203,9 @@ async function askProcesses() {
   const parameters = new URLSearchParams({ exited: element("show-exited").checked ? "1" : "0" });
   if (isFilter(query)) parameters.set("filter", query);
   const answer = await fetch(`v1/processes?${parameters}`);
+  element("locked").hidden = answer.status !== 403;
+  element("search").hidden = answer.status === 403;
+  if (answer.status === 403) return;
   const text = await answer.text();
   const message = element("message");
   message.className = answer.ok ? "" : "bad";
@@ -222,9 +223,10 @@ async function askStatus() {
 
 // as often as said, but a daemon that takes long over its answers is asked less
 function keepAsking(ask, period) {
-  let timer = null, asking = false;
+  let timer = null, asking = false, again = false;
   async function turn() {
     clearTimeout(timer);
+    again = asking;
     if (asking) return;
     asking = true;
     const begun = performance.now();
@@ -235,7 +237,7 @@ function keepAsking(ask, period) {
       element("word").textContent = "no answer";
     }
     asking = false;
-    timer = setTimeout(turn, Math.max(period, PATIENCE * (performance.now() - begun)));
+    timer = setTimeout(turn, again ? 0 : Math.max(period, PATIENCE * (performance.now() - begun)));
   }
   document.addEventListener("visibilitychange", () => document.hidden || turn());
   turn();

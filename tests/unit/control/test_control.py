@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import socket
@@ -13,16 +12,15 @@ from typing import Any
 import pytest
 
 from agentd.control import status
-from agentd.control.api import Subject, make_app
 from agentd.control.client import ask
 from agentd.control.explain import render
 from agentd.control.facts import FactFinder
-from agentd.control.followers import Followers
 from agentd.control.listening import listening
-from agentd.control.workload import Rankings, Workload
 from agentd.core.names import Names
 from agentd.core.tree import Tree
 from agentd.errors import ConfigError, UnavailableError
+from agentd.snapshot.answers import Subject
+from tests.questions import answered
 from tests.records import TICK_NS, WIRE, execed, exited, fork, lost, tree_limits
 
 ENTITY = "0123456789abcdef"
@@ -48,36 +46,20 @@ def _user(uid: int) -> str | None:
     return {0: "root"}.get(uid)
 
 
-def _sent(query: str, tree: Tree, path: str, *, to_all: bool) -> list[dict[str, Any]]:
-    """The messages of an answer."""
-    sent: list[dict[str, Any]] = []
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    async def receive() -> dict[str, Any]:
-        raise AssertionError("nothing is read")
-
+def _answer(query: str, tree: Tree, path: str) -> tuple[int, bytes]:
+    """Status and body."""
     facts = FactFinder(tree, WIRE, Names(lambda cgroup: None, _user, _user), ENTITY)
-    parts = facts, Followers(facts), Workload(facts, Rankings(0, 0))
-    subject = Subject(tree, ENTITY, lambda: 0, *parts, {}, dict, 4096, to_all)
-    app = make_app(subject, lambda bug: None)
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode()}
-    asyncio.run(app(scope, receive, send))
-    return sent
+    return answered(Subject(tree, ENTITY, lambda: 0, facts), path, query)
 
 
-def _ask(
-    query: str, tree: Tree, path: str = "/v1/explain", *, to_all: bool = False
-) -> tuple[int, Any]:
-    sent = _sent(query, tree, path, to_all=to_all)
-    return sent[0]["status"], json.loads(sent[1]["body"])
+def _ask(query: str, tree: Tree, path: str = "/v1/explain") -> tuple[int, Any]:
+    status, body = _answer(query, tree, path)
+    return status, json.loads(body)
 
 
-def _lines(query: str, tree: Tree, *, to_all: bool = False) -> list[dict[str, Any]]:
+def _lines(query: str, tree: Tree) -> list[dict[str, Any]]:
     """Those of /v1/processes."""
-    bodies = [message["body"] for message in _sent(query, tree, "/v1/processes", to_all=to_all)[1:]]
-    return [json.loads(line) for line in b"".join(bodies).splitlines()]
+    return [json.loads(line) for line in _answer(query, tree, "/v1/processes")[1].splitlines()]
 
 
 def test_everything_about_a_process() -> None:
@@ -96,20 +78,14 @@ def test_everything_about_a_process() -> None:
     assert answer["children"] == []
 
 
-def test_what_everybody_is_told() -> None:
-    """Of live processes what /proc shows to all: no path of a file, nothing of before or gone."""
+def test_lists_of_processes() -> None:
+    """Those that live, and with ``exited=1`` those remembered; of these what a filter wants."""
     tree = _tree()
-    assert _ask("id=11", tree, to_all=True)[0] == 404
-    status, answer = _ask("id=10", tree, to_all=True)
-    assert (status, answer["children"]) == (200, [])
-    assert (answer["process"]["name"], answer["process"]["executable"]) == ("name", None)
-    assert [(image["args"], image["executable"]) for image in answer["images"]] == [
-        (["sh", "-c"], None)
-    ]
-    (row,) = _lines("exited=1", tree, to_all=True)
-    assert (row["pid"], row["args"], row["executable"]) == (10, ["sh", "-c"], None)
-    assert not _lines('filter=exe ~ "sh"', tree, to_all=True)
-    assert len(_lines("exited=1", tree)) == 2
+    assert [row["pid"] for row in _lines("", tree)] == [10]
+    assert [row["pid"] for row in _lines("exited=1", tree)] == [10, 11]
+    assert [row["pid"] for row in _lines('exited=1&filter=exe ~ "b"&filter=pid>10', tree)] == [11]
+    status, answer = _ask("filter=exe ~", tree, "/v1/processes")
+    assert (status, "filter, column" in answer["error"]) == (400, True)
 
 
 def test_by_entity_id() -> None:
@@ -135,7 +111,6 @@ def test_a_loss_is_told() -> None:
         ("id=x", "/v1/explain", 400, "'x' is no pid and no entity id"),
         ("", "/v1/explain", 400, "no pid"),
         ("id=%FF", "/v1/explain", 400, "no pid"),
-        ("id=1", "/v1/nothing", 404, "there is /v1/status, /v1/explain"),
     ],
 )
 def test_what_cannot_be_answered(query: str, path: str, status: int, words: str) -> None:

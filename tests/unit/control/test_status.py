@@ -27,6 +27,8 @@ def _answer(**fields: Any) -> dict[str, Any]:
         "tree": {"live": 82, "live_capacity": 131072, "exited": 13, "ancestors": 0},
         "sinks": [{"name": "stdout", "written": 42, "dropped": 0, "queued": 0, "failure": ""}],
         "helper_failures": {"processes": 0, "users": 0},
+        "front_failures": 0,
+        "snapshot_failures": 0,
         "cpu_seconds": 1.0, "resident_bytes": 40 << 20,
     } | fields  # fmt: skip
 
@@ -107,3 +109,4 @@ def test_helpers_that_failed() -> None:
     assert "helpers" not in _shown(False)
     failures = {"processes": 0, "users": 1200, "canary": 1}
     assert "helpers    failed: users 1,200, canary 1\n" in _shown(False, helper_failures=failures)
+    assert "helpers    failed: front 2\n" in _shown(False, front_failures=2)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agentd.control.facts import FactFinder, Where
-from agentd.control.workload import Interval, Rankings, Workload, unit_name
+from agentd.control.workload import Rankings, Workload, unit_name
 from agentd.core.batch import Batch
 from agentd.core.event import Event
 from agentd.core.names import Names
@@ -93,21 +93,6 @@ def test_names_are_printable_and_the_rest_has_one_series() -> None:
     assert list(rankings.units.named) == [("\\udcffb.service", "a\\x1bb.slice")]
     assert list(rankings.executables.named) == [("/bin/\\x1b[2Jx",)]
     assert rankings.units.other.exits == rankings.executables.other.exits == 1
-
-
-def test_who_asks_hears_of_what_happens_meanwhile() -> None:
-    """And containers have their own sums."""
-    host = Host()
-    interval = Interval(10)
-    with host.workload.told(interval):
-        host.see(*_process(11, b"/bin/a", 2, utime_ns=10))
-        assert interval.containers.named == {"ab" * 32: Work(1, 1, 10, 1)}
-        interval.begin()
-        host.see(*_process(12, b"/bin/b", 1))
-        assert interval.containers.named == {}
-        assert list(interval.executables.named) == ["/bin/b"]
-    host.see(*_process(13, b"/bin/c", 1))
-    assert list(interval.executables.named) == ["/bin/b"]
 
 
 def test_a_review_comes_after_a_minute() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from agentd.control.followers import Follower
 from agentd.core.batch import Batch
 from agentd.core.event import NO_CPU, Lost
 from agentd.core.pipeline import Entry
@@ -16,6 +15,7 @@ from agentd.core.reconcile import Inferred
 from agentd.core.stages import STAGE_SINK
 from agentd.core.untold import loss_of
 from agentd.errors import AgentdError
+from agentd.front.followers import Follower
 from agentd.sinks.chunk import datagram, lines
 from agentd.sinks.contained import ContainedEncoder, EncodeError
 from agentd.sinks.queue import Sink

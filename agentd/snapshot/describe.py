@@ -25,42 +25,33 @@ _NEAR_NS = _SECOND_NS
 
 @dataclass(frozen=True, slots=True)
 class Describer:
-    """Describes processes of one tree. ``entity``: the first digits of the boot id.
-
-    ``to_all``: no more than proc(5) shows of live processes to every user: not what
-    /proc/PID/exe would tell, nor what was before, nor who is gone.
-    """
+    """Describes processes of one tree. ``entity``: the first digits of the boot id."""
 
     tree: Tree
     entity: str
     wall_offset_ns: int
     facts: FactFinder
-    to_all: bool = False
     _depths: dict[Key, int] = field(default_factory=dict)
 
     def explained(self, process: Process) -> dict[str, Any]:
-        """All that is known of one process."""
+        """All that is known of one process. Long lists are iterators, described as they are read.
+
+        A process may have tens of thousands of ancestors, or of children.
+        """
         up = ancestors(self.tree, process)
         last = up[-1].process if up else process
         return {
             "process": self.process(process),
             "images": self._images(process),
             "images_forgotten": process.past_forgotten,
-            "ancestors": [
+            "ancestors": (
                 self.process(above.process) | {"relation": _RELATIONS[above.is_creator]}
                 for above in up
-                if self.shows(above.process)
-            ],
+            ),
             "ancestors_gap": last.gap or None,
-            "children": [
-                self.process(child) for child in children(self.tree, process) if self.shows(child)
-            ],
+            "children": (self.process(child) for child in children(self.tree, process)),
             **self._gaps(process),
         }
-
-    def shows(self, process: Process) -> bool:
-        """Whether anything may be told of it."""
-        return not self.to_all or not process.exited_ns
 
     def process(self, process: Process) -> dict[str, Any]:
         """One process; what is not known is None."""
@@ -109,7 +100,7 @@ class Describer:
     def _images(self, process: Process) -> list[dict[str, Any]]:
         """What it has run, the first image first."""
         images = [self._image(process.image) | {"since": self._time(process.image_ns)}]
-        ran = None if self.to_all else process.past
+        ran = process.past
         while ran is not None:
             images.append(self._image(ran.image) | {"since": self._time(ran.since_ns)})
             ran = ran.before
@@ -118,7 +109,7 @@ class Describer:
     def _image(self, image: Image) -> dict[str, Any]:
         return {
             "name": as_text(image.name),
-            "executable": (not self.to_all and as_text(image.executable)) or None,
+            "executable": as_text(image.executable) or None,
             "args": [as_text(arg) for arg in image.args.split(b"\0")[:-1]],
             "args_count": image.args_count,
             "source": "proc" if image.notes & Notes.FROM_PROC else "kernel",

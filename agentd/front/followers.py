@@ -75,14 +75,11 @@ class Followers:
         finally:
             self._followers.discard(follower)
 
-    def offer(self, batch: Batch) -> None:
-        """Hand on what each wants; losses are for all."""
+    def offer(self, entry: Entry, sequence: int, wall_offset_ns: int) -> None:
+        """Hand an entry to each that wants it; losses are for all."""
         if not self._followers:
             return
-        for sequence, entry in enumerate(batch.entries, batch.first_sequence):
-            facts: Facts | None = (
-                self._facts.of_event(entry) if isinstance(entry, Applied) else None
-            )
-            for follower in self._followers:
-                if facts is None or follower.wanted(facts):
-                    follower.take(entry, sequence, batch.wall_offset_ns)
+        facts: Facts | None = self._facts.of_event(entry) if isinstance(entry, Applied) else None
+        for follower in self._followers:
+            if facts is None or follower.wanted(facts):
+                follower.take(entry, sequence, wall_offset_ns)

@@ -1,0 +1,1 @@
+"""The front: a process of its own that speaks with strangers, so that the daemon need not."""

@@ -1,0 +1,58 @@
+"""Whether a front can serve, found out in a copy of the daemon: YAML, TLS and HTTP are not its.
+
+Where the copy crashes, hangs or is killed by what stands in the files, that is an error like any
+other in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from agentd.errors import AgentdError, ConfigError, UnavailableError
+from agentd.packing import pack, unpack
+from agentd.requirements import packages
+from agentd.settings import Metrics
+from agentd.snapshot.fork import result_of_copy
+
+_SECONDS = 10.0
+_TEXT_MAX = 4000
+_GOOD = ""
+_ERRORS: dict[str, type[AgentdError]] = {
+    error.__name__: error for error in (ConfigError, UnavailableError)
+}
+"""What a copy may say: by the name of the error, or that all is good."""
+
+
+async def checked(metrics: Metrics) -> bytes:
+    """Check the file, what it names, and the packages that a front needs.
+
+    Returns what tells these contents from others. Raises ConfigError naming what is wrong in them,
+    and UnavailableError naming a package.
+    """
+    answer = await result_of_copy(lambda: _check(metrics), _SECONDS)
+    if not answer:
+        raise ConfigError(
+            f"metrics.web_config = {metrics.web_config!r}: it could not be checked",
+            "is it very large, or on a file system that does not answer?",
+        )
+    kind, message, hint, contents = unpack(answer)
+    if kind != _GOOD:
+        raise _ERRORS[kind](message, hint)
+    return bytes(contents)
+
+
+def _check(metrics: Metrics) -> bytes:
+    """In the copy."""
+    try:
+        packages.check_front()
+        return pack((_GOOD, "", "", _contents(metrics)))
+    except tuple(_ERRORS.values()) as error:
+        return pack((type(error).__name__, error.message[:_TEXT_MAX], error.hint[:_TEXT_MAX], b""))
+
+
+def _contents(metrics: Metrics) -> bytes:
+    if not metrics.web_config:
+        return b""
+    from agentd.web.web_config import web_config_of  # noqa: PLC0415 (the daemon has none of it)
+
+    return hashlib.sha256(repr(web_config_of(metrics)).encode()).digest()

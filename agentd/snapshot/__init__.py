@@ -1,0 +1,1 @@
+"""Answers about the tree, given by short-lived copies of the daemon's process."""

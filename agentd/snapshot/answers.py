@@ -1,0 +1,144 @@
+"""Answers to one question about the tree, in a copy of the daemon: JSON, in bounded pieces.
+
+Runs where it may take its time, and where it may fail: nothing here waits for the event loop.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from agentd.control.facts import FactFinder
+from agentd.core.lineage import latest
+from agentd.core.process import Process
+from agentd.core.tree import Tree
+from agentd.errors import AgentdError
+from agentd.filtering.fields import Filter
+from agentd.packing import pack, unpack
+from agentd.snapshot.describe import Describer
+from agentd.snapshot.question import BODY, END, HEAD, PIECE_BYTES, QUESTION_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is asked about. ``entity``: the first digits of the boot id."""
+
+    tree: Tree
+    entity: str
+    wall_offset_ns: Callable[[], int]
+    facts: FactFinder
+
+    def describer(self) -> Describer:
+        """Of the tree as it is now."""
+        return Describer(self.tree, self.entity, self.wall_offset_ns(), self.facts)
+
+
+class _RefusedError(Exception):
+    """A question that has no answer: status, and why."""
+
+
+def answer(subject: Subject, fd: int) -> None:
+    """Read a question there, and answer it. Raises OSError when nobody wants the answer."""
+    with socket.socket(fileno=fd) as asked:
+        question = unpack(asked.recv(QUESTION_BYTES))
+        try:
+            content_type, pieces = _ANSWERS[question["path"]](subject, question)
+            status = 200
+        except _RefusedError as refused:
+            status, message = refused.args
+            content_type, pieces = "application/json", iter([json.dumps({"error": message}) + "\n"])
+        asked.send(HEAD + pack((status, content_type)))
+        for piece in joined(pieces):
+            asked.send(BODY + piece)
+        asked.send(END)
+
+
+def joined(texts: Iterable[str]) -> Iterator[bytes]:
+    """ASCII texts as pieces of the length that a message may have."""
+    waiting, size = list[str](), 0
+    for text in texts:
+        waiting.append(text)
+        size += len(text)
+        if size >= PIECE_BYTES:
+            data = "".join(waiting).encode("ascii")
+            whole = size - size % PIECE_BYTES
+            for start in range(0, whole, PIECE_BYTES):
+                yield data[start : start + PIECE_BYTES]
+            waiting, size = [data[whole:].decode("ascii")], size - whole
+    if size:
+        yield "".join(waiting).encode("ascii")
+
+
+def _explain(subject: Subject, question: dict[str, Any]) -> tuple[str, Iterator[str]]:
+    wanted = question["query"].get("id", "")
+    process = _find(subject, wanted)
+    if process is None:
+        raise _RefusedError(404, f"nothing is known of {wanted}: it exited too long ago, if ever")
+    return "application/json", object_texts(subject.describer().explained(process))
+
+
+def object_texts(values: dict[str, Any]) -> Iterator[str]:
+    """A line of JSON, an object; the values of those that are iterators one after another."""
+    before = "{"
+    for name, value in values.items():
+        yield f"{before}{json.dumps(name)}: "
+        if isinstance(value, Iterator):
+            yield from _list_texts(value)
+        else:
+            yield json.dumps(value)
+        before = ", "
+    yield "}\n"
+
+
+def _list_texts(values: Iterator[Any]) -> Iterator[str]:
+    before = "["
+    for value in values:
+        yield f"{before}{json.dumps(value)}"
+        before = ", "
+    yield "[]" if before == "[" else "]"
+
+
+def _processes(subject: Subject, question: dict[str, Any]) -> tuple[str, Iterator[str]]:
+    """A line for each that is wanted: the live ones, and with ``exited=1`` those remembered."""
+    wanted, tree, facts = _filter(question["filters"]), subject.tree, subject.facts
+    found: list[Process] = list(tree.living.values())
+    if question["query"].get("exited") == "1":
+        found += tree.departed.values()
+    describe = subject.describer().process
+    return "application/x-ndjson", (
+        json.dumps(describe(process)) + "\n"
+        for process in found
+        if wanted(facts.of_process(process))
+    )
+
+
+def _filter(texts: Iterable[str]) -> Filter:
+    from agentd.filtering.language import parse_filter  # noqa: PLC0415 (memory)
+
+    try:
+        tests = [parse_filter(text) for text in texts]
+    except AgentdError as error:
+        raise _RefusedError(400, str(error)) from None
+    return tests[0] if len(tests) == 1 else lambda facts: all(test(facts) for test in tests)
+
+
+def _find(subject: Subject, asked: str) -> Process | None:
+    """By pid or by entity id."""
+    whole = re.fullmatch(r"([0-9a-f]{16})-(\d{1,10})-(\d{1,20})", asked, re.ASCII)
+    if whole is not None:
+        if whole[1] != subject.entity:
+            raise _RefusedError(400, f"{asked} is of another boot, or of another host")
+        return subject.tree.find((int(whole[2]), int(whole[3])))
+    if re.fullmatch(r"\d{1,10}", asked, re.ASCII):
+        return latest(subject.tree, int(asked))
+    raise _RefusedError(400, f"{asked!r} is no pid and no entity id")
+
+
+_ANSWERS: dict[str, Callable[[Subject, dict[str, Any]], tuple[str, Iterator[str]]]] = {
+    "/v1/explain": _explain,
+    "/v1/processes": _processes,
+}
