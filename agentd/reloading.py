@@ -9,7 +9,7 @@ from typing import Any
 
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Pipeline
-from agentd.errors import ConfigError
+from agentd.errors import AgentdError
 from agentd.front.checking import checked
 from agentd.front.keeper import FrontKeeper, front_settings
 from agentd.log import set_level
@@ -68,7 +68,7 @@ class Reloading:
         try:
             asked = self._load()
             web_config = await checked(asked.metrics)
-        except ConfigError as error:
+        except AgentdError as error:
             self._log.error("not reloaded", problem=str(error))
             return
         changed = changed_keys(self._config, asked)

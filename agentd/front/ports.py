@@ -36,9 +36,9 @@ async def open_port(listen: str) -> socket.socket:
         family, sockaddr = await _resolved(*address)
         is_any = sockaddr[0] == "::"
         return socket.create_server(sockaddr, family=family, dualstack_ipv6=is_any)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        kind = TakenError if error.errno in _FOR_NOW else ConfigError
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        kind = TakenError if getattr(error, "errno", None) in _FOR_NOW else ConfigError
         raise kind(f'metrics.listen = "{listen}": cannot listen there: {reason}', _HINT) from None
 
 
@@ -70,6 +70,6 @@ async def open_later(listen: str, opened: Callable[[socket.socket], None]) -> No
     """Try until the port can be had, which could not be had at first."""
     while True:
         await asyncio.sleep(_AGAIN_SECONDS)
-        with contextlib.suppress(TakenError):
+        with contextlib.suppress(ConfigError):
             opened(await open_port(listen))
             return

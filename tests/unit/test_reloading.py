@@ -16,6 +16,7 @@ from agentd.errors import ConfigError
 from agentd.front.checking import checked
 from agentd.reloading import Changeable, Reloading
 from agentd.settings import Config, Journal, Metrics
+from agentd.snapshot import fork
 
 
 class _Parts:
@@ -102,6 +103,19 @@ def test_what_is_not_good_changes_nothing(tmp_path: Path) -> None:
         assert values["problem"] in ("no", f"{tmp_path}/none.yml: No such file or directory")
         assert not parts.chosen
         assert not parts.orders
+
+
+def test_a_check_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there can be no process for it nothing changes, and nothing ends."""
+
+    def no_process(*_: object) -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(fork, "copied", no_process)
+    parts, ((event, values),) = _reload(EXECS, EXITS)
+    assert event == "not reloaded"
+    assert "it could not be checked" in values["problem"]
+    assert not parts.chosen
 
 
 def test_what_stands_in_web_config(tmp_path: Path) -> None:
