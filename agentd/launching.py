@@ -11,7 +11,6 @@ import traceback
 from typing import TYPE_CHECKING
 
 from agentd import cgroups, host, output
-from agentd.config import load_config
 from agentd.errors import AgentdError, ConfigError
 from agentd.kernel.attach import Loader, LoaderError
 from agentd.kernel.kept import KeptPrograms
@@ -20,6 +19,7 @@ from agentd.kernel.spawn import LoaderProcess
 from agentd.requirements import packages
 from agentd.service import Service
 from agentd.settings import Config
+from agentd.tried_config import load_tried_config, reload_tried_config
 
 if TYPE_CHECKING:
     from agentd.keeping import Former, Left
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, process: LoaderProcess | None) -> int:
 
     ``process`` is a loader that has no orders yet.
     """
-    config = _config(arguments)
+    config = load_tried_config(arguments.config, _assignments(arguments))
     if sys.stdout is None and config.output.format != "none":
         raise ConfigError("standard output is closed, and events go there", "--output none")
     service = Service(ends=arguments.duration is not None)
@@ -67,12 +67,12 @@ def program_settings(config: Config) -> Settings:
     )
 
 
-def _config(arguments: argparse.Namespace) -> Config:
-    """The configuration that the command line asks for."""
+def _assignments(arguments: argparse.Namespace) -> list[str]:
+    """The keys that the command line sets."""
     assignments = list(arguments.set)
     if arguments.output:
         assignments.append(f"output.format={arguments.output}")
-    return load_config(arguments.config, assignments)
+    return assignments
 
 
 def _programs(
@@ -110,7 +110,8 @@ def _run_daemon(
     log, lines = configure_log(config.log.level, config.log.format)
     reload = None
     if arguments.config is not None and arguments.record is None:
-        reload = functools.partial(_config, arguments)
+        path, assignments = arguments.config, _assignments(arguments)
+        reload = functools.partial(reload_tried_config, path, assignments)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             succeeds = isinstance(programs, KeptPrograms) or left != Left(None, None)

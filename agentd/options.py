@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Options:
 
     duration_seconds: float | None
     record: Path | None
-    reload: Callable[[], Config] | None
+    reload: Callable[[], Awaitable[Config]] | None
     """Reads the configuration again."""
     left: Left
     succeeds: bool

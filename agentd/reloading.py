@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -52,7 +52,7 @@ class Reloading:
     def __init__(
         self,
         config: Config,
-        load: Callable[[], Config],
+        load: Callable[[], Awaitable[Config]],
         parts: Changeable,
         log: Any,
         web_config: bytes = b"",
@@ -66,7 +66,7 @@ class Reloading:
     async def reload(self) -> None:
         """Do it. A bad file changes nothing."""
         try:
-            asked = self._load()
+            asked = await self._load()
             web_config = await checked(asked.metrics)
         except AgentdError as error:
             self._log.error("not reloaded", problem=str(error))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from agentd.config import load_config
 from agentd.doctor import host_checks, kernel_checks
 from agentd.doctor.finding import BAD, GOOD, Finding
 from agentd.kernel.program import Settings
 from agentd.requirements.causes import known_cause
 from agentd.requirements.host import REQUIREMENTS
 from agentd.settings import Config
+from agentd.tried_config import load_tried_config
 
 INSTALLED = Path("/etc/agentd/agentd.toml")
 """What the unit runs with."""
@@ -25,7 +25,7 @@ def examine(path: Path | None, settings_of: Callable[[Config], Settings]) -> lis
     if path is None and INSTALLED.exists():
         path = INSTALLED
     configuration = _tried("config", lambda: host_checks.configuration(path))
-    config = load_config(path) if configuration.level == GOOD else Config()
+    config = load_tried_config(path) if configuration.level == GOOD else Config()
     host = [host_checks.look_for(need.subject, need.check, need.fine) for need in REQUIREMENTS]
     obstacle = next((finding for finding in host if finding.level == BAD), None)
     return [

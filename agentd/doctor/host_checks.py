@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agentd import config
 from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
 from agentd.kernel.btf import kernel_headers
@@ -16,7 +15,7 @@ from agentd.kernel.spawn import check_capabilities
 from agentd.paths import core_form
 from agentd.requirements import packages, probe
 from agentd.requirements.packages import BCC, PACKAGES, RUN, Package
-from agentd.web.web_config import web_config_of
+from agentd.tried_config import load_tried_config
 
 SYSTEMD_NEEDED = 252
 """Debian 12's; the unit uses what came until then."""
@@ -89,7 +88,7 @@ def configuration(path: Path | None) -> Finding:
 
 
 def _load(path: Path) -> None:
-    web_config_of(config.load_config(path).metrics)
+    load_tried_config(path)
 
 
 def service_manager(command: str = "systemctl", booted: Path = _BOOTED) -> list[Finding]:

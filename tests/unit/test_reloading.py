@@ -64,7 +64,7 @@ def level_as_it_was() -> Iterator[None]:
 
 
 def _reload(before: Config, asked: Config | ConfigError, web_config: bytes = b"") -> _Reloaded:
-    def load() -> Config:
+    async def load() -> Config:
         if isinstance(asked, ConfigError):
             raise asked
         return asked

@@ -41,7 +41,7 @@ LEAVES = {
     "agentd", "asgi", "asking", "cgroup_filter", "conversation", "errors", "files", "filtering",
     "host", "journal_log", "limits", "log_rate", "memory", "observations", "output", "packing",
     "paths", "pattern_limits", "patterns", "printable", "requirements", "rules", "serving",
-    "settings", "terminal", "toml_text", "vantage",
+    "settings", "terminal", "toml_text", "trial", "vantage",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
@@ -80,9 +80,10 @@ ABOVE_EDGES = {
         "snapshot",
     },
     "starting": {"control", "daemon", "front", "options"},
-    "launching": {"keeping", "options", "starting"},
+    "tried_config": set(),
+    "launching": {"keeping", "options", "starting", "tried_config"},
     "replay": {"capture", "control", "recording"},
-    "doctor": {"doctor"},
+    "doctor": {"doctor", "tried_config"},
     "experiment": {"capture", "experiment", "rounds"},
 }
 """Who may use which rooms beside core, leaves and edges."""
