@@ -10,6 +10,7 @@ from agentd import host, memory, privileges
 from agentd.canary import Canary
 from agentd.capture import Capture
 from agentd.control.workload import Rankings, Workload
+from agentd.copies import hide
 from agentd.core.batch import Batch
 from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
@@ -38,7 +39,6 @@ from agentd.settings import Config
 from agentd.settling import settle
 from agentd.sinks.channel import SinkClosedError
 from agentd.skipping import Skipping
-from agentd.snapshot.fork import hide
 from agentd.snapshot.witness import Snapshots
 from agentd.stopping import set_after
 from agentd.suppression import Suppression, journal_unit

@@ -8,17 +8,17 @@ parent does nothing with the input itself, so that a bad one changes nothing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import marshal
 import os
-import resource
 import select
-import signal
 import time
 from collections.abc import Callable
+from functools import partial
+from resource import RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU
 from typing import Any
 
 from agentd import errors
+from agentd.copies import copied, end, keep_fds, limit
 from agentd.errors import ConfigError
 from agentd.requirements.causes import known_cause
 
@@ -29,6 +29,7 @@ MEMORY_BYTES = 128 << 20
 LIMIT_SECONDS = 10.0
 """For all of it: a busy host, a slow file system."""
 _ANSWER_MAX_BYTES = 16 << 20
+_OOM_SCORE_ADJ = 500
 _HINT = f"at most {CPU_SECONDS} s of CPU time and {MEMORY_BYTES >> 20} MiB: is a pattern too large?"
 
 Work = Callable[[], Any]
@@ -79,18 +80,12 @@ class _Trial:
         self._what = what
         self._answer = bytearray()
         self.fd, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        memory_bytes = _virtual_bytes() + MEMORY_BYTES
-        # until its handlers are gone, a signal to the child would be taken for the parent's
-        signals = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            self._pid = os.fork()
-            if not self._pid:
-                _be_child(what, theirs, memory_bytes, work)
-        except OSError as error:
+            self._pid = copied(partial(_answer, what, theirs, work))
+        except (OSError, RuntimeError) as error:
             os.close(self.fd)
-            raise ConfigError(f"{what}: cannot be tried: {error.strerror}") from None
+            raise ConfigError(f"{what}: cannot be tried: {error}") from None
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
             os.close(theirs)
 
     def read(self) -> bool:
@@ -120,59 +115,38 @@ class _Trial:
         return ConfigError(f"{self._what}: could not be read within {LIMIT_SECONDS:g} s")
 
     def close(self) -> None:
-        """End the child. One that hangs in the kernel is not waited for."""
+        """End the child."""
         os.close(self.fd)
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(self._pid, signal.SIGKILL)
-            until_seconds = time.monotonic() + _GONE_SECONDS
-            while not os.waitpid(self._pid, os.WNOHANG)[0] and time.monotonic() < until_seconds:
-                time.sleep(0.001)
-
-
-_GONE_SECONDS = 0.05
-"""What a killed process takes to end, unless it hangs."""
+        end(self._pid)
 
 
 def _virtual_bytes() -> int:
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _be_child(what: str, answer_fd: int, memory_bytes: int, work: Work) -> None:
-    """Do the work, answer, and end without anything that the parent would do at its end."""
+def _answer(what: str, answer_fd: int, work: Work) -> None:
+    """In the child: do the work, and write what comes of it."""
+    _confine(answer_fd)
     try:
-        _confine(answer_fd, memory_bytes)
-        try:
-            answer = marshal.dumps((True, work()))
-        except MemoryError:
-            answer = b""
-        except Exception as error:  # whatever it is, it is about this input
-            words = f"{what}: {type(error).__name__}: {error}"
-            cause = known_cause(error) or ConfigError(words)
-            answer = marshal.dumps((False, (type(cause).__name__, cause.message, cause.hint)))
-        os.set_blocking(answer_fd, True)
-        while answer:
-            answer = answer[os.write(answer_fd, answer) :]
-    finally:
-        os._exit(0)
+        answer = marshal.dumps((True, work()))
+    except MemoryError:
+        answer = b""
+    except Exception as error:  # whatever it is, it is about this input
+        words = f"{what}: {type(error).__name__}: {error}"
+        cause = known_cause(error) or ConfigError(words)
+        answer = marshal.dumps((False, (type(cause).__name__, cause.message, cause.hint)))
+    os.set_blocking(answer_fd, True)
+    while answer:
+        answer = answer[os.write(answer_fd, answer) :]
 
 
-def _confine(answer_fd: int, memory_bytes: int) -> None:
-    """Hold nothing of the parent's, obey its signals, and take no more than is allowed."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+def _confine(answer_fd: int) -> None:
+    """Hold nothing of the parent's, and take no more than is allowed."""
+    keep_fds([answer_fd])
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    os.closerange(3, answer_fd)
-    os.closerange(answer_fd + 1, 1 << 20)
-    for limit, most in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, CPU_SECONDS),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        _, hard = resource.getrlimit(limit)
-        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(limit, (soft, soft))
+    os.close(null)
+    most = {RLIMIT_AS: _virtual_bytes() + MEMORY_BYTES, RLIMIT_CPU: CPU_SECONDS, RLIMIT_CORE: 0}
+    limit(most, nice=0, oom_score_adj=_OOM_SCORE_ADJ)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 
+from agentd.copies import result_of_copy
 from agentd.errors import AgentdError, ConfigError, UnavailableError
 from agentd.packing import pack, unpack
 from agentd.requirements import packages
 from agentd.settings import Metrics
-from agentd.snapshot.fork import result_of_copy
 
 _SECONDS = 60.0
 """Enough for a host that is very busy as agentd starts: the check has to import what it checks."""

@@ -23,12 +23,12 @@ from functools import partial
 from typing import Any
 
 from agentd import host
+from agentd.copies import copied, keep_fds
 from agentd.front import protocol
 from agentd.front.ports import open_later
 from agentd.options import Doors
 from agentd.packing import pack
 from agentd.settings import Config
-from agentd.snapshot.fork import copied, keep_fds
 
 _NUMBERS_SECONDS = 1.0
 """Numbers are sent no more often."""

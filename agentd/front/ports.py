@@ -9,10 +9,10 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from agentd.copies import result_of_copy
 from agentd.errors import ConfigError, TakenError
 from agentd.packing import pack, unpack
 from agentd.rules import split_address
-from agentd.snapshot.fork import result_of_copy
 
 _AGAIN_SECONDS = 5.0
 """Until a port that could not be had is tried again."""

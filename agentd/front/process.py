@@ -17,6 +17,7 @@ from typing import Any
 from agentd import asgi, settings
 from agentd.asgi import Asgi, Receive, Scope, Send
 from agentd.control import server as control_server
+from agentd.copies import limit
 from agentd.core.event import kind_names
 from agentd.core.process import entity_prefix
 from agentd.errors import ConfigError
@@ -31,7 +32,6 @@ from agentd.packing import unpack
 from agentd.serving import Visitors
 from agentd.sinks.ecs_merged import ecs_renderer
 from agentd.sinks.text import TextRenderer
-from agentd.snapshot.fork import limit
 from agentd.web import server as web_server
 from agentd.web.server import Door, Health
 from agentd.web.web_config import web_config_of

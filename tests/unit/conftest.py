@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agentd.snapshot import fork
+from agentd import copies
 
 
 @pytest.fixture(autouse=True)
 def no_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Libraries that other tests load (LLVM, BLAS) have threads; they hold nothing of ours."""
-    monkeypatch.setattr(fork, "threads", lambda: 1)
+    monkeypatch.setattr(copies, "threads", lambda: 1)

@@ -10,13 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from agentd import log
+from agentd import copies, log
 from agentd.core.pace import Pace
 from agentd.errors import ConfigError
 from agentd.front.checking import checked
 from agentd.reloading import Changeable, Reloading
 from agentd.settings import Config, Journal, Metrics
-from agentd.snapshot import fork
 
 
 class _Parts:
@@ -111,7 +110,7 @@ def test_a_check_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_process(*_: object) -> int:
         raise BlockingIOError
 
-    monkeypatch.setattr(fork, "copied", no_process)
+    monkeypatch.setattr(copies, "copied", no_process)
     parts, ((event, values),) = _reload(EXECS, EXITS)
     assert event == "not reloaded"
     assert "it could not be checked" in values["problem"]

@@ -38,10 +38,10 @@ THIRD_PARTY = {
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd", "asgi", "asking", "cgroup_filter", "conversation", "errors", "files", "filtering",
-    "host", "journal_log", "limits", "log_rate", "memory", "observations", "output", "packing",
-    "paths", "pattern_limits", "patterns", "printable", "requirements", "rules", "serving",
-    "settings", "terminal", "toml_text", "trial", "vantage",
+    "agentd", "asgi", "asking", "cgroup_filter", "conversation", "copies", "errors", "files",
+    "filtering", "host", "journal_log", "limits", "log_rate", "memory", "observations", "output",
+    "packing", "paths", "pattern_limits", "patterns", "printable", "requirements", "rules",
+    "serving", "settings", "terminal", "toml_text", "trial", "vantage",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from agentd.copies import result_of_copy
 from agentd.snapshot import witness
-from agentd.snapshot.fork import result_of_copy
 from agentd.snapshot.witness import Snapshots
 
 
@@ -171,7 +171,7 @@ def test_a_crowd_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 _WITH_A_THREAD = """
 import threading
-from agentd.snapshot.fork import copied
+from agentd.copies import copied
 stop = threading.Event()
 threading.Thread(target=stop.wait).start()
 try:

@@ -15,12 +15,15 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import NoReturn
 
 _PR_SET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 1, 3, 4  # include/uapi/linux/prctl.h
 _RESULT_BYTES = 16 << 10
+_GONE_SECONDS = 0.05
+"""What a killed process takes to end, unless it hangs."""
 _LAST_FD = 0xFFFF_FFFF
 
 _libc = ct.CDLL(None)
@@ -66,8 +69,16 @@ async def result_of_copy(work: Callable[[], bytes], seconds: float) -> bytes:
         except TimeoutError:
             return b""
         finally:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            end(pid)
+
+
+def end(pid: int) -> None:
+    """End a copy. One that hangs in the kernel, at a file that does not answer, is left behind."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(pid, signal.SIGKILL)
+        until_seconds = time.monotonic() + _GONE_SECONDS
+        while not os.waitpid(pid, os.WNOHANG)[0] and time.monotonic() < until_seconds:
+            time.sleep(0.001)
 
 
 def _send_result(fd: int, work: Callable[[], bytes]) -> None:
