@@ -40,6 +40,7 @@ hang_ups = HangUps()
 
 
 def catch_early() -> None:
-    """Until there is an event loop."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Until there is an event loop. Also SIGINT, which who starts us may have ignored."""
     signal.signal(signal.SIGHUP, lambda number, frame: hang_ups.note())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)

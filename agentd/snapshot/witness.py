@@ -88,7 +88,7 @@ class Snapshots:
 
     def _copy(self) -> None:
         self._timer = None
-        begun = time.perf_counter()
+        begun = time.thread_time()  # on a busy host a fork may take long, and cost no more
         try:
             pid = copied(self._serve)
         except (OSError, RuntimeError) as error:
@@ -96,7 +96,7 @@ class Snapshots:
             self._rested_at = time.monotonic() + _REST_SECONDS
             self._let_go()
             return
-        took = time.perf_counter() - begun
+        took = time.thread_time() - begun
         self._rested_at = time.monotonic() + max(_REST_SECONDS, _REST_TIMES * took)
         self.total += 1
         self._let_go()
