@@ -28,6 +28,7 @@ _LEAST_NS = 200_000
 """With less left, no search is begun; a typical one takes 2 µs."""
 _OVERRUN_MAX_NS = 20_000_000
 """Paid for a search that was stopped, at most: a busy host can stop us for longer in between."""
+_TRIES = 2
 _SPANS_BETWEEN_LOOKS = 256
 
 _FUZZY = re.compile(
@@ -136,24 +137,34 @@ class Matcher:
         return False
 
     def _limited(self, search: Callable[[float | None], Any]) -> Any:
-        """What the search returns; None if it was given up. It is paid for."""
+        """What the search returns; None if it was given up. It is paid for.
+
+        One that runs out of time is tried again: a host that stopped us in between, or a virtual
+        machine that was stopped, does so seldom, and a pattern that backtracks does so again.
+        """
         if self._allowance is None:
             return search(None)
+        for _ in range(_TRIES):
+            found = self._try(search, self._allowance)
+            if found is not None:
+                return found
+        self.given_up += 1
+        return None
+
+    def _try(self, search: Callable[[float | None], Any], allowance: Allowance) -> Any:
         begun_ns = self._clock()
-        limit_ns = min(SEARCH_MAX_NS, self._allowance.left_ns(begun_ns))
+        limit_ns = min(SEARCH_MAX_NS, allowance.left_ns(begun_ns))
         if limit_ns < _LEAST_NS:
-            self.given_up += 1
             return None
         found, most_ns = None, limit_ns
         try:
             found = search(limit_ns / 1e9)
         except _GIVEN_UP:
-            self.given_up += 1
             most_ns = _OVERRUN_MAX_NS
         spent_ns = self._clock() - begun_ns
         self._lap_ns += spent_ns
         # what is above the limit is not ours: the host is busy, and did something else
-        self._allowance.pay(min(spent_ns, most_ns))
+        allowance.pay(min(spent_ns, most_ns))
         return found
 
     def _spans(self, pattern: Any, text: bytes, group: int, seconds: float | None) -> Spans:
