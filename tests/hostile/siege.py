@@ -23,6 +23,10 @@ from tests.kernel.loadgen import loadgen_command
 
 NOBODY = 65534
 _READER = Path(__file__).with_name("reader.py")
+PAUSE_SECONDS_MAX = 10.0
+"""What no attack may cost, beside attackers and load on two CPUs that others want, too. Without its
+mend each of them cost more, or did not end.
+"""
 _STORM_SECONDS_MAX = 600
 """A safety net: nobody storms on after a test that was killed."""
 

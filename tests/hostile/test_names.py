@@ -15,10 +15,9 @@ from tests.e2e import agent as agents
 from tests.e2e import manager as managers
 from tests.e2e.agent import ENOUGH_SECONDS, running
 from tests.e2e.manager import managing
-from tests.hostile.siege import besieged
+from tests.hostile.siege import PAUSE_SECONDS_MAX, besieged
 from tests.hostile.stuck_files import StuckFiles
 
-PAUSE_SECONDS_MAX = 2.0
 RSS_BYTES_MAX = 120 << 20
 
 

@@ -12,10 +12,8 @@ import pytest
 
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, running
-from tests.hostile.siege import NOBODY, Outcome, besieged
+from tests.hostile.siege import NOBODY, PAUSE_SECONDS_MAX, Outcome, besieged
 
-PAUSE_SECONDS = 5.0
-"""With 66 ms to be expected, a machine would have to be very slow. Without a bound it is years."""
 ATTACKS = 300
 ARGUMENT = "a" * 16_000 + "!"
 ENDLESS = "^(a+)+$"
@@ -58,7 +56,7 @@ def test_a_filter_that_backtracks(
     outcome, undecided = _besiege(tmp_path, cgroup, loadgen, [ARGUMENT, "x"], f"--set={key}={text}")
     assert outcome.missing <= -3 * ATTACKS  # those of the attack, which the storm does not count
     assert (outcome.lost, outcome.exit_code) == (0, 0)
-    assert outcome.longest_pause_seconds < PAUSE_SECONDS
+    assert outcome.longest_pause_seconds < PAUSE_SECONDS_MAX
     assert undecided[key] > 0
 
 
@@ -79,7 +77,7 @@ def test_redaction_that_takes_long(
     outcome, undecided = _besiege(tmp_path, cgroup, loadgen, attack, *own)
     assert outcome.missing <= -3 * ATTACKS
     assert (outcome.lost, outcome.exit_code) == (0, 0)
-    assert outcome.longest_pause_seconds < PAUSE_SECONDS
+    assert outcome.longest_pause_seconds < PAUSE_SECONDS_MAX
     assert own == [] or undecided["redact.patterns"] > 0
 
 

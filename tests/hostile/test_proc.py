@@ -11,12 +11,10 @@ from pathlib import Path
 
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, Agent, running
-from tests.hostile.siege import NOBODY, besieged
+from tests.hostile.siege import NOBODY, PAUSE_SECONDS_MAX, besieged
 from tests.hostile.stuck_files import StuckFiles, wait_until_it_runs
 from tests.programs import compile_c
 
-PAUSE_SECONDS_MAX = 2.0
-"""How late an event may be. What these attacks held up, they held up for good."""
 RSS_BYTES_MAX = 120 << 20
 FOREVER = "1000"
 _AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
