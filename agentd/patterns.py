@@ -31,6 +31,11 @@ _OVERRUN_MAX_NS = 20_000_000
 _TRIES = 2
 _SPANS_BETWEEN_LOOKS = 256
 
+_ITEMS_MAX = 50_000
+"""What repeats may come to: ``regex`` writes each of them out, ``(a{1000}){1000}`` in 260 MB."""
+_REPEAT = re.compile(r"\{(\d*)(?:,(\d*))?\}")
+_CLASS = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]", re.S)
+
 _FUZZY = re.compile(
     r"\{(?!\s*\d*\s*,?\s*\d*\s*\})[\s0-9idse<=+,]*[idse][\s0-9idse<=+,]*(:[^}]*)?\}"
 )
@@ -63,6 +68,8 @@ def _compile(pattern: str, source: str | bytes) -> Any:
             re.compile(source, 0 if isinstance(source, str) else re.ASCII)
     except _NOT_COMPILED as error:
         raise PatternError(pattern, f"not a regular expression: {error}") from None
+    if _items(pattern) > _ITEMS_MAX:
+        raise PatternError(pattern, f"has repeats that come to more than {_ITEMS_MAX} items")
     import regex  # noqa: PLC0415 (memory)
 
     flags = regex.VERSION0 | (0 if isinstance(source, str) else regex.ASCII)
@@ -72,6 +79,32 @@ def _compile(pattern: str, source: str | bytes) -> Any:
         raise PatternError(pattern, "takes too much memory to compile") from None
     except (*_NOT_COMPILED, regex.error) as error:
         raise PatternError(pattern, f"not a regular expression: {error}") from None
+
+
+def _items(pattern: str) -> int:
+    """How many characters and classes it has when each repeat is written out."""
+    groups: list[int] = []
+    total = last = at = 0
+    while at < len(pattern):
+        character, end = pattern[at], at + 1
+        if character == "(":
+            groups.append(total)
+            total = last = 0
+        elif character == ")" and groups:
+            last, total = total, groups.pop() + total
+        elif (repeat := _REPEAT.match(pattern, at)) is not None:
+            times = int(repeat[2] or repeat[1] or 1)
+            total += last * (times - 1)
+            last, end = last * times, repeat.end()
+        else:
+            if character == "\\":
+                end += 1
+            elif (members := _CLASS.match(pattern, at)) is not None:
+                end = members.end()
+            last = 1
+            total += 1
+        at = end
+    return total
 
 
 def search_alone(pattern: Any, text: str) -> bool | None:

@@ -176,3 +176,20 @@ def test_without_a_pattern_it_is_not_loaded() -> None:
         "assert 'regex' not in sys.modules; parse_filter('exe ~ x'); assert 'regex' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{999999999}", "(a{1000}){1000}", "((a{100}){100}){100}", "([)]{9000}x){9}"]
+)
+def test_repeats_that_are_too_many(pattern: str) -> None:
+    """They are refused before ``regex`` writes each of them out."""
+    with pytest.raises(PatternError, match="repeats that come to more than"):
+        compile_text(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"\d{1,3}(?:\.\d{1,3}){3}", "[]{]{64}.*[0-9]{64}.{1,200}", "a{,9}"]
+)
+def test_repeats_that_are_not(pattern: str) -> None:
+    """What people write to find addresses and digests is taken."""
+    assert compile_text(pattern) is not None
