@@ -154,7 +154,11 @@ def test_many_of_them(cgroup: Cgroup, loadgen: Path, tmp_path: Path, stuck: Stuc
 
 def _helpers_of(agent: Agent) -> list[int]:
     """The coordinator and its workers, those that cannot end too."""
-    (child,) = _children(agent.process.pid)
+    (child,) = [
+        child
+        for child in _children(agent.process.pid)
+        if b"agentd.helpers" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
     return [child, *_children(child)]
 
 
