@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from agentd.helpers import frames
 from agentd.helpers.links import ChildLink, Link, ServiceLink
+from agentd.log_rate import LogRate
 
 Take: TypeAlias = Callable[[Any], None]
 
@@ -26,7 +27,6 @@ ALL: Final = (PROCESSES, USERS, CGROUPS, JOURNAL, CANARY)
 
 _GRACE_SECONDS = 10.0
 """A coordinator ends a job in time; one that has not done so long after is stuck itself."""
-_LOG_SECONDS = 60.0
 
 
 class HelperError(Exception):
@@ -44,7 +44,7 @@ class Helpers:
         self._log = log
         self._locks = {job: asyncio.Lock() for job in ALL}
         """A coordinator ends a job for another of the same kind: who asks did not wait for it."""
-        self._logged = dict.fromkeys(ALL, -_LOG_SECONDS)
+        self._log_rates = {job: LogRate() for job in ALL}
 
     def begin(self) -> None:
         """Begin the one of ours, which needs a moment; what fails now is tried again later."""
@@ -69,9 +69,7 @@ class Helpers:
                 return await _ask(self.child, job, arguments, seconds, take)
         except HelperError as error:
             self.failures[job] += 1
-            now = time.monotonic()
-            if now >= self._logged[job] + _LOG_SECONDS:
-                self._logged[job] = now
+            if self._log_rates[job].is_due(time.monotonic()):
                 times = self.failures[job]
                 self._log.warning("a helper failed", helper=job, problem=str(error), failures=times)
             raise

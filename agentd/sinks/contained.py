@@ -13,12 +13,10 @@ from agentd.core.batch import Batch
 from agentd.core.pipeline import Entry
 from agentd.core.untold import loss_of
 from agentd.errors import AgentdError
+from agentd.log_rate import LogRate
 
 Encode = Callable[[Batch], list[bytes]]
 """A batch as payloads: one for a stream, one an event for datagrams."""
-
-_REPORT_SECONDS = 60.0
-"""At most one report in this time: who can cause one failure can cause thousands."""
 
 
 class EncodeError(AgentdError):
@@ -35,7 +33,7 @@ class ContainedEncoder:
         """Those of them that left no ``lost`` line either."""
         self._encode = encode
         self._report = report
-        self._next_report = 0.0
+        self._report_rate = LogRate()
 
     def encode(self, batch: Batch) -> list[bytes]:
         """The batch as payloads. Raises nothing."""
@@ -51,10 +49,8 @@ class ContainedEncoder:
 
     def failed(self, what: str, bug: Exception) -> None:
         """Report a failure, unless one has just been reported."""
-        now = time.monotonic()
-        if now < self._next_report:
+        if not self._report_rate.is_due(time.monotonic()):
             return
-        self._next_report = now + _REPORT_SECONDS
         error = EncodeError(f"{what}: {type(bug).__name__}: {bug}; this is a bug of agentd")
         error.__cause__ = bug
         self._report(error)
