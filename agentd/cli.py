@@ -151,12 +151,12 @@ def _bench_transport(arguments: argparse.Namespace) -> int:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    from agentd.recording import Recording  # noqa: PLC0415 (needs what the daemon does not)
-    from agentd.replay import play  # noqa: PLC0415
+    from agentd import replay  # noqa: PLC0415 (needs what the daemon does not)
+    from agentd.tried_config import try_config  # noqa: PLC0415
 
-    recording = Recording(arguments.file)
+    recording = replay.open_recording(arguments.file, try_config)
     try:
-        play(recording, arguments.output, output.write_utf8)
+        replay.play(recording, arguments.output, output.write_utf8)
         if recording.is_cut_off:
             output.note(f"{arguments.file} was cut off: this is what came before")
     finally:

@@ -29,6 +29,29 @@ def load_config(path: Path | None, assignments: Iterable[str] = ()) -> Config:
     return config
 
 
+def config_of(values: Any, source: str) -> Config:
+    """The configuration from values by section and key. Raises ConfigError as ``load_config``."""
+    return _apply(Config(), _table(values, source), source)
+
+
+def checked_keys(kind: Any, table: Any, name: str, source: str) -> dict[str, Any]:
+    """The values of a dataclass whose fields were declared with ``settings.key``, each checked.
+
+    ``kind``: the dataclass, or one of it. Raises ConfigError that names ``source`` and the key.
+    """
+    keys = {key.name: key for key in fields(kind)}
+    hints = get_type_hints(kind if isinstance(kind, type) else type(kind))
+    table = _table(table, f"{source}: {name}")
+    checked: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+    for key, value in checked.items():
+        if key not in keys:
+            raise ConfigError(f"{source}: unknown key {name}.{shortened(key)}", _closest(key, keys))
+        problem = _problem(keys[key], hints[key], value)
+        if problem:
+            raise ConfigError(f"{source}: {name}.{key} = {shown(value)}: {problem}")
+    return checked
+
+
 def default_toml() -> str:
     """The text of ``config/agentd.toml``: each key at its default with its line of comment."""
     lines = [
@@ -80,22 +103,17 @@ def _apply(config: Config, values: Mapping[str, Any], source: str) -> Config:
             )
         if not isinstance(table, dict):
             raise ConfigError(f"{source}: {name} must be a section, written as [{name}]")
-        section = _apply_section(getattr(config, name), table, name, source)
+        section = getattr(config, name)
+        section = replace(section, **checked_keys(section, table, name, source))
         config = replace(config, **{name: section})
     return config
 
 
-def _apply_section(section: Any, table: dict[str, Any], name: str, source: str) -> Any:
-    keys = {key.name: key for key in fields(section)}
-    hints = get_type_hints(type(section))
-    table = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
-    for key, value in table.items():
-        if key not in keys:
-            raise ConfigError(f"{source}: unknown key {name}.{shortened(key)}", _closest(key, keys))
-        problem = _problem(keys[key], hints[key], value)
-        if problem:
-            raise ConfigError(f"{source}: {name}.{key} = {shown(value)}: {problem}")
-    return replace(section, **table)
+def _table(values: Any, source: str) -> dict[str, Any]:
+    """Values by name; TOML has no other, but a recording may."""
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise ConfigError(f"{source}: must be names and values")
+    return dict(values)
 
 
 def _problem(key: Field[Any], kind: type[Any], value: Any) -> str:

@@ -23,42 +23,38 @@ def plain_process(process: Process) -> list[Any]:
     return [process.key, process.parent, tuple(process.image), *seen]
 
 
-def read_process(plain: Any) -> Process:
-    """The process that such values were made of."""
-    key, parent, image, *seen = plain
-    facts = dict(zip(_SEEN, seen, strict=True))
-    return Process(tuple(key), tuple(parent), Image(*image), executed=True, **facts)
-
-
 def plain_observed(observed: Observed) -> list[Any]:
     """Numbers, bytes and lists."""
     process, *seen = observed
     return [plain_process(process), *seen]
 
 
-def read_observed(plain: Any) -> Observed:
-    """The observation that such values were made of."""
-    process, *seen = plain
-    return Observed(read_process(process), *seen)
+def checked_observed(plain: Any, notes_max: int = 0) -> Observed:
+    """The observation that such values were made of, whoever made them. Raises ValueError.
 
-
-def checked_observed(plain: Any) -> Observed:
-    """The same, of values that anybody may have made. Raises ValueError."""
+    ``notes_max``: the largest ``Notes`` that it may have.
+    """
     process, uid, gid, inode, device = _fields(plain, 5)
+    for number in (uid, gid, device):
+        _number(number, _ID_MAX)
+    _number(inode, (1 << 64) - 1)
+    return Observed(checked_process(process, notes_max), uid, gid, inode, device)
+
+
+def checked_process(plain: Any, notes_max: int = 0) -> Process:
+    """Likewise a process."""
     key, parent, image, coarse, inside, verified_ns, group, session, owner, path = _fields(
-        process, 3 + len(_SEEN)
+        plain, 3 + len(_SEEN)
     )
     name, executable, args, args_count, place, notes = _fields(image, 6)
     for pid, start_ns in (_fields(key, 2), _fields(parent, 2)):
         _number(pid, _PID_MAX)
         _number(start_ns, _TIME_MAX_NS)
-    for number in (uid, gid, owner, device):
-        _number(number, _ID_MAX)
-    _number(notes, 0)
+    _number(owner, _ID_MAX)
+    _number(notes, notes_max)
     for number in (group, session, args_count):
         _number(number, _PID_MAX)
     _number(verified_ns, _TIME_MAX_NS)
-    _number(inode, (1 << 64) - 1)
     for text, bytes_max in (
         (name, _NAME_BYTES_MAX), (executable, _PATH_BYTES_MAX), (args, _ARGS_BYTES_MAX), (place, 0),
     ):  # fmt: skip
@@ -68,7 +64,8 @@ def checked_observed(plain: Any) -> Observed:
         raise ValueError("a path of a process that is none")
     if not isinstance(coarse, bool) or not isinstance(inside, bool):
         raise ValueError("a flag of a process that is none")
-    return read_observed(plain)
+    facts = dict(zip(_SEEN, plain[3:], strict=True))
+    return Process(tuple(key), tuple(parent), Image(*image), executed=True, **facts)
 
 
 def _fields(plain: Any, count: int) -> Any:

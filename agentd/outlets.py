@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,7 +166,8 @@ def _text(wire: Wire) -> Renderer:
 
 def make_recorder(config: Config, attached: Attached, path: Path) -> Recorder:
     """A recording of this run. Raises ConfigError if the file cannot be had."""
-    from agentd.recording import Head, Recorder, wire_sha256  # noqa: PLC0415 (memory)
+    from agentd.recorded import Head  # noqa: PLC0415 (memory)
+    from agentd.recording import Recorder, wire_sha256  # noqa: PLC0415
 
     head = Head(
         wire_sha256=wire_sha256(wire_text()),
@@ -176,7 +176,7 @@ def make_recorder(config: Config, attached: Attached, path: Path) -> Recorder:
         page_bytes=host.PAGE_BYTES,
         boot_id=host.boot_id(),
         room_stage=room_stage(attached.handover),
-        config=asdict(config),
+        config=config,
         first_seq=attached.settings.first_seq,
     )
     return Recorder(path, head)

@@ -26,6 +26,8 @@ SEARCH_MAX_NS = 3_000_000
 """For one search. ``regex`` counts CPU time, and looks at it now and then: it took up to 16 ms."""
 _LEAST_NS = 200_000
 """With less left, no search is begun; a typical one takes 2 µs."""
+_REPLAY_SECONDS = 10.0
+"""For one search of a replay: three thousand times what the recorded run had for it."""
 _OVERRUN_MAX_NS = 20_000_000
 """Paid for a search that was stopped, at most: a busy host can stop us for longer in between."""
 _TRIES = 2
@@ -47,6 +49,10 @@ _GIVEN_UP = (TimeoutError, MemoryError, RuntimeError)
 
 Search = Callable[[Any, str], bool | None]
 """Whether a compiled pattern is found in a text; None if the search was given up."""
+
+
+class OvertimeError(Exception):
+    """A search of a replay took longer than the recorded run can have taken."""
 
 
 def compile_text(pattern: str) -> Any:
@@ -119,7 +125,7 @@ class Matcher:
     """Searches within an allowance of time, of which a process has one.
 
     ``clock``: in ns; it never steps back. ``limited``: False for a replay, which searches only what
-    was decided before.
+    was decided before; it raises OvertimeError for a search that cannot have been.
     """
 
     def __init__(
@@ -169,14 +175,17 @@ class Matcher:
         self.given_up += 1
         return False
 
-    def _limited(self, search: Callable[[float | None], Any]) -> Any:
+    def _limited(self, search: Callable[[float], Any]) -> Any:
         """What the search returns; None if it was given up. It is paid for.
 
         One that runs out of time is tried again: a host that stopped us in between, or a virtual
         machine that was stopped, does so seldom, and a pattern that backtracks does so again.
         """
         if self._allowance is None:
-            return search(None)
+            try:
+                return search(_REPLAY_SECONDS)
+            except _GIVEN_UP:
+                raise OvertimeError(f"a pattern is searched for {_REPLAY_SECONDS:g} s") from None
         for _ in range(_TRIES):
             found = self._try(search, self._allowance)
             if found is not None:
@@ -184,7 +193,7 @@ class Matcher:
         self.given_up += 1
         return None
 
-    def _try(self, search: Callable[[float | None], Any], allowance: Allowance) -> Any:
+    def _try(self, search: Callable[[float], Any], allowance: Allowance) -> Any:
         begun_ns = self._clock()
         limit_ns = min(SEARCH_MAX_NS, allowance.left_ns(begun_ns))
         if limit_ns < _LEAST_NS:
@@ -200,13 +209,13 @@ class Matcher:
         allowance.pay(min(spent_ns, most_ns))
         return found
 
-    def _spans(self, pattern: Any, text: bytes, group: int, seconds: float | None) -> Spans:
+    def _spans(self, pattern: Any, text: bytes, group: int, seconds: float) -> Spans:
         """Raises TimeoutError, also for too many matches: ``regex`` counts only its own time."""
-        until_ns = self._clock() + int((seconds or 0) * 1e9)
+        until_ns = self._clock() + int(seconds * 1e9)
         spans: Spans = []
         for match in pattern.finditer(text, timeout=seconds):
             spans.append(match.span(group))
-            if len(spans) % _SPANS_BETWEEN_LOOKS or seconds is None:
+            if len(spans) % _SPANS_BETWEEN_LOOKS:
                 continue
             if self._clock() > until_ns:
                 raise TimeoutError

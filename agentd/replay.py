@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 from agentd import output
+from agentd.config import config_of
 from agentd.control.facts import FactFinder, chosen, entry_choice
 from agentd.core.batch import Batch, Choose, wanted_of
 from agentd.core.event import kind_names
@@ -26,26 +26,39 @@ from agentd.core.process import Applied, entity_prefix
 from agentd.core.reconcile import Scan
 from agentd.core.redact import Redactor
 from agentd.core.tree import Tree
-from agentd.errors import ConfigError
 from agentd.kernel.wire_header import read_wire, wire_text
 from agentd.limits import is_filtered, limits_of
 from agentd.pattern_limits import OUTPUT_FILTER, REDACTION, RecordedMeter, Undecided
-from agentd.patterns import Matcher
-from agentd.recording import Head, Recording, wire_sha256
-from agentd.settings import Config
+from agentd.patterns import Matcher, OvertimeError
+from agentd.recorded import Head, ReadConfig
+from agentd.recording import Recording, RecordingError, wire_sha256
 from agentd.sinks.ecs_merged import ecs_renderer
 from agentd.sinks.renderer import Renderer
 from agentd.sinks.text import HEADING, TextRenderer
 
 
+def open_recording(path: Path, read_config: ReadConfig = config_of) -> Recording:
+    """A recording of events as this agentd knows them. Raises RecordingError and ConfigError."""
+    return Recording(path, read_wire().constant("AGENTD_KINDS"), read_config)
+
+
 def play(recording: Recording, output_format: str, write: Callable[[bytes], object]) -> None:
-    """Write what the recorded run wrote. Raises ConfigError for a recording of other records."""
-    head = recording.head
-    if head.wire_sha256 != wire_sha256(wire_text()):
-        raise ConfigError(
-            "the recording holds the records of another version of agentd",
+    """Write what the recorded run wrote. Raises RecordingError for what no run can have recorded,
+    and for a recording of other records.
+    """
+    if recording.head.wire_sha256 != wire_sha256(wire_text()):
+        raise RecordingError(
+            f"{recording.path}: holds the records of another version of agentd",
             "replay it with the version that made it",
         )
+    try:
+        _play(recording, output_format, write)
+    except OvertimeError as error:
+        raise recording.damaged(str(error)) from None
+
+
+def _play(recording: Recording, output_format: str, write: Callable[[bytes], object]) -> None:
+    head = recording.head
     known = _Known()
     renderer = _renderer(head, output_format, known)
     pipeline = _pipeline(head, known)
@@ -126,7 +139,7 @@ def _do(pipeline: Pipeline, step: Step) -> Written | None:
 
 
 def _pipeline(head: Head, known: _Known) -> Pipeline:
-    config = _config(head.config)
+    config = head.config
     own, meter = _MATCHER.own_pattern, RecordedMeter(known.redacted_from)
     return Pipeline(
         read_wire(),
@@ -146,7 +159,7 @@ def _choice(head: Head, tree: Tree, known: _Known) -> Choose | None:
 
     None if it had none.
     """
-    text = _config(head.config).output.filter
+    text = head.config.output.filter
     facts = FactFinder(tree, read_wire(), _names(known), entity_prefix(head.boot_id))
     undecided = Undecided(matcher=_MATCHER)
     decide = entry_choice(OUTPUT_FILTER, text, facts.of_event, undecided)
@@ -165,13 +178,6 @@ _MATCHER = Matcher(limited=False)
 """What the recorded run decided took it no longer than it was given."""
 
 
-def _config(recorded: dict[str, dict[str, Any]]) -> Config:
-    """The configuration of the recorded run."""
-    config = Config()
-    sections = {name: replace(getattr(config, name), **keys) for name, keys in recorded.items()}
-    return replace(config, **sections)
-
-
 def _names(known: _Known) -> Names:
     """The names that were known to the recorded run, as they become known."""
 
@@ -184,7 +190,7 @@ def _names(known: _Known) -> Names:
 def _renderer(head: Head, output_format: str, known: _Known) -> Renderer | None:
     wire = read_wire()
     if output_format == "json":
-        make = ecs_renderer(merges=_config(head.config).output.aggregate)
+        make = ecs_renderer(merges=head.config.output.aggregate)
         return make(wire, head.boot_id, head.page_bytes, _names(known))
     if output_format == "text":
         return TextRenderer(kind_names(wire), colour=output.is_coloured())

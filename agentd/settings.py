@@ -7,16 +7,17 @@ A field's metadata says what it means and what it may be; the checks, the defaul
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 from agentd import rules
 from agentd.core.redact import DEFAULT_PATTERNS
 
 _MIB = 1 << 20
+REQUIRED: Any = MISSING
 
 
-def _key(
+def key(
     default: Any,
     meaning: str,
     *,
@@ -25,7 +26,7 @@ def _key(
     choices: tuple[str, ...] = (),
     rule: Callable[[Any], str] | None = None,
 ) -> Any:
-    """Declare one key: its default, its line of comment, and what it may be.
+    """Declare one key: its default (``REQUIRED``: none), its line of comment, and what it may be.
 
     A rule gives what is wrong with a value; nothing if it is good.
     """
@@ -43,7 +44,7 @@ def _key(
 class Filter:
     """What is left out, in the kernel, before it costs anything."""
 
-    cgroup: str = _key(
+    cgroup: str = key(
         "",
         "keep only this subtree: a path below the cgroup v2 mount, as /user.slice; all if empty",
         rule=rules.file_path_or_empty,
@@ -54,45 +55,45 @@ class Filter:
 class Transport:
     """The buffer between the kernel and agentd."""
 
-    kind: str = _key(
+    kind: str = key(
         "auto",
         "ringbuf, perfbuf for kernels before 5.8, or auto: the first if it can be had",
         choices=("auto", "ringbuf", "perfbuf"),
     )
-    ring_bytes: int = _key(
+    ring_bytes: int = key(
         4 * _MIB,
         "size of the ring buffer, one for all CPUs; a page or more, a power of two",
         low=4096,
         high=1024 * _MIB,
         rule=rules.buffer_bytes,
     )
-    perf_bytes_per_cpu: int = _key(
+    perf_bytes_per_cpu: int = key(
         _MIB // 2,
         "size of each CPU's perf buffer; a page or more, a power of two",
         low=4096,
         high=1024 * _MIB,
         rule=rules.buffer_bytes,
     )
-    batch_delay_ms: int = _key(
+    batch_delay_ms: int = key(
         20, "how long events gather after a silence, before a round reads them", low=0, high=1000
     )
-    batch_delay_max_ms: int = _key(
+    batch_delay_max_ms: int = key(
         100, "the same while more keep coming: fewer, larger rounds cost less", low=0, high=1000
     )
-    round_bytes: int = _key(_MIB, "how much one round reads at most", low=65536, high=64 * _MIB)
+    round_bytes: int = key(_MIB, "how much one round reads at most", low=65536, high=64 * _MIB)
 
 
 @dataclass(frozen=True, slots=True)
 class Reorder:
     """The queue that puts events of different CPUs back in order."""
 
-    capacity: int = _key(
+    capacity: int = key(
         65536,
         "events held at most; above it the oldest leave early, flagged",
         low=1,
         high=10_000_000,
     )
-    slack_us: int = _key(
+    slack_us: int = key(
         1000, "how far behind the reading of the clock events are released", low=0, high=10_000_000
     )
 
@@ -101,18 +102,18 @@ class Reorder:
 class Tree:
     """The process tree."""
 
-    live_capacity: int = _key(131072, "live processes kept at most", low=16, high=10_000_000)
-    exited_capacity: int = _key(4096, "exited processes remembered at most", low=0, high=10_000_000)
-    exited_seconds: int = _key(
+    live_capacity: int = key(131072, "live processes kept at most", low=16, high=10_000_000)
+    exited_capacity: int = key(4096, "exited processes remembered at most", low=0, high=10_000_000)
+    exited_seconds: int = key(
         3600, "how long an exited process is remembered at most", low=1, high=1_000_000
     )
-    ancestor_capacity: int = _key(
+    ancestor_capacity: int = key(
         16384,
         "exited processes kept longer, because what they started is in the tree, at most",
         low=0,
         high=10_000_000,
     )
-    text_bytes: int = _key(
+    text_bytes: int = key(
         64 << 20,
         "arguments, paths and earlier images of all of them at most; the oldest are forgotten",
         low=1 << 20,
@@ -124,7 +125,7 @@ class Tree:
 class Scan:
     """Looks at /proc: at the start, and after losses."""
 
-    socket: str = _key(
+    socket: str = key(
         "",
         "socket behind which `agentd scan` sees what other users' processes run; without one"
         " a child of agentd does, which keeps CAP_SYS_PTRACE",
@@ -136,7 +137,7 @@ class Scan:
 class Redact:
     """Secrets on command lines, replaced before anything leaves agentd."""
 
-    patterns: tuple[str, ...] = _key(
+    patterns: tuple[str, ...] = key(
         DEFAULT_PATTERNS,
         "regular expressions searched in each argument; what group `secret` matches, or else the"
         " whole match, is replaced; a match with group `next` hides the argument behind it",
@@ -148,17 +149,17 @@ class Redact:
 class Output:
     """Events on standard output."""
 
-    format: str = _key(
+    format: str = key(
         "text",
         "text for people, json for programs (docs/events.md), or none",
         choices=("text", "json", "none"),
     )
-    aggregate: bool = _key(
+    aggregate: bool = key(
         False,
         "fork, exec and exit of one process that fall into the same round leave as one line of"
         " json; event.action is then a list",
     )
-    filter: str = _key(
+    filter: str = key(
         "",
         "which events, for instance 'exe ~ \"^/usr/bin/\" and uid != 0' (docs/filters.md); losses"
         " go with any; all if empty",
@@ -170,44 +171,44 @@ class Output:
 class Journal:
     """Events in the systemd journal, as entries with fields (docs/service.md)."""
 
-    actions: tuple[str, ...] = _key(
+    actions: tuple[str, ...] = key(
         (),
         "which events go there: of fork, exec and exit; losses go with any; off if empty",
         rule=rules.journal_actions,
     )
-    filter: str = _key("", "and which of these, likewise", rule=rules.filter_or_empty)
+    filter: str = key("", "and which of these, likewise", rule=rules.filter_or_empty)
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """Metrics and health over HTTP."""
 
-    listen: str = _key(
+    listen: str = key(
         "127.0.0.1:9847", "address and port; off if empty", rule=rules.address_or_empty
     )
-    web_config: str = _key(
+    web_config: str = key(
         "",
         "path of a web-config.yml, as Prometheus's exporters take it: TLS and passwords"
         " (docs/metrics.md); plain HTTP without",
         rule=rules.file_path_or_empty,
     )
-    page: str = _key(
+    page: str = key(
         "auto",
         "a page at / with status and the process tree: on, off, or auto: where web_config wants a"
         " password or a certificate, without which no processes are shown",
         choices=("auto", "on", "off"),
     )
-    units: int = _key(
+    units: int = key(
         100, "units that have series of their own, those that do most; 0: none", low=0, high=10_000
     )
-    executables: int = _key(20, "likewise executables", low=0, high=10_000)
+    executables: int = key(20, "likewise executables", low=0, high=10_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
     """Questions to the daemon (agentd explain and its like), over a Unix socket."""
 
-    socket: str = _key(
+    socket: str = key(
         "/run/agentd/agentd.sock", "path of the socket; off if empty", rule=rules.path_or_empty
     )
 
@@ -216,10 +217,10 @@ class Control:
 class Log:
     """The daemon's own log, on standard error."""
 
-    level: str = _key(
+    level: str = key(
         "info", "least severity that is logged", choices=("debug", "info", "warning", "error")
     )
-    format: str = _key(
+    format: str = key(
         "auto",
         "console, json, journal, or auto: the journal where standard error leads to it, console on"
         " a terminal, else json",

@@ -27,6 +27,8 @@ def shown(value: Any) -> str:
     """Any value for an error message: printable, on one line, shortened where it is long."""
     if isinstance(value, dict):
         return "{…}"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
     if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
         return "a very large number"
     if isinstance(value, tuple | list):

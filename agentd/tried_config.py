@@ -11,7 +11,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from agentd.config import load_config
+from agentd.config import config_of, load_config
 from agentd.settings import Config
 from agentd.trial import run_in_child, run_in_child_async
 
@@ -31,6 +31,11 @@ async def reload_tried_config(path: Path, assignments: Sequence[str] = ()) -> Co
     return from_plain(await run_in_child_async(_named(path), lambda: _load(path, assignments)))
 
 
+def try_config(values: Any, source: str) -> Config:
+    """As ``config.config_of``. Raises ConfigError."""
+    return from_plain(run_in_child(source, lambda: _plain(config_of(values, source))))
+
+
 def from_plain(plain: Plain) -> Config:
     """The configuration that such values were made of."""
     config = Config()
@@ -48,5 +53,9 @@ def _load(path: Path | None, assignments: Sequence[str]) -> Plain:
         from agentd.web.web_config import web_config_of  # noqa: PLC0415 (the child's alone)
 
         web_config_of(config.metrics)
+    return _plain(config)
+
+
+def _plain(config: Config) -> Plain:
     plain = asdict(config)
     return {section.name: plain[section.name] for section in fields(Config)}

@@ -30,8 +30,9 @@ from agentd.core.pipeline import Pipeline  # noqa: E402
 from agentd.core.redact import Redactor  # noqa: E402
 from agentd.kernel.wire_header import read_wire  # noqa: E402
 from agentd.limits import limits_of  # noqa: E402
-from agentd.observations import plain_process, read_process  # noqa: E402
-from agentd.recording import Head, Recording  # noqa: E402
+from agentd.observations import checked_process, plain_process  # noqa: E402
+from agentd.recorded import Head  # noqa: E402
+from agentd.replay import open_recording  # noqa: E402
 from agentd.settings import Config  # noqa: E402
 from agentd.sinks.ecs import EcsRenderer  # noqa: E402
 
@@ -68,7 +69,7 @@ class Player:
     @classmethod
     def of(cls, path: Path) -> Player:
         """Of a recording."""
-        recording = Recording(path)
+        recording = open_recording(path)
         steps = list(recording.steps())
         recording.close()
         seed = next(step for step in steps if isinstance(step, Seed))
@@ -80,7 +81,7 @@ class Player:
             read_wire(), self.head.cpus, limits_of(Config()), self.head.tick_ns,
             redact=Redactor(Config().redact.patterns).redact, hold_until_seeded=True,
         )  # fmt: skip
-        fresh = [read_process(plain_process(process)) for process in self.seed.processes]
+        fresh = [checked_process(plain_process(process)) for process in self.seed.processes]
         pipeline.seed(fresh, self.seed.begun_ns)
         return pipeline
 

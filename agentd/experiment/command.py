@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from agentd.experiment.throughput import Throughput
 from agentd.kernel.program import PERFBUF, RINGBUF
 from agentd.kernel.spawn import check_capabilities
 
+_WRITABLE = "a regular file, in a folder that exists"
 MEMORY_BYTES = 4 << 20
 SMALL_BYTES_PER_CPU = 1 << 13
 RECORD_BYTES = (16, 64, 256, 1024, 4096)
@@ -47,15 +49,24 @@ def bench_transport(options: Options) -> None:
     report = _report(options.commands)
     output.write(report.to_text())
     if options.json_file is not None:
-        options.json_file.write_text(report.to_json())
+        _write(options.json_file, lambda file: file.write_text(report.to_json()))
     if options.plot_file is not None:
-        plot.draw(report, options.plot_file)
+        _write(options.plot_file, lambda file: plot.draw(report, file))
 
 
 def _check_writable(file: Path) -> None:
     """Raise ConfigError now rather than in a minute."""
-    if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise ConfigError(f"{file}: cannot be written", "a file in a folder that exists")
+    is_other = file.exists() and not file.is_file()
+    if is_other or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise ConfigError(f"{file}: cannot be written", _WRITABLE)
+
+
+def _write(file: Path, write: Callable[[Path], object]) -> None:
+    try:
+        write(file)
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise ConfigError(f"{file}: cannot be written: {problem}", _WRITABLE) from None
 
 
 def plans(commands: int) -> list[Plan]:

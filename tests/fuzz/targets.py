@@ -10,6 +10,7 @@ from agentd.errors import AgentdError, ConfigError
 from agentd.filtering.fields import FIELDS, Facts
 from agentd.filtering.language import FilterError, parse_filter
 from agentd.web.web_config import load_web_config
+from tests.fuzz.recordings import replay_mutated
 from tests.fuzz.target import Target
 
 _FACTS: Facts = {
@@ -83,5 +84,6 @@ _FILTER = (
 TARGETS = {
     "config": Target(_config, _TOML),
     "filter": Target(_filter, _FILTER),
+    "recording": Target(replay_mutated),
     "web_config": Target(_web_config, _YAML),
 }

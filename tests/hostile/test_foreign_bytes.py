@@ -13,7 +13,7 @@ import msgpack
 import orjson
 import pytest
 
-from agentd.recording import Recording
+from agentd.replay import open_recording
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
 from tests.e2e.manager import managing
@@ -60,7 +60,7 @@ def test_a_recording(foreign: Cgroup, cgroup: Cgroup, tmp_path: Path) -> None:
         foreign.run(["/bin/true"])
         agent.communicate(timeout=ENOUGH_SECONDS)
     assert agent.returncode == 0
-    recording = Recording(path)
+    recording = open_recording(path)
     steps = [type(step).__name__ for step in recording.steps()]
     recording.close()
     assert steps[-1] == "Flush"

@@ -97,12 +97,15 @@ EDGE_TO_EDGE = {
     ("log", "sinks"),
     ("log_queue", "sinks"),
     ("names", "helpers"),
+    ("recorded", "config"),
+    ("recording", "config"),
+    ("recording", "recorded"),
     ("stopping", "signals"),
     ("suppression", "helpers"),
 }
 """The loader gives up a privilege; the daemon's own log goes where events go, through channels that
 never block; helpers do for the daemon what others can make slow; signals are caught before there
-is a loop, and then by the loop."""
+is a loop, and then by the loop; a recording has a configuration in it."""
 OF_HELPERS_FOR_THE_DAEMON = {"client", "frames", "links"}
 MAKES_US_WAIT = {
     "concurrent.futures", "grp", "pwd", "subprocess", "systemd.journal", "threading",
