@@ -47,7 +47,7 @@ class Filter:
     cgroup: str = key(
         "",
         "keep only this subtree: a path below the cgroup v2 mount, as /user.slice; all if empty",
-        rule=rules.file_path_or_empty,
+        rule=rules.cgroup_or_empty,
     )
 
 
@@ -129,7 +129,7 @@ class Scan:
         "",
         "socket behind which `agentd scan` sees what other users' processes run; without one"
         " a child of agentd does, which keeps CAP_SYS_PTRACE",
-        rule=rules.path_or_empty,
+        rule=rules.socket_path_or_empty,
     )
 
 
@@ -209,7 +209,9 @@ class Control:
     """Questions to the daemon (agentd explain and its like), over a Unix socket."""
 
     socket: str = key(
-        "/run/agentd/agentd.sock", "path of the socket; off if empty", rule=rules.path_or_empty
+        "/run/agentd/agentd.sock",
+        "path of the socket; off if empty",
+        rule=rules.socket_path_or_empty,
     )
 
 

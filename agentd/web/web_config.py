@@ -29,8 +29,11 @@ _HEADERS = {
     "X-XSS-Protection",
 }
 """Those that the toolkit lets one set."""
-_HASH = re.compile(r"\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
+_HASH = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 """As bcrypt writes it: version, cost, salt and hash."""
+_COST_MIN, _COST_MAX = 4, 15
+"""bcrypt takes none below. Each one more doubles the time of a check, which whoever connects can
+ask for: about 0.1 s of CPU at 10, 3 s at 15, two days at 31."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,13 @@ def _users(path: Path, whole: Section) -> dict[str, bytes]:
     for user, hashed in found.items():
         if ":" in user:
             raise whole.wrong(name, f"{shortened(user)!r} is no name of a user")
-        if not isinstance(hashed, str) or not _HASH.fullmatch(hashed):
+        found_hash = _HASH.fullmatch(hashed) if isinstance(hashed, str) else None
+        if found_hash is None:
             raise section.wrong(user, "must be a bcrypt hash (htpasswd -nB USER)")
+        if not _COST_MIN <= int(found_hash[1]) <= _COST_MAX:
+            raise section.wrong(
+                user,
+                f"bcrypt cost {found_hash[1]}: must be from {_COST_MIN} to {_COST_MAX}; each one"
+                " more doubles the time of a check, for strangers too (htpasswd -nBC 10 USER)",
+            )
     return {user: hashed.encode() for user, hashed in found.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import socket
 
 import pytest
 
@@ -34,11 +35,79 @@ def test_addresses(text: str, parsed: tuple[str, int]) -> None:
         "a\0b:1",
         f"{'a' * 70}:1",
         ".:1",
+        "[127.0.0.1]:99",
+        "[::1:99",
+        "::1:99",
+        "a b:99",
+        "a/b:99",
+        "[]:99",
     ],
 )
 def test_bad_addresses(text: str) -> None:
     """What is no address and port is told, with one that is."""
     assert "for instance 127.0.0.1:9847" in rules.address_or_empty(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[::1%lo]:99", "only link-local"),
+        ("[2001:db8::1%1]:99", "only link-local"),
+        ("[fe80::1]:99", "needs its device"),
+        ("[ff02::1%lo]:99", "multicast"),
+        ("[::ffff:127.0.0.1]:99", "must be written as 127.0.0.1"),
+        ("[:::1]:99", "no IPv6 address"),
+        ("999.1.1.1:99", "no IPv4 address"),
+        ("1.2.3.4.5:99", "no IPv4 address"),
+    ],
+)
+def test_addresses_at_which_nothing_can_listen(text: str, words: str) -> None:
+    """They are refused, and agentd could not have listened there either."""
+    assert words in rules.address_or_empty(text)
+    address = rules.split_address(text)
+    assert address is not None
+    with pytest.raises(OSError, match=r"^"):
+        _listen(*address)
+
+
+def _listen(host: str, port: int) -> None:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    socket.create_server(found[0][4], family=found[0][0]).close()
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:0", "[::1]:0", "[::]:0", "0.0.0.0:0", "127.1:0"])
+def test_addresses_at_which_one_can_listen(text: str) -> None:
+    """They are taken, and work."""
+    assert rules.address_or_empty(text) == ""
+    address = rules.split_address(text)
+    assert address is not None
+    _listen(*address)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_good"),
+    [
+        ("", True), ("/run/a.sock", True), ("/a/../b", True), ("run/a", False), ("/", False),
+        ("/run/", False), ("/run/.", False), ("/run/..", False), ("/a\0b", False),
+        ("/" + "a" * 107, False), ("/" + "ä" * 60, False),
+    ],
+)  # fmt: skip
+def test_paths_of_sockets(value: str, is_good: bool) -> None:
+    """What bind(2) takes; neither a folder nor what is cut at a NUL."""
+    assert (rules.socket_path_or_empty(value) == "") == is_good
+
+
+@pytest.mark.parametrize(
+    ("value", "is_good"),
+    [
+        ("", True), ("/", True), ("/user.slice", True), ("user.slice/a", True), ("/a/", True),
+        ("/..", False), ("/../..", False), ("/a/../b", False), ("/./a", False), ("/a//b", False),
+        ("/a\0b", False), ("/" + "a/" * 3000, False), ("/a..b", True),
+    ],
+)  # fmt: skip
+def test_paths_of_cgroups(value: str, is_good: bool) -> None:
+    """Below the mount, and written as the kernel writes them, with which they are compared."""
+    assert (rules.cgroup_or_empty(value) == "") == is_good
 
 
 @pytest.mark.parametrize(

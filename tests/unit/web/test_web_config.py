@@ -119,6 +119,21 @@ def test_what_was_written_anew_is_another(tmp_path: Path) -> None:
     assert load_web_config(path) != before
 
 
+@pytest.mark.parametrize("cost", ["00", "03", "16", "31", "99"])
+def test_a_check_of_a_password_takes_seconds_at_most(tmp_path: Path, cost: str) -> None:
+    """Whoever connects can ask for one; bcrypt itself takes none below 4."""
+    path = _file(tmp_path, f'basic_auth_users:\n  alice: "{HASH[:4]}{cost}{HASH[6:]}"\n')
+    with pytest.raises(ConfigError, match=f"basic_auth_users.alice: bcrypt cost {cost}: must be"):
+        load_web_config(path)
+
+
+@pytest.mark.parametrize("cost", ["04", "10", "15"])
+def test_costs_that_people_use(tmp_path: Path, cost: str) -> None:
+    """From htpasswd's own to the highest that is bearable."""
+    path = _file(tmp_path, f'basic_auth_users:\n  alice: "{HASH[:4]}{cost}{HASH[6:]}"\n')
+    assert load_web_config(path).users
+
+
 def test_an_empty_file_asks_for_nothing(tmp_path: Path) -> None:
     """As Prometheus takes it."""
     assert load_web_config(_file(tmp_path, "")) == WebConfig()
