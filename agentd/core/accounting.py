@@ -184,18 +184,22 @@ class LossTracker:
             self._cpus[number].gaps.append(gap)
         self._settled = progress.settled
 
-    def progress(self, held_seq: dict[int, int], at_ns: int, watermark_ns: int) -> Progress:
-        """How far it has come. ``held_seq``: the lowest number that is held back, by CPU."""
-        firsts = (cpu.first_awaited for cpu in self._cpus)
-        next_seq = tuple(min(held_seq.get(cpu, seq), seq) for cpu, seq in enumerate(firsts))
+    @property
+    def next_seq(self) -> PerCpu:
+        """All numbers that have arrived are below these."""
+        return tuple(cpu.next_seq for cpu in self._cpus)
+
+    def progress(self, at_ns: int = 0, watermark_ns: int = 0) -> Progress:
+        """How far it has come: up to the first number that is awaited."""
+        next_seq = tuple(cpu.first_awaited for cpu in self._cpus)
         settled = tuple(zip(*(cpu.settled for cpu in self._cpus), strict=True))
         return Progress(next_seq, settled, at_ns, watermark_ns)
 
     def position(self, at_ns: int, watermark_ns: int) -> Progress:
         """How far it has come, to the number, when nothing is held back."""
         return replace(
-            self.progress({}, at_ns, watermark_ns),
-            next_seq=tuple(cpu.next_seq for cpu in self._cpus),
+            self.progress(at_ns, watermark_ns),
+            next_seq=self.next_seq,
             awaited=tuple(
                 (number, gap.seq, gap.count)
                 for number, cpu in enumerate(self._cpus)
@@ -222,8 +226,6 @@ class LossTracker:
         clock, before them.
         """
         lost: list[Lost] = []
-        if not self.unreported(counters):
-            return lost
         for number, cpu in enumerate(self._cpus):
             failures = tuple(row[number] for row in counters.failures)
             missing = cpu.missing_below(counters.seq[number])

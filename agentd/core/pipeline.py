@@ -11,9 +11,16 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from agentd.core.accounting import KernelCounters, LossTracker, Progress, causes, unread_losses
+from agentd.core.accounting import (
+    KernelCounters,
+    LossTracker,
+    PerCpu,
+    Progress,
+    causes,
+    unread_losses,
+)
 from agentd.core.balance import Balance
 from agentd.core.decode import Decoder, Span
 from agentd.core.event import BOOTTIME_NS, KIND, NO_CPU, RECORD_BYTES, Event, Lost, by_order
@@ -26,6 +33,7 @@ from agentd.core.reorder import Reorderer
 from agentd.core.resumed import unread
 from agentd.core.stages import STAGE_RESERVE, STAGE_SKIPPED
 from agentd.core.tree import Tree, TreeLimits
+from agentd.core.waiting_losses import WaitingLosses
 from agentd.core.watermark import Watermark
 from agentd.core.wire import Wire
 
@@ -56,6 +64,15 @@ class Delivery:
     data: bytes
     spans: list[Span]
     drained: bool
+
+
+class _Drain(NamedTuple):
+    """What one drain brought."""
+
+    youngest_ns: int
+    """The time of its youngest event; 0 if it brought none."""
+    ends: PerCpu
+    """Its numbers, and those of all drains before it, are below these."""
 
 
 class Pipeline:
@@ -95,14 +112,11 @@ class Pipeline:
         """Events that nobody had read when the process before us died, and their buffer with it."""
         self.skipped = [0] * kinds
         """Runs of each kind's program that the kernel left out; not each of them was an event."""
-        self.lost_total = 0
-        """Events that ``lost`` events have told of."""
-        self.lost_by_cpu: Counter[int] = Counter()
         self.imbalance = 0
         """Events that the account could not explain at the last round; 0 unless there is a bug."""
         self._balance = Balance()
         self._watermark = Watermark(self.losses)
-        self._lost: list[Lost] = []
+        self.waiting_losses = WaitingLosses()
         names = ("AGENTD_FORK", "AGENTD_EXEC", "AGENTD_EXIT")
         self._kinds = Kinds(*map(wire.constant, names))
         self._reconciliation = Reconciliation(self.tree, self._kinds, PlaceReader(wire))
@@ -110,7 +124,7 @@ class Pipeline:
         if hold_until_seeded:
             self.tree.watched_exits.begin()  # more than the queue holds is applied before
         self._slack_ns = limits.slack_ns
-        self._drains: deque[int] = deque()
+        self._drains: deque[_Drain] = deque()
         self._resumed: Progress | None = None
         self._first_seq = first_seq
         self.overlap = Overlap()
@@ -142,7 +156,17 @@ class Pipeline:
     @property
     def losses_wait(self) -> bool:
         """Whether a loss waits for its place: the account has it, and nobody was told."""
-        return bool(self._lost)
+        return bool(self.waiting_losses)
+
+    @property
+    def lost_total(self) -> int:
+        """Events that ``lost`` events have reported."""
+        return self.waiting_losses.total
+
+    @property
+    def lost_by_cpu(self) -> Counter[int]:
+        """The same, by CPU."""
+        return self.waiting_losses.by_cpu
 
     @property
     def comparing(self) -> bool:
@@ -165,9 +189,10 @@ class Pipeline:
 
         ``now`` was read before the new buffers were there.
         """
-        self._lost = unread_losses(progress, now, now_ns)
+        losses = unread_losses(progress, now, now_ns)
         failed = now.failures_total - sum(map(sum, progress.settled))
-        self.lost_at_restart = sum(lost.missing for lost in self._lost) - failed
+        self.lost_at_restart = sum(lost.missing for lost in losses) - failed
+        self.waiting_losses.add(losses, None)
         self.resume(Progress(now.seq, now.failures, now_ns, progress.watermark_ns))
 
     def inherit(self, inheritance: Inheritance) -> list[Entry]:
@@ -177,15 +202,21 @@ class Pipeline:
         """
         self.overlap = Overlap(inheritance)
         events = list(inheritance.events)
-        self._lost += inheritance.losses
+        self.waiting_losses.add(list(inheritance.losses), None)
         self.lost_at_restart += sum(lost.missing for lost in inheritance.losses)
         return self._apply(self.reorderer.push(events, 0, sum(map(_record_bytes, events))), [])
 
     def progress(self, now_ns: int) -> Progress:
         """How far the stream has been handed on."""
+        come = self.waiting_losses.before or self._come()
+        held = self.reorderer.held_seq()
+        next_seq = tuple(min(held.get(cpu, seq), seq) for cpu, seq in enumerate(come.next_seq))
         watermark_ns = self.reorderer.watermark_ns
-        progress = self.losses.progress(self.reorderer.held_seq(), now_ns, watermark_ns)
-        return replace(progress, skipped=tuple(self.skipped))
+        return replace(come, next_seq=next_seq, at_ns=now_ns, watermark_ns=watermark_ns)
+
+    def _come(self) -> Progress:
+        """How far the stream has come, with what is still held and waits."""
+        return replace(self.losses.progress(), skipped=tuple(self.skipped))
 
     def position(self, now_ns: int) -> Progress:
         """The same, to the event, after ``flush``: what the tree knows, and nothing else."""
@@ -195,17 +226,21 @@ class Pipeline:
     def finished_drains(self) -> int:
         """How many drains, the oldest first, need not be seen again: all of theirs has left.
 
-        Each is told once. None while a loss waits for its place: it would be told to nobody.
+        Each is counted once. A first start that waits for its seed has no successor: its programs
+        die with it.
         """
         precious = self._resumed is not None or self.overlap.theirs_until_ns > 0
-        if self._lost or (self._holding and precious):
+        if self._holding and precious:
             return 0
         finished = 0
-        done_ns = self.reorderer.watermark_ns
-        while self._drains and (self._holding or self._drains[0] <= done_ns):
+        while self._drains and (self._holding or self._is_finished(self._drains[0])):
             self._drains.popleft()
             finished += 1
         return finished
+
+    def _is_finished(self, drain: _Drain) -> bool:
+        has_left = drain.youngest_ns <= self.reorderer.watermark_ns
+        return has_left and self.waiting_losses.allow(drain.ends)
 
     def seed(self, processes: Iterable[Process], begun_ns: int) -> None:
         """Begin with what a scan found that began then; what was held for it may leave."""
@@ -226,13 +261,16 @@ class Pipeline:
             events = unread(self._resumed, events)
         self.losses.arrive(events)
         events = self.overlap.without(events)
-        self._drains.append(max(map(_boottime_ns, events), default=0))
-        self._lost += self.losses.settle(before, now_ns, self.decoder.errors)
+        youngest_ns = max(map(_boottime_ns, events), default=0)
+        self._drains.append(_Drain(youngest_ns, self.losses.next_seq))
+        if self.losses.unreported(before):
+            come = self._come()
+            self.waiting_losses.add(self.losses.settle(before, now_ns, self.decoder.errors), come)
         safe_ns = self._watermark.advance(now_ns, before.seq, drained=delivery.drained)
         leave_ns = self.overlap.may_leave_ns(safe_ns - self._slack_ns)
         until_ns = 0 if self._holding else leave_ns
         released = self.reorderer.push(events, until_ns, len(delivery.data))
-        entries = self._apply(released, self._lost_until(self.reorderer.watermark_ns))
+        entries = self._apply(released, self.waiting_losses.take_until(self.reorderer.watermark_ns))
         for inferred in self._reconciliation.advance(self.reorderer.watermark_ns):
             self.inferred[inferred.kind] += 1
             entries.append(inferred)
@@ -247,11 +285,13 @@ class Pipeline:
         They took no number. What would have come of them, an event or none, is not known, so this
         is the most that was lost.
         """
+        come, losses = self._come(), list[Lost]()
         for kind, count in enumerate(runs):
             if count:
                 first = self._first_seq + self.skipped[kind]
                 self.skipped[kind] += count
-                self._lost.append(Lost(now_ns, first, NO_CPU, count, STAGE_SKIPPED, kind, from_ns))
+                losses.append(Lost(now_ns, first, NO_CPU, count, STAGE_SKIPPED, kind, from_ns))
+        self.waiting_losses.add(losses, come)
 
     def offer(self, scan: Scan) -> None:
         """Compare a scan as soon as all events up to its end have been applied, a slice a round.
@@ -263,19 +303,8 @@ class Pipeline:
     def flush(self) -> list[Entry]:
         """Let everything go that is held, when nothing more will come."""
         released = self.reorderer.flush()
-        self._drains = deque([0] * len(self._drains))
-        return self._apply(released, self._lost_until(_FOR_EVER_NS))
-
-    def _lost_until(self, watermark_ns: int) -> list[Lost]:
-        """The losses whose place has been reached."""
-        if not self._lost:
-            return []
-        reached = [lost for lost in self._lost if lost.boottime_ns <= watermark_ns]
-        for lost in reached:
-            self.lost_total += lost.missing
-            self.lost_by_cpu[lost.cpu] += lost.missing
-        self._lost = [lost for lost in self._lost if lost.boottime_ns > watermark_ns]
-        return reached
+        self._drains = deque([_Drain(0, ())] * len(self._drains))
+        return self._apply(released, self.waiting_losses.take_until(_FOR_EVER_NS))
 
     def _apply(self, released: list[Event], lost: list[Lost]) -> list[Entry]:
         ordered: Iterable[Event | Lost] = released

@@ -45,7 +45,7 @@ def users_file(password: str) -> str:
 def whole_lines(output: Path) -> list[dict[str, Any]]:
     """What was written there as JSON; what a kill cut off, or is still to come, is none."""
     lines = output.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return [json.loads(line) for line in lines if line.endswith("\n") and line != "\n"]
 
 
 class Agent:

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 import urllib.request
+import zlib
 from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -504,9 +505,10 @@ def test_other_records_are_lost_and_told(cgroup: Cgroup, tmp_path: Path) -> None
 
 
 def _pretend_another_version(about_fd: int) -> None:
-    about = json.loads(os.pread(about_fd, 1 << 20, 0))
+    about = json.loads(os.pread(about_fd, 1 << 20, 0).partition(b"\n")[2])
     about |= {"fingerprint": "another", "wire": about["wire"] + "/* another version */\n"}
-    data = json.dumps(about).encode()
+    text = json.dumps(about).encode()
+    data = b"%08x\n%b" % (zlib.crc32(text), text)
     os.pwrite(about_fd, data, 0)
     os.ftruncate(about_fd, len(data))
 

@@ -34,7 +34,7 @@ def test_a_pause_is_measured(cgroup: Cgroup, loadgen: Path, tmp_path: Path) -> N
 
 def test_a_loss_is_measured(cgroup: Cgroup, loadgen: Path, tmp_path: Path) -> None:
     """With a ring of 64 KiB, a daemon that is stopped loses events, and each is counted."""
-    with besieged(tmp_path, cgroup, loadgen, "--set", "transport.ring_bytes=65536") as siege:
+    with besieged(tmp_path, cgroup, loadgen, "--set", "transport.ring_bytes=4096") as siege:
         siege.agent.process.send_signal(signal.SIGSTOP)
         time.sleep(PAUSE_SECONDS)
         siege.agent.process.send_signal(signal.SIGCONT)

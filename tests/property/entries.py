@@ -20,6 +20,8 @@ from tests.records import EXEC, EXIT, FORCED, FORK, LATE, WIRE, execed, exited, 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
 times_ns = st.integers(0, 2**62)
+rss_pages = st.integers(0, 2**50)
+"""More than any memory has; in bytes they fit into a JSON reader's 64 bits."""
 numbers = st.integers(1, 2**22)
 cpus = st.integers(0, 3)
 keys = st.tuples(numbers, times_ns)
@@ -87,7 +89,7 @@ EVENTS: dict[type[Any], st.SearchStrategy[Event]] = {
     ),
     Exit: st.builds(
         exited, **common, exit_code=u32, utime_ns=times_ns, stime_ns=times_ns, runtime_ns=times_ns,
-        max_rss_pages=times_ns, read_bytes=u64, written_bytes=u64,
+        max_rss_pages=rss_pages, read_bytes=u64, written_bytes=u64,
     ),
 }  # fmt: skip
 STAGES = [value for name, value in vars(stages).items() if name.startswith("STAGE_")]

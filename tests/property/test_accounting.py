@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentd.core.accounting import LossTracker
+from agentd.core.accounting import LossTracker, Progress
 from agentd.core.balance import Balance
 from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Entry, Pipeline
 from agentd.core.process import Applied
 from agentd.core.reconcile import Inferred
 from tests.property.simulation import Kernel, actions, play, resume_all
-from tests.records import CAUSES, CPUS, WIRE, delivery, limits
+from tests.records import CAUSES, CPUS, FORK, WIRE, delivery, limits
 
 
 def _item(entry: Entry) -> Event | Lost:
@@ -117,3 +117,61 @@ def test_a_silent_loss_or_doubling_is_an_imbalance(steps: Steps, data: st.DataOb
     accounted = max(0, len(kernel.ring) + wrong)
     balance.imbalance(now, accounted, now)
     assert balance.imbalance(now, accounted, now) == abs(accounted - len(kernel.ring))
+
+
+PARTLY_REACHED: Steps = [
+    ("preempt", 0, FORK, True), ("attempt", 0, FORK, False), ("round", 0, 0, False),
+    ("resume", 0, 0, False), *[("attempt", 1, FORK, False)] * 6, ("attempt", 0, FORK, True),
+    ("round", 0, 0, False),
+]  # fmt: skip
+"""Of two losses that are resolved at once one has left, and what happened between them, too."""
+
+
+@given(actions(), actions(), st.integers(0, 40))
+@example(PARTLY_REACHED, [], 3)
+def test_a_successor_reports_what_its_predecessor_did_not(
+    steps: Steps, later: Steps, slack: int
+) -> None:
+    """Killed after any batch: its successor goes on from the checkpoint and from what the kernel
+    kept. Together they report each attempt, as an event or as lost, and the account is 0.
+    """
+    kernel, reported = Kernel(), set[tuple[int, int]]()
+    kept: list[list[Event]] = []
+
+    def run(pipeline: Pipeline, steps: Steps, progress: Progress | None) -> Progress | None:
+        unread = [event for events in kept for event in events]
+        kept.clear()
+
+        def read() -> None:
+            nonlocal progress, unread
+            before = kernel.counters()
+            events, now_ns = kernel.drain()
+            kept.append(unread + events)
+            drained = delivery(unread + events)
+            unread = []
+            _note(reported, pipeline.push(now_ns, before, drained, kernel.counters()))
+            if finished := pipeline.finished_drains():
+                del kept[:finished]
+                progress = pipeline.progress(now_ns)
+
+        for step in steps:
+            if play(kernel, step):
+                read()
+        return progress
+
+    progress = run(Pipeline(WIRE, CPUS, limits(100, slack), 10_000_000), steps, None)
+    successor = Pipeline(WIRE, CPUS, limits(100, slack), 10_000_000)
+    if progress is not None:
+        successor.resume(progress)
+    all_arrive: Steps = [(action, 0, 0, False) for action in ("resume", "wake") for _ in range(120)]
+    run(successor, [*later, *all_arrive, *[("round", 0, 0, False)] * 3], progress)
+    _note(reported, successor.flush())
+    numbers = {(cpu, seq) for cpu in range(CPUS) for seq in range(kernel.next_seq[cpu])}
+    assert reported == numbers
+    assert successor.imbalance == 0
+
+
+def _note(reported: set[tuple[int, int]], entries: list[Entry]) -> None:
+    for item in map(_item, entries):
+        count = item.missing if isinstance(item, Lost) else 1
+        reported.update((item.cpu, seq) for seq in range(item.seq, item.seq + count))

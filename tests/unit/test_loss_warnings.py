@@ -27,8 +27,8 @@ class FakeLog:
 
 
 def _lose(pipeline: Pipeline, cpu: int, count: int) -> None:
-    pipeline.lost_total += count
-    pipeline.lost_by_cpu[cpu] += count
+    pipeline.waiting_losses.total += count
+    pipeline.waiting_losses.by_cpu[cpu] += count
 
 
 def test_losses_are_told_at_once_and_then_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:

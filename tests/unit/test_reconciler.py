@@ -64,7 +64,7 @@ class Subject:
 
     def lose(self) -> None:
         """As a round that found a loss."""
-        self.pipeline.lost_total += 1
+        self.pipeline.waiting_losses.total += 1
         self.reconciler.after_round()
 
     def settle(self) -> None:

@@ -258,9 +258,9 @@ def test_what_drains_the_kernel_speaks_with_no_stranger() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
 def test_modules_and_functions_are_short(path: Path) -> None:
-    """A module has at most 300 lines, a function at most 40 beside its docstring."""
+    """A module has at most 400 lines, a function at most 40 beside its docstring."""
     text = path.read_text()
-    assert len(text.splitlines()) <= 300
+    assert len(text.splitlines()) <= 400
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body

@@ -44,6 +44,32 @@ def test_a_loss_stands_where_it_happened() -> None:
     assert pipeline.imbalance == 0
 
 
+def test_losses_without_end_give_room_back() -> None:
+    """Where each batch finds a new loss, drains are finished all the same: else the buffer would
+    stay full, and nothing would ever arrive again.
+    """
+    pipeline = _pipeline(slack_ns=15)
+    happened, failed, finished = 0, 0, []
+    for batch in range(1, 9):
+        happened, failed = happened + 2, failed + 1
+        now = counters({(FORK, 0): happened}, {(FORK, 0): failed})
+        arrived: list[Event] = [fork(boottime_ns=batch * 20 - 5, seq=happened - 2, tgid=batch)]
+        pipeline.push(batch * 20, now, delivery(arrived), now)
+        finished.append(pipeline.finished_drains())
+    assert sum(finished) >= 6
+    pipeline.flush()
+    assert (pipeline.lost_total, pipeline.emitted_total) == (8, 8)
+
+
+def test_a_loss_that_comes_last_leaves_with_the_rest() -> None:
+    """A loss that no batch resolved, as an older one waited, is reported at the end."""
+    pipeline = _pipeline(slack_ns=1000)
+    for attempts in (1, 2):
+        now = counters({(FORK, 0): attempts}, {(FORK, 0): attempts})
+        assert pipeline.push(attempts * 20, now, delivery([]), now) == []
+    assert [entry.missing for entry in pipeline.flush() if isinstance(entry, Lost)] == [1, 1]
+
+
 def test_a_duplicate_exit_is_accounted_for() -> None:
     """A dropped second exit is neither emitted nor missing."""
     pipeline = _pipeline()

@@ -79,8 +79,8 @@ def test_runs_that_were_left_out_are_numbered() -> None:
     """Each such loss says which runs it is about, and a successor counts on from there."""
     pipeline = Pipeline(WIRE, CPUS, limits(), TICK_NS, first_seq=1000)
     pipeline.skip((2, 0, 1), 10, 20)
-    progress = pipeline.progress(0)
     losses = [entry for entry in _round(pipeline) if isinstance(entry, Lost)]
+    progress = pipeline.progress(0)
     assert _ids(*losses) == ["skipped-fork-1000+2", "skipped-exit-1000+1"]
     successor = Pipeline(WIRE, CPUS, limits(), TICK_NS, first_seq=1000)
     successor.resume(replace(progress, next_seq=(0,) * CPUS))
