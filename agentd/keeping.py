@@ -34,7 +34,7 @@ from agentd.service import Service
 _EVENTS, _COUNTERS, _CGROUPS = _MAPS = "events", "counters", "cgroups"
 _LINK, _PROGRAM, _PERF = "link", "program", "perf"
 _ABOUT, PAST, _PROGRESS = "about", "past", "progress"
-_FORMAT = "agentd-kept-6"
+_FORMAT = "agentd-kept-7"
 
 
 def fingerprint(settings: Settings) -> str:

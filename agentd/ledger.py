@@ -13,7 +13,7 @@ from agentd.core.accounting import Progress
 _UNTOLD_ROWS = 2
 _KINDS = 3
 """fork, exec, exit"""
-_MAGIC = 0x6167_656E_7464_0001
+_MAGIC = 0x6167_656E_7464_0002
 """What a ledger of this layout has as its second word; a zeroed memory has not."""
 _WORD_BYTES = 8
 _TURN_MASK = (1 << 32) - 1
@@ -34,7 +34,8 @@ class Ledger:
 
     Two places are written in turn, and then the turn's number, which says which one holds: whoever
     dies between the two leaves the place before. A place is a checksum, then one row each for the
-    next numbers and each cause. The turn is one word, with its own checksum in the upper half.
+    next numbers and each cause, then two of one more column (``Progress.untold``). The turn is one
+    word, with its own checksum in the upper half.
 
     Takes a ledger that another process may have written. Raises LedgerDamagedError if the memory
     cannot be one.
@@ -43,9 +44,9 @@ class Ledger:
     def __init__(self, fd: int, cpus: int, causes: int) -> None:
         self.fd = fd
         self._cpus = cpus
-        self._values = struct.Struct(f"={2 + _KINDS + cpus * (1 + causes + _UNTOLD_ROWS)}Q")
+        self._values = struct.Struct(f"={_values(cpus, causes)}Q")
         self._place_bytes = _WORD_BYTES + self._values.size
-        self._no_untold = ((0,) * cpus,) * _UNTOLD_ROWS
+        self._no_untold = ((0,) * (cpus + 1),) * _UNTOLD_ROWS
         size_bytes = _HEADER_WORDS * _WORD_BYTES + 2 * self._place_bytes
         try:
             self._map = mmap.mmap(fd, size_bytes)  # no larger than the file
@@ -58,7 +59,7 @@ class Ledger:
     def fresh(cls, cpus: int, causes: int) -> Ledger:
         """An empty one."""
         fd = os.memfd_create("agentd-progress")
-        words = _HEADER_WORDS + 2 * (3 + _KINDS + cpus * (1 + causes + _UNTOLD_ROWS))
+        words = _HEADER_WORDS + 2 * (1 + _values(cpus, causes))
         os.ftruncate(fd, words * _WORD_BYTES)
         ledger = cls(fd, cpus, causes)
         ledger.clear()
@@ -102,9 +103,10 @@ class Ledger:
             raise LedgerDamagedError("its checksum is wrong")
         at_ns, watermark_ns, *values = self._values.unpack(data)
         skipped, values = tuple(values[:_KINDS]), values[_KINDS:]
-        rows = [tuple(values[i : i + self._cpus]) for i in range(0, len(values), self._cpus)]
-        settled, untold = rows[1:-_UNTOLD_ROWS], rows[-_UNTOLD_ROWS:]
-        return Progress(rows[0], tuple(settled), at_ns, watermark_ns, tuple(untold), skipped)
+        untold_at = len(values) - _UNTOLD_ROWS * (self._cpus + 1)
+        next_seq, *settled = _rows(values[:untold_at], self._cpus)
+        untold = tuple(_rows(values[untold_at:], self._cpus + 1))
+        return Progress(next_seq, tuple(settled), at_ns, watermark_ns, untold, skipped)
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -114,6 +116,15 @@ class Ledger:
 
     def _start(self, turn: int) -> int:
         return _HEADER_WORDS * _WORD_BYTES + turn % 2 * self._place_bytes
+
+
+def _values(cpus: int, causes: int) -> int:
+    """How many numbers a place holds."""
+    return 2 + _KINDS + cpus * (1 + causes) + (cpus + 1) * _UNTOLD_ROWS
+
+
+def _rows(values: list[int], columns: int) -> list[tuple[int, ...]]:
+    return [tuple(values[start : start + columns]) for start in range(0, len(values), columns)]
 
 
 def _checksum(turn: int, data: bytes) -> bytes:

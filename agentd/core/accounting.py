@@ -143,7 +143,8 @@ class Progress:
     watermark_ns: int
     """Everything stamped at or before it has been handed on."""
     untold: tuple[PerCpu, ...] = ()
-    """First numbers and counts of what a sink dropped and has not told; empty if nothing."""
+    """First numbers and counts of what a sink dropped and has not reported: a row of each, by CPU
+    and then of what has no CPU. Empty if nothing."""
     skipped: tuple[int, ...] = ()
     """Runs that were left out and have been told, by kind; empty if none."""
     awaited: tuple[tuple[int, int, int], ...] = ()

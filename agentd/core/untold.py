@@ -57,7 +57,7 @@ class Untold:
 
     def rows(self, cpus: int) -> tuple[PerCpu, PerCpu]:
         """First numbers and counts, as ``Progress.untold`` has them."""
-        spans = [self.spans.get(cpu, (0, 0, 0, 0)) for cpu in range(cpus)]
+        spans = [self.spans.get(cpu, (0, 0, 0, 0)) for cpu in (*range(cpus), NO_CPU)]
         return tuple(span[0] for span in spans), tuple(span[1] for span in spans)
 
     def _add(self, cpu: int, span: Span) -> None:
@@ -80,7 +80,12 @@ def untold_by(progress: Progress) -> list[Lost]:
     """What a process that is gone had dropped and not told."""
     at_ns = progress.at_ns
     rows = zip(*progress.untold, strict=True)  # of nothing, if nothing was dropped
-    spans = {cpu: (seq, count, at_ns, at_ns) for cpu, (seq, count) in enumerate(rows) if count}
+    cpus = (*range(len(progress.next_seq)), NO_CPU)
+    spans = {
+        cpu: (seq, count, at_ns, at_ns)
+        for cpu, (seq, count) in zip(cpus, rows, strict=False)
+        if count
+    }
     return Untold(spans).losses()
 
 

@@ -16,13 +16,14 @@ from tests.records import CAUSES, CPUS
 SIZE = CPUS, len(CAUSES)
 numbers = st.integers(0, 2**63)
 rows = st.tuples(*[numbers] * CPUS)
+untold_rows = st.tuples(*[numbers] * (CPUS + 1))
 progresses = st.builds(
     Progress,
     next_seq=rows,
     settled=st.tuples(*[rows] * len(CAUSES)),
     at_ns=numbers,
     watermark_ns=numbers,
-    untold=st.tuples(rows, rows),
+    untold=st.tuples(untold_rows, untold_rows),
     skipped=st.tuples(numbers, numbers, numbers),
 )
 
@@ -65,7 +66,9 @@ def test_any_memory_is_a_ledger_or_damaged(memory: bytes) -> None:
     os.write(fd, memory)
     ledger, progress, damaged = open_ledger(fd, *SIZE)
     assert (progress, damaged) == (None, True)
-    new = Progress((1,) * CPUS, ((2,) * CPUS,) * len(CAUSES), 3, 4, ((5,) * CPUS,) * 2, (6,) * 3)
+    new = Progress(
+        (1,) * CPUS, ((2,) * CPUS,) * len(CAUSES), 3, 4, ((5,) * (CPUS + 1),) * 2, (6,) * 3
+    )
     ledger.write(new)
     assert _again(ledger.fd) == (new, False)
     ledger.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentd.core.accounting import Progress
-from agentd.core.event import Lost
+from agentd.core.event import NO_CPU, Lost
 from agentd.core.process import Applied, Image
 from agentd.core.untold import Untold, untold_by
 from tests.records import exited
@@ -28,11 +28,15 @@ def test_one_loss_a_cpu_between_first_and_last() -> None:
 
 
 def test_a_successor_knows_what_was_not_told() -> None:
-    """The rows of the ledger say again what was dropped, CPU by CPU."""
-    rows = Untold.of([_applied(4, 2, 10), _applied(5, 2, 30)]).rows(3)
-    assert rows == ((0, 0, 4), (0, 0, 2))
+    """The rows of the ledger say again what was dropped, CPU by CPU, and what has no CPU."""
+    skipped = Lost(60, 6, NO_CPU, 8, "skipped", 1, 40)
+    rows = Untold.of([_applied(4, 2, 10), skipped, _applied(5, 2, 30)]).rows(3)
+    assert rows == ((0, 0, 4, 6), (0, 0, 2, 8))
     progress = Progress((9, 9, 9), (), at_ns=77, watermark_ns=70, untold=rows)
-    assert untold_by(progress) == [Lost(77, 4, 2, 2, "sink", None, 77)]
+    assert untold_by(progress) == [
+        Lost(77, 4, 2, 2, "sink", None, 77),
+        Lost(77, 6, NO_CPU, 8, "sink", None, 77),
+    ]
 
 
 def test_nothing_dropped_is_nothing_told() -> None:
