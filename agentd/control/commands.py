@@ -15,7 +15,7 @@ from typing import Any
 
 from agentd import output
 from agentd.asking import COLUMNS
-from agentd.control import client, explain, forest, status, table, top, widths
+from agentd.control import client, explain, forest, status, table, top, widths, words
 from agentd.core.text import as_text
 from agentd.errors import AnswerError
 from agentd.printable import printable
@@ -86,7 +86,10 @@ def show_processes(arguments: argparse.Namespace) -> int:
 def follow(arguments: argparse.Namespace) -> int:
     """``agentd follow``, until it or the daemon is stopped, or nobody reads it."""
     form = "json" if arguments.json else "colour" if output.is_coloured() else "text"
-    lines = client.stream(arguments.socket, "follow", filter=_filters(arguments), format=form)
+    offset = str(words.utc_offset_seconds())
+    lines = client.stream(
+        arguments.socket, "follow", filter=_filters(arguments), format=form, utc_offset=offset
+    )
     for line in lines:
         columns = None if arguments.json else output.columns()
         output.write_utf8(line if columns is None else _fitted(line, columns))

@@ -17,6 +17,7 @@ from agentd.control.words import (
     ending,
     has_failed,
     moment,
+    moment_and_offset,
     moment_briefly,
     paint,
 )
@@ -86,7 +87,10 @@ def _facts(answer: dict[str, Any], style: Style) -> Iterator[tuple[str, str]]:
     """What there is to say of the process, by label."""
     process = answer["process"]
     yield "entity", process["entity_id"]
-    yield "started", f"{moment(process['start'])}{'' if process['start_exact'] else ' or so'}"
+    yield (
+        "started",
+        f"{moment_and_offset(process['start'])}{'' if process['start_exact'] else ' or so'}",
+    )
     if process["creator_unknown"]:
         yield "creator", f"not known: {_UNKNOWN[process['creator_unknown']]}"
     if answer["images_forgotten"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from datetime import datetime
 from typing import Any
 
@@ -40,13 +41,27 @@ def has_failed(process: dict[str, Any]) -> bool:
 
 
 def moment(text: str) -> str:
-    """Local date and time, to the millisecond."""
-    when = datetime.fromisoformat(f"{text[:23]}+00:00").astimezone()
-    return f"{when:%Y-%m-%d %H:%M:%S}.{text[20:23]}"
+    """Date and time in the reader's zone, to the millisecond."""
+    return f"{_local(text):%Y-%m-%d %H:%M:%S}.{text[20:23]}"
+
+
+def moment_and_offset(text: str) -> str:
+    """The same with the zone's offset from UTC."""
+    return _local(text).isoformat(" ", "milliseconds")
 
 
 def moment_briefly(text: str) -> str:
-    """Local time of today, or else the month and day."""
-    when = datetime.fromisoformat(f"{text[:19]}+00:00").astimezone()
+    """The time of today in the reader's zone, or else the month and day."""
+    when = _local(text)
     today = datetime.now().astimezone().date()
     return f"{when:%H:%M:%S}" if when.date() == today else f"{when:%m-%d}"
+
+
+def utc_offset_seconds() -> int:
+    """What the reader's zone adds to UTC now."""
+    return time.localtime().tm_gmtoff
+
+
+def _local(text: str) -> datetime:
+    """A moment as answers have it, in UTC with ns, in the reader's zone (TZ, /etc/localtime)."""
+    return datetime.fromisoformat(f"{text[:23]}+00:00").astimezone()

@@ -23,7 +23,7 @@ from agentd.core.redact import PatternError
 from agentd.errors import AgentdError
 from agentd.filtering.fields import FIELDS, Facts
 from agentd.filtering.unloaded import unloaded
-from agentd.patterns import Search, compile_text, search_alone
+from agentd.patterns import ITEMS_MAX, Search, compile_text, items, search_alone
 from agentd.printable import printable
 from agentd.toml_text import shortened
 
@@ -93,7 +93,6 @@ class ParsedFilter:
         return self.test(facts, search_alone) is not False
 
 
-@lru_cache(maxsize=64)
 def parse_filter(text: str) -> ParsedFilter:
     """The filter that a text stands for; an empty one lets everything through.
 
@@ -182,6 +181,8 @@ class _Compiler(Transformer[Token, Test]):
     def __init__(self, text: str) -> None:
         super().__init__()
         self._text = text
+        self._items = 0
+        """Of all patterns: compiled, each item takes memory and time."""
 
     def either(self, *tests: Test) -> Test:
         return _any(tests)
@@ -219,6 +220,10 @@ class _Compiler(Transformer[Token, Test]):
             pattern = compile_text(_unquoted(value))
         except PatternError as error:
             raise self._wrong(value, error.fault) from None
+        self._items += items(_unquoted(value))
+        if self._items > ITEMS_MAX:
+            problem = f"the repeats of all patterns come to more than {ITEMS_MAX} items"
+            raise self._wrong(value, problem)
 
         def holds(facts: Facts, search: Search) -> bool | None:
             have = facts.get(field)

@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agentd.control.facts import FactFinder
+from agentd.control.facts import FactFinder, chosen
 from agentd.core.batch import Batch
 from agentd.core.pipeline import Entry
 from agentd.core.process import Applied
 from agentd.core.untold import Untold
 from agentd.errors import AgentdError
-from agentd.filtering.fields import Facts, Filter
+from agentd.filtering.fields import Facts
+from agentd.front.filters import FOLLOW_FILTER, Verdict
 from agentd.sinks.contained import ContainedEncoder
 from agentd.sinks.renderer import Renderer
 
@@ -26,8 +27,8 @@ _QUEUE_BYTES_MAX = 4 << 20
 class Follower:
     """One of them."""
 
-    def __init__(self, wanted: Filter, renderer: Renderer) -> None:
-        self.wanted = wanted
+    def __init__(self, verdict: Verdict, renderer: Renderer) -> None:
+        self.verdict = verdict
         self._encoder = ContainedEncoder(lambda batch: [renderer.render(batch)], _unreported)
         self._waiting: list[bytes] = []
         self._bytes = 0
@@ -76,10 +77,15 @@ class Followers:
             self._followers.discard(follower)
 
     def offer(self, entry: Entry, sequence: int, wall_offset_ns: int) -> None:
-        """Hand an entry to each that wants it; losses are for all."""
+        """Hand an entry to each that wants it, flagged where its filter had no time to decide
+        that; losses are for all.
+        """
         if not self._followers:
             return
-        facts: Facts | None = self._facts.of_event(entry) if isinstance(entry, Applied) else None
+        facts: Facts = self._facts.of_event(entry) if isinstance(entry, Applied) else {}
         for follower in self._followers:
-            if facts is None or follower.wanted(facts):
-                follower.take(entry, sequence, wall_offset_ns)
+            taken: Entry | None = entry
+            if isinstance(entry, Applied):
+                taken = chosen(entry, follower.verdict(facts), FOLLOW_FILTER)
+            if taken is not None:
+                follower.take(taken, sequence, wall_offset_ns)

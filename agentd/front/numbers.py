@@ -31,12 +31,12 @@ class Numbers:
         self._came_at = float("-inf")
         self._asked_at: float | None = None
         self._values: dict[str, Any] = {}
-        self._exposition: Exposition | None = None
+        self._expositions: dict[bool, Exposition] = {}
 
     def take(self, values: dict[str, Any]) -> None:
         """These have come."""
         self._values = values
-        self._exposition = None
+        self._expositions.clear()
         self._came_at, self._asked_at = time.monotonic(), None
         self._came.set()
 
@@ -61,9 +61,12 @@ class Numbers:
             ) from None
         return self._values
 
-    async def exposition(self) -> Exposition:
-        """The same as text for Prometheus, made once."""
+    async def exposition(self, *, names_processes: bool) -> Exposition:
+        """The same as text for Prometheus, made once; perhaps with exemplars, which name one."""
         values = await self.latest()
-        if self._exposition is None:
-            self._exposition = Exposition(read_snapshot(values["metrics"]), self._more())
-        return self._exposition
+        made = self._expositions.get(names_processes)
+        if made is None:
+            snapshot = read_snapshot(values["metrics"])
+            made = Exposition(snapshot, self._more(), names_processes=names_processes)
+            self._expositions[names_processes] = made
+        return made

@@ -88,7 +88,7 @@ class _Front:
             self._numbers,
             stream=self._stream,
             renderers={
-                "json": json_renderer,
+                "json": lambda offset: json_renderer(),
                 "text": functools.partial(TextRenderer, kinds, colour=False),
                 "colour": functools.partial(TextRenderer, kinds, colour=True),
             },
@@ -166,15 +166,19 @@ class _Front:
             locked=() if door.asks_who_comes else routes.ABOUT_PROCESSES,
         )
         return web_server.make_app(
-            self._metrics, self._healthz, self._readyz, self._failures.note, door.page(answers)
+            functools.partial(self._metrics, door),
+            self._healthz,
+            self._readyz,
+            self._failures.note,
+            door.page(answers),
         )
 
-    async def _metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _metrics(self, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         accept = headers.get(b"accept", b"").decode("latin-1")
         compressed = b"gzip" in headers.get(b"accept-encoding", b"")
         try:
-            exposition = await self._numbers.exposition()
+            exposition = await self._numbers.exposition(names_processes=door.asks_who_comes)
         except SilentError as silent:
             await asgi.text(send, 503, f"{silent}\n")
             return

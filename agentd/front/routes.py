@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from agentd.control.facts import EntryFilter
 from agentd.core.process import Applied
 from agentd.core.text import as_text
 from agentd.errors import AgentdError
-from agentd.filtering.fields import Filter
+from agentd.front.filters import Verdict
 from agentd.front.followers import Follower
 from agentd.front.numbers import Numbers, SilentError
 from agentd.front.questions import Questions
@@ -29,6 +30,7 @@ from agentd.front.work import Interval
 from agentd.sinks.renderer import Renderer
 
 _SECONDS_MIN, _SECONDS_MAX = 0.1, 3600.0
+_DAY_SECONDS = 86_400
 STATUS = "/v1/status"
 ABOUT_PROCESSES = ("/v1/explain", "/v1/processes")
 STREAMS = ("/v1/follow", "/v1/work")
@@ -36,12 +38,14 @@ STREAMS = ("/v1/follow", "/v1/work")
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where answers come from. ``renderers``: for followers, by format."""
+    """Where answers come from. ``renderers``: for followers, by format; each is made for an offset
+    from UTC in seconds, None for that of the host.
+    """
 
     numbers: Numbers
     questions: Questions
     stream: Stream
-    renderers: dict[str, Callable[[], Renderer]]
+    renderers: dict[str, Callable[[int | None], Renderer]]
     page_bytes: int
 
 
@@ -113,13 +117,13 @@ async def _not_for_anybody(sources: Sources, asked: _Asked) -> None:
 
 async def _follow(sources: Sources, asked: _Asked) -> None:
     """Events as they leave, until the peer does."""
-    wanted = _filter(asked)
+    verdict = await _verdict(sources, asked)
     name = asked.query.get("format", "json")
     if name not in sources.renderers:
         raise _RefusedError(
             400, f"there is no format {name}; there is {', '.join(sources.renderers)}"
         )
-    follower = Follower(wanted, sources.renderers[name]())
+    follower = Follower(verdict, sources.renderers[name](_utc_offset_seconds(asked)))
     gone = asyncio.ensure_future(asgi.gone(asked.receive))
     try:
         with sources.stream.following(follower):
@@ -137,7 +141,7 @@ async def _follow(sources: Sources, asked: _Asked) -> None:
 async def _work(sources: Sources, asked: _Asked) -> None:
     """What was done in each interval, until the peer has gone."""
     seconds = _seconds(asked.query.get("seconds", "1"))
-    wanted = _entry_filter(sources, asked)
+    wanted = await _entry_filter(sources, asked)
     interval = Interval()
     # numbers come once a second at most; of a longer interval they are to be of its end
     fresh = partial(sources.numbers.latest, seconds / 2 if seconds >= 1 else 1.0)
@@ -173,21 +177,28 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _filter(asked: _Asked) -> Filter:
-    from agentd.filtering.language import parse_filter  # noqa: PLC0415 (memory)
+def _utc_offset_seconds(asked: _Asked) -> int | None:
+    """What is added to UTC for the times of lines; None if the host's zone decides."""
+    text = asked.query.get("utc_offset")
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?\d{1,5}", text, re.ASCII) or abs(int(text)) > _DAY_SECONDS:
+        raise _RefusedError(400, f"utc_offset={text}: no number of seconds within a day")
+    return int(text)
 
+
+async def _verdict(sources: Sources, asked: _Asked) -> Verdict:
     try:
-        tests = [parse_filter(text) for text in asked.filters]
+        return await sources.stream.filters.parse(asked.filters)
     except AgentdError as error:
         raise _RefusedError(400, str(error)) from None
-    return tests[0] if len(tests) == 1 else lambda facts: all(test(facts) for test in tests)
 
 
-def _entry_filter(sources: Sources, asked: _Asked) -> EntryFilter | None:
+async def _entry_filter(sources: Sources, asked: _Asked) -> EntryFilter | None:
     if not asked.filters:
         return None
-    wanted, facts_of = _filter(asked), sources.stream.facts.of_event
-    return lambda entry: isinstance(entry, Applied) and wanted(facts_of(entry))
+    verdict, facts_of = await _verdict(sources, asked), sources.stream.facts.of_event
+    return lambda entry: isinstance(entry, Applied) and verdict(facts_of(entry)) is not False
 
 
 async def _start(send: Send, content_type: str) -> None:

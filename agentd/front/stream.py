@@ -19,6 +19,7 @@ from agentd.core.process import Applied, Image, Key, Process
 from agentd.core.wire import Wire
 from agentd.front.entries import NOTHING, Beside, read_entry
 from agentd.front.feed import FRAME_BYTES
+from agentd.front.filters import Filters
 from agentd.front.followers import Follower, Followers
 from agentd.front.work import Asking, Interval
 from agentd.packing import unpack
@@ -60,6 +61,7 @@ class Stream:
             *(self._lookups[sort].get for sort in ("cgroup", "user", "group"))  # as Names has them
         )
         self.facts = FactFinder(self._known, wire, self.names, entity)
+        self.filters = Filters()
         self._followers = Followers(self.facts)
         self._asking = Asking(self.facts)
 

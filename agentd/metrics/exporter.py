@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable
+from dataclasses import replace
 
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
@@ -52,9 +53,15 @@ class AgentdCollector(Collector):
 
 
 class Exposition:
-    """One snapshot as text, in each format made once at most. ``more``: other families."""
+    """One snapshot as text, in each format made once at most. ``more``: other families.
 
-    def __init__(self, snapshot: Snapshot, more: Iterable[Metric] = ()) -> None:
+    ``names_processes``: with exemplars, which name a process.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, more: Iterable[Metric] = (), *, names_processes: bool = True
+    ) -> None:
+        snapshot = snapshot if names_processes else replace(snapshot, entity="")
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(AgentdCollector(snapshot, more))
         self._made: dict[tuple[str, bool], bytes] = {}

@@ -55,14 +55,16 @@ class Family:
         return family
 
     def histogram(self, times: Times, entity: str = "") -> Metric:
-        """Of durations, in seconds. ``entity``: what the ids of examples begin with."""
+        """Of durations, in seconds. ``entity``: what the ids of examples begin with; empty for no
+        examples.
+        """
         bounds = [*(repr(bound_ns / 1e9) for bound_ns in times.bounds_ns), "+Inf"]
         counts = [*times.counts, times.total]
         buckets: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
         for place, (bound, count) in enumerate(zip(bounds, counts, strict=True)):
             example = times.examples.get(place)
             buckets.append(
-                (bound, count, _exemplar(example, entity)) if example else (bound, count)
+                (bound, count, _exemplar(example, entity)) if example and entity else (bound, count)
             )
         return core.HistogramMetricFamily(
             self.name, self.help, buckets=buckets, sum_value=times.sum_ns / 1e9

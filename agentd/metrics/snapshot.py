@@ -130,7 +130,7 @@ class Snapshot:
     """Of that, by kind."""
     misses: dict[str, int]
     entity: str
-    """The first digits of the boot id, of entity ids."""
+    """The first digits of the boot id, of entity ids; empty if no process is to be named."""
     units: tuple[WorkOf, ...]
     """By unit and slice."""
     units_capacity: int

@@ -23,10 +23,16 @@ _FAILED = "\x1b[31m"
 
 
 class TextRenderer:
-    """Renders batches as text. The local time of day; durations in seconds."""
+    """Renders batches as text: the time of day, durations in seconds.
 
-    def __init__(self, kind_names: tuple[str, ...], *, colour: bool) -> None:
+    ``utc_offset_seconds``: of the reader's time from UTC; None for this process's local time.
+    """
+
+    def __init__(
+        self, kind_names: tuple[str, ...], utc_offset_seconds: int | None = None, *, colour: bool
+    ) -> None:
         self._kind_names = kind_names
+        self._utc_offset_seconds = utc_offset_seconds
         self._colour = colour
 
     def render(self, batch: Batch) -> bytes:
@@ -38,7 +44,7 @@ class TextRenderer:
         if isinstance(entry, Inferred):
             return self._inferred(entry, offset_ns)
         if isinstance(entry, Lost):
-            when = self._paint(_DIM, _time_of_day(entry.boottime_ns + offset_ns))
+            when = self._when(entry.boottime_ns + offset_ns)
             kind = "" if entry.kind is None else f"{self._kind_names[entry.kind]} "
             where = "" if entry.cpu == NO_CPU else f" on cpu {entry.cpu}"
             what = f"{entry.missing} {kind}events missed{where} ({entry.stage})"
@@ -47,7 +53,7 @@ class TextRenderer:
                 f"{when} {action} {'':>7} {'':>7} {'':>5}  {self._paint(_COLOURS['lost'], what)}\n"
             )
         event = entry.event
-        when = self._paint(_DIM, _time_of_day(event.boottime_ns + offset_ns))
+        when = self._when(event.boottime_ns + offset_ns)
         name = self._kind_names[event.kind]
         action = self._paint(_COLOURS[name], f"{name:<5}")
         undecided = entry.doubt.undecided if entry.doubt is not None else ""
@@ -58,7 +64,7 @@ class TextRenderer:
         )
 
     def _inferred(self, entry: Inferred, offset_ns: int) -> str:
-        when = self._paint(_DIM, _time_of_day(entry.boottime_ns + offset_ns))
+        when = self._when(entry.boottime_ns + offset_ns)
         name = self._kind_names[entry.kind]
         action = self._paint(_COLOURS[name], f"{name:<5}")
         uid = "" if entry.user is None else str(entry.user[0])
@@ -87,6 +93,14 @@ class TextRenderer:
             return f"{self._paint(_FAILED, word)} {after}"
         return f"{self._paint(_FAILED, f'status {status}') if status else 'ok'} {after}"
 
+    def _when(self, wall_ns: int) -> str:
+        second, ns = divmod(wall_ns, 1_000_000_000)
+        if self._utc_offset_seconds is None:
+            local = time.localtime(second)
+        else:
+            local = time.gmtime(second + self._utc_offset_seconds)
+        return self._paint(_DIM, f"{time.strftime('%H:%M:%S', local)}.{ns // 1000:06d}")
+
     def _paint(self, code: str, text: str) -> str:
         return f"{code}{text}{_RESET}" if self._colour else text
 
@@ -108,8 +122,3 @@ def _command(image: Image) -> str:
 
 def _word(value: bytes) -> str:
     return shlex.quote(_text(value))
-
-
-def _time_of_day(wall_ns: int) -> str:
-    second, ns = divmod(wall_ns, 1_000_000_000)
-    return f"{time.strftime('%H:%M:%S', time.localtime(second))}.{ns // 1000:06d}"

@@ -14,7 +14,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +231,18 @@ def test_follow(agent: Agent, cgroup: Cgroup) -> None:
         assert {event["process"]["args"][1] for event in events} == {"heard"}
         told = {json.loads(line)["event"]["sequence"] for line in agent.text().splitlines()}
         assert {event["event"]["sequence"] for event in events} <= told
+
+
+def test_followed_times_are_in_the_zone_of_the_reader(
+    agent: Agent, cgroup: Cgroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of all commands: not in that of the daemon."""
+    monkeypatch.setenv("TZ", "XYZ-5:30")
+    with _following(agent, "--filter", "args ~ heard and action = exec") as text:
+        shown = {line[:15] for line in _until_heard(cgroup, text).decode().splitlines()}
+    stamps = (json.loads(line)["@timestamp"][:26] for line in agent.text().splitlines())
+    ahead = timedelta(hours=5, minutes=30)
+    assert shown <= {f"{datetime.fromisoformat(stamp) + ahead:%H:%M:%S.%f}" for stamp in stamps}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.cgroup import Cgroup, own_cgroup
-from tests.e2e.agent import ENOUGH_SECONDS, Agent, free_port, running
+from tests.e2e.agent import ENOUGH_SECONDS, Agent, free_port, running, users_file
 from tests.kernel.available import need_tracing
 from tests.requirements import need_program
 from tests.shown.pages import PAGES, all_blocks
@@ -35,6 +35,7 @@ GRAFANA_VARIABLES = {
 }
 QUIET = {"agentd_program_seconds_total"}
 """What does not move without kernel.bpf_stats_enabled, so that a ratio of it has no value."""
+PASSWORD = "open sesame"
 
 
 class Prometheus:
@@ -77,8 +78,12 @@ def module_cgroup() -> Iterator[Cgroup]:
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory, module_cgroup: Cgroup) -> Iterator[Agent]:
-    """An agentd that has seen something."""
-    with running(tmp_path_factory.mktemp("agent"), module_cgroup.path, "--output", "json") as agent:
+    """An agentd that has seen something, and asks who comes."""
+    folder = tmp_path_factory.mktemp("agent")
+    web_config = folder / "web-config.yml"
+    web_config.write_text(users_file(PASSWORD))
+    options = ("--output", "json", "--set", f"metrics.web_config={web_config}")
+    with running(folder, module_cgroup.path, *options, password=PASSWORD) as agent:
         yield agent
 
 
@@ -93,6 +98,7 @@ def prometheus(
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(RULES)]
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{agent.port}"]
+    config["scrape_configs"][0]["basic_auth"] = {"username": "alice", "password": PASSWORD}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     process = subprocess.Popen(
         [

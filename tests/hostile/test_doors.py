@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +46,23 @@ GARBAGE = (
 )
 
 
+_BACKTRACKS = "a" * 60 + "!"
+_EXECS = 300
 _CHILDREN = 500
+_SEEN_INSIDE = """
+import json, os, sys, urllib.error, urllib.request
+def get(path):
+    url = f"http://127.0.0.1:{sys.argv[1]}{path.removeprefix('open:')}"
+    accept = "application/openmetrics-text" if path.startswith("open:") else "*/*"
+    try:
+        request = urllib.request.Request(url, headers={"Accept": accept})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+pids = [name for name in os.listdir("/proc") if name.isdigit()]
+print(json.dumps({"pids": pids, "answers": [get(path) for path in sys.argv[2:]]}))
+"""
 _FAMILY = f"for i in {{1..{_CHILDREN}}}; do sleep 1000 & done; echo all; wait"
 
 
@@ -182,6 +201,56 @@ def test_an_expression_that_backtracks(siege: Siege, cgroup: Cgroup) -> None:
             siege.agent.wait_until(lambda: _healthy(siege.agent))
         finally:
             sleeping.kill()
+    _assert_nothing_suffered(siege, own_events=2)
+
+
+def test_followers_whose_filters_backtrack(siege: Siege, cgroup: Cgroup) -> None:
+    """Ten, over arguments made for that: health is answered, and what they had no time for comes,
+    flagged.
+    """
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            sock = stack.enter_context(_unix(siege.agent))
+            sock.sendall(b"GET /v1/follow?filter=args~%22(a%2B)%2B%24%22 HTTP/1.0\r\n\r\n")
+        lines = stack.enter_context(sock.makefile("rb"))
+        assert b" 200 " in lines.readline()
+        loop = f"for i in {{1..{_EXECS}}}; do /bin/true {_BACKTRACKS!r}; done"
+        attack = stack.enter_context(cgroup.popen(["/bin/bash", "-c", loop]))
+        begun = time.monotonic()
+        for asked in range(1, 6):
+            assert _healthy(siege.agent)
+            assert time.monotonic() - begun < 5 * asked
+        assert any(b'"undecided":["follow.filter"]' in line for line in lines)
+        assert attack.wait(ENOUGH_SECONDS) == 0
+    _assert_nothing_suffered(siege, own_events=2 + 3 * _EXECS)
+
+
+def test_a_pid_namespace_with_the_network_of_the_host(siege: Siege, cgroup: Cgroup) -> None:
+    """Whoever sees only itself in /proc sees no process of the host at the port, either."""
+    outside = cgroup.popen(["/bin/sleep", "1000", "#private-argument"])
+    paths = (
+        "/metrics", "open:/metrics", "/v1/status", "/",
+        "/v1/processes", "/v1/processes?exited=1", "/v1/follow",
+        "/v1/work", f"/v1/explain?id={outside.pid}", f"/v1/explain?id={siege.agent.process.pid}",
+    )  # fmt: skip
+    with outside:
+        try:
+            command = ["unshare", "-pf", "--mount-proc", sys.executable, "-c", _SEEN_INSIDE]
+            done = subprocess.run(
+                [*command, str(siege.agent.port), *paths], capture_output=True, check=True
+            )
+        finally:
+            outside.kill()
+    seen = json.loads(done.stdout)
+    assert seen["pids"] == ["1"]
+    statuses = [status for status, _ in seen["answers"]]
+    assert statuses == [200, 200, 200, 200, 403, 403, 404, 404, 403, 403]
+    for _, body in seen["answers"]:
+        assert "private-argument" not in body
+        assert not re.search(r"[0-9a-f]{16}-\d+-\d+", body)  # an entity id
+    assert (
+        re.search(r'"entity_id"|"args"', "".join(body for _, body in seen["answers"][3:])) is None
+    )
     _assert_nothing_suffered(siege, own_events=2)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agentd.core.histogram import Histogram
+from agentd.core.histogram import Example, Histogram
 from agentd.core.tree import Tree
 from agentd.core.work import OTHER
 from agentd.kernel.handover import TRACEPOINTS
@@ -239,6 +241,18 @@ def _series(text: str) -> set[str]:
 def test_every_series_is_there_from_the_start() -> None:
     """The names and labels are the golden list, all of them before the first event."""
     assert _series(_exposition()) == set(GOLDEN.splitlines())
+
+
+@pytest.mark.parametrize("names_processes", [True, False])
+def test_exemplars_are_for_who_may_know_processes(*, names_processes: bool) -> None:
+    """They name one; without them the text is the same."""
+    example = Example(5, (7, 8), 9)
+    times = Times((1_000_000_000,), (1,), 1, 5, {0: example})
+    values = replace(_snapshot(), entity="0123456789abcdef", latency=times)
+    exposition = Exposition(values, names_processes=names_processes)
+    text = exposition.render("application/openmetrics-text")[1].decode()
+    assert ("0123456789abcdef-7-8" in text) == names_processes
+    assert 'agentd_event_latency_seconds_bucket{le="1.0"} 1.0' in text
 
 
 def test_each_series_is_there_once() -> None:

@@ -6,12 +6,13 @@ import json
 import re
 import socket
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agentd.control import status
+from agentd.control import status, words
 from agentd.control.client import ask
 from agentd.control.explain import render
 from agentd.control.facts import FactFinder
@@ -133,6 +134,21 @@ def test_an_answer_for_people() -> None:
     shell = render(_ask("id=10", _tree())[1])
     assert "live" in shell
     assert re.search(r"^child +1970-01-01 \S+  11 /bin/b", shell, re.M)
+
+
+def test_times_are_in_the_zone_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of an answer, and it says which zone that is."""
+    monkeypatch.setenv("TZ", "XYZ-5:30")
+    time.tzset()
+    try:
+        text = render(_ask("id=10", _tree())[1])
+        offset = words.utc_offset_seconds()
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "started    1970-01-01 05:30:00.000+05:30\n" in text
+    assert text.startswith("1970-01-01 05:30:00.000  ")
+    assert offset == 5.5 * 3600
 
 
 def test_a_gap_is_told_to_people() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -126,6 +127,27 @@ def test_filters_know_what_the_tree_knows() -> None:
         applied = [entry for entry in host.entries if isinstance(entry, Applied)]
         assert seen == [facts.of_event(entry) for entry in applied]
         assert parse_filter('unit = "b.service" and user = alice')(seen[-1])
+
+    _run(test)
+
+
+def test_what_a_filter_had_no_time_for_is_flagged() -> None:
+    """The event passes, and its line says whose filter was undecided; a loss is for all."""
+
+    async def test(host: Host) -> None:
+        renderer = EcsRenderer(WIRE, BOOT_ID, 4096, host.stream.names)
+        verdicts = iter([None, False, True])
+        follower = Follower(lambda facts: next(verdicts), renderer)
+        with host.stream.following(follower):
+            await _until(lambda: bool(host.feeds._feeds))
+            host.see(*_happening()[:3], lost(5))
+            data = b""
+            while data.count(b"\n") < 3:
+                data += await follower.lines()
+        lines = [json.loads(line) for line in data.splitlines()]
+        assert [(line["event"]["action"], line["agentd"].get("undecided")) for line in lines] == [
+            ("fork", ["follow.filter"]), ("fork", None), ("lost", None)
+        ]  # fmt: skip
 
     _run(test)
 

@@ -30,6 +30,15 @@ def test_words_that_need_it_are_quoted() -> None:
     assert _what(Applied(execed(), IMAGE, None, changed=False)) == "/bin/true 'a b' ''"
 
 
+def test_times_are_in_the_zone_of_the_reader() -> None:
+    """With an offset from UTC it is that, whatever the zone of this process."""
+    entry = Applied(execed(boottime_ns=1_000), IMAGE, None, changed=False)
+    batch = Batch([entry], 0, 86_400_000_000_000)
+    for offset, when in ((0, "00:00:00"), (5400, "01:30:00"), (-3600, "23:00:00")):
+        line = TextRenderer(KINDS, offset, colour=False).render(batch).decode()
+        assert line.startswith(f"{when}.000001 ")
+
+
 def test_cut_arguments_show() -> None:
     """Where arguments were cut there is an ellipsis."""
     cut = execed(args_total_bytes=100)
