@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgpack
 import orjson
 import pytest
 
+from agentd.helpers.client import Helpers
+from agentd.privileges import CAP_SYS_PTRACE
 from agentd.replay import open_recording
+from agentd.scanning import Scanned, Scanner
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
 from tests.e2e.manager import managing
+from tests.helpers import with_helpers
 
 _NAME = b"evil\xff\x1b[2J.service"
 
@@ -68,10 +70,14 @@ def test_a_recording(foreign: Cgroup, cgroup: Cgroup, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("foreign")
 def test_the_scan(cgroup: Cgroup) -> None:
-    """``agentd scan`` answers, in text that a strict reader takes."""
-    request = json.dumps({"cgroup": cgroup.path}).encode() + b"\n"
-    scan = subprocess.run([AGENTD, "scan"], input=request, capture_output=True, check=True)
-    unpacker = msgpack.Unpacker(max_buffer_size=1 << 30)
-    unpacker.feed(scan.stdout)
-    assert b"evil\xef\xbf\xbd" in scan.stdout
-    assert list(unpacker)[-1]["complete"] is True
+    """A scan is complete, and each path it brings is text that a strict encoder takes."""
+
+    async def scan(helpers: Helpers) -> Scanned:
+        return await Scanner(cgroup.path, helpers).scan()
+
+    scanned = with_helpers(scan, keeps=(CAP_SYS_PTRACE,))
+    assert (scanned.complete, scanned.failure) == (True, "")
+    paths = [observed.process.seen_cgroup for observed in scanned.processes]
+    evil = [path for path in paths if path.startswith(f"{cgroup.path}/evil")]
+    assert evil == [f"{cgroup.path}/evil\ufffd\x1b[2J.service"]
+    orjson.dumps(paths)
