@@ -82,9 +82,10 @@ def _fill() -> None:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
-    from agentd.tried_config import load_tried_config  # noqa: PLC0415 (others need it not)
+    from agentd.front.checking import check_web_config  # noqa: PLC0415 (others need it not)
+    from agentd.tried_config import load_tried_config  # noqa: PLC0415
 
-    load_tried_config(arguments.file)
+    check_web_config(load_tried_config(arguments.file).metrics)
     output.write(f"{arguments.file}: good\n")
     return os.EX_OK
 

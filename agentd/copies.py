@@ -7,21 +7,17 @@ buffers are not in it (MADV_DONTFORK, ``kernel/window.py``).
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ctypes as ct
 import gc
 import os
 import resource
 import signal
-import socket
 import time
 from collections.abc import Callable, Collection, Mapping
-from functools import partial
 from typing import NoReturn
 
 _PR_SET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 1, 3, 4  # include/uapi/linux/prctl.h
-_RESULT_BYTES = 16 << 10
 _GONE_SECONDS = 0.05
 """What a killed process takes to end, unless it hangs."""
 _LAST_FD = 0xFFFF_FFFF
@@ -53,25 +49,6 @@ def threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-async def result_of_copy(work: Callable[[], bytes], seconds: float) -> bytes:
-    """What the work gives in a copy; empty if it fails, or takes longer.
-
-    Raises OSError and RuntimeError as ``copied``.
-    """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours:
-        ours.setblocking(False)
-        with theirs:
-            pid = copied(partial(_send_result, theirs.fileno(), work))
-        try:
-            async with asyncio.timeout(seconds):
-                return await asyncio.get_running_loop().sock_recv(ours, _RESULT_BYTES)
-        except TimeoutError:
-            return b""
-        finally:
-            end(pid)
-
-
 def end(pid: int) -> None:
     """End a copy. One that hangs in the kernel, at a file that does not answer, is left behind."""
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -79,12 +56,6 @@ def end(pid: int) -> None:
         until_seconds = time.monotonic() + _GONE_SECONDS
         while not os.waitpid(pid, os.WNOHANG)[0] and time.monotonic() < until_seconds:
             time.sleep(0.001)
-
-
-def _send_result(fd: int, work: Callable[[], bytes]) -> None:
-    keep_fds([fd])
-    with socket.socket(fileno=fd) as asked:
-        asked.send(work())
 
 
 def _be_copy(parent: int, work: Callable[[], object]) -> NoReturn:

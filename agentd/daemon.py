@@ -26,7 +26,7 @@ from agentd.liveness import Liveness
 from agentd.log_queue import LogQueue
 from agentd.loss_warnings import LossWarnings
 from agentd.metrics.snapshot import Beside
-from agentd.options import Doors, Options
+from agentd.options import CheckedWebConfig, Doors, Options
 from agentd.outlets import Outlets, make_recorder
 from agentd.pattern_limits import Undecided, make_redactor
 from agentd.reconciler import Reconciler
@@ -209,7 +209,7 @@ class Daemon:
         memory.settle()
         self._log.info("ready", processes=len(self._pipeline.tree.living), remembered=remembered)
 
-    async def _reload_on_signal(self, web_config: bytes) -> None:
+    async def _reload_on_signal(self, web_config: CheckedWebConfig) -> None:
         """SIGHUP reads the configuration again, where there is a file."""
         reloading: Reloading | NothingToReload = NothingToReload(self._log)
         if self._load is not None:

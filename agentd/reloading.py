@@ -9,10 +9,11 @@ from typing import Any
 
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Pipeline
-from agentd.errors import AgentdError
+from agentd.errors import AgentdError, ConfigError
 from agentd.front.checking import checked
 from agentd.front.keeper import FrontKeeper, front_settings
 from agentd.log import set_level
+from agentd.options import CheckedWebConfig
 from agentd.outlets import Outlets
 from agentd.pattern_limits import Undecided, make_redactor
 from agentd.rounds import Rounds
@@ -46,7 +47,7 @@ class Changeable:
 class Reloading:
     """``load`` reads the configuration anew; it raises ConfigError if that is not good.
 
-    ``web_config``: what ``checked`` said of the one that holds.
+    ``web_config``: the one that holds.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Reloading:
         load: Callable[[], Awaitable[Config]],
         parts: Changeable,
         log: Any,
-        web_config: bytes = b"",
+        web_config: CheckedWebConfig,
     ) -> None:
         self._web_config = web_config
         self._config = config
@@ -67,23 +68,38 @@ class Reloading:
         """Do it. A bad file changes nothing."""
         try:
             asked = await self._load()
-            web_config = await checked(asked.metrics)
+            web_config = await checked(asked)
+            self._check_protection(asked, web_config)
         except AgentdError as error:
             self._log.error("not reloaded", problem=str(error))
             return
         changed = changed_keys(self._config, asked)
         waiting = [name for name in changed if not _can_change(name, self._config, asked)]
         applied = [name for name in changed if name not in waiting]
-        if web_config != self._web_config and WEB_CONFIG not in changed:
-            applied.append(WEB_CONFIG)
+        sections = _changed_sections(self._web_config, web_config)
+        self._web_config.close()
         self._web_config = web_config
         self._config = _with(self._config, asked, applied)
-        self._apply(applied)
+        self._apply(applied, front=bool(sections) or not _OF_THE_FRONT.isdisjoint(applied))
         if waiting:
             self._log.warning("needs a restart", keys=waiting, note="which loses nothing")
-        self._log.info("reloaded", changed=applied)
+        self._log.info("reloaded", changed=applied + sections)
 
-    def _apply(self, names: list[str]) -> None:
+    def _check_protection(self, asked: Config, web_config: CheckedWebConfig) -> None:
+        """Refuse a web-config that is half written, or gone. Raises ConfigError.
+
+        It must not open to everybody what was closed until now.
+        """
+        gone = self._web_config.protection - web_config.protection
+        if gone and self._config.metrics.listen:
+            web_config.close()
+            raise ConfigError(
+                f"{asked.metrics.web_config or WEB_CONFIG}: asks no longer for"
+                f" {' and '.join(sorted(gone))}, and the port would be open without",
+                "if that is meant, restart agentd",
+            )
+
+    def _apply(self, names: list[str], *, front: bool) -> None:
         config, parts = self._config, self._parts
         transport, reorder = config.transport, config.reorder
         pace = Pace(transport.batch_delay_ms / 1e3, transport.batch_delay_max_ms / 1e3)
@@ -94,8 +110,8 @@ class Reloading:
             parts.pipeline.tree.images.redact_with(redactor.redact)
         if not _CHOICES.isdisjoint(names):
             parts.outlets.choose(config)
-        if not {WEB_CONFIG, "metrics.page", "log.level"}.isdisjoint(names):
-            parts.front.change(front_settings(config))
+        if front:
+            parts.front.change(front_settings(config), self._web_config.fd)
         set_level(config.log.level)
 
 
@@ -131,6 +147,7 @@ async def reload_on_signal(
 
 
 WEB_CONFIG = "metrics.web_config"
+_OF_THE_FRONT = {WEB_CONFIG, "metrics.page", "log.level"}
 _CHOICES = {"output.filter", "journal.filter", "journal.actions"}
 RELOADABLE = _CHOICES | {
     "transport.batch_delay_ms",
@@ -143,6 +160,16 @@ RELOADABLE = _CHOICES | {
     WEB_CONFIG,
     "log.level",
 }
+
+
+def _changed_sections(before: CheckedWebConfig, after: CheckedWebConfig) -> list[str]:
+    """The sections whose contents differ, those of certificates too."""
+    names = {*before.sections, *after.sections}
+    return [
+        f"{WEB_CONFIG}:{name}"
+        for name in sorted(names)
+        if before.sections.get(name) != after.sections.get(name)
+    ]
 
 
 def _can_change(name: str, before: Config, asked: Config) -> bool:

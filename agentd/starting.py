@@ -19,7 +19,7 @@ from agentd.front.ports import open_port
 from agentd.helpers.client import Helpers
 from agentd.kernel.attach import Attached, Loader
 from agentd.kernel.kept import KeptPrograms
-from agentd.options import Doors, Options
+from agentd.options import CheckedWebConfig, Doors, Options
 from agentd.privileges import CAP_SYS_PTRACE
 from agentd.service import Service
 from agentd.settings import Config, Control, Metrics
@@ -32,7 +32,7 @@ async def run(
     """Run until a signal, the duration's end, or the end of standard output's reader."""
     stopping = stop_on_signals()  # before anything is made that would stay behind
     with contextlib.ExitStack() as sockets:
-        checking = asyncio.ensure_future(_checked(config))
+        checking = asyncio.ensure_future(_checked(config, log))
         sockets.callback(checking.cancel)
         waits = service.keeps or config.metrics.listen == Metrics().listen
         port = await _port(config, log, waits=waits)
@@ -80,14 +80,19 @@ def _control_socket(
         return None
 
 
-async def _checked(config: Config) -> bytes:
+async def _checked(config: Config, log: Any) -> CheckedWebConfig:
     """Whether a front can serve what it is to serve."""
-    if not (config.metrics.listen or config.control.socket):
-        return b""
-    return await checked(config.metrics)
+    found = await checked(config)
+    if config.metrics.listen and config.metrics.web_config and not found.protection:
+        log.warning(
+            "the web-config asks for neither TLS nor passwords", file=config.metrics.web_config
+        )
+    return found
 
 
-async def _after(checking: asyncio.Future[bytes], programs: Loader | KeptPrograms) -> Attached:
+async def _after(
+    checking: asyncio.Future[CheckedWebConfig], programs: Loader | KeptPrograms
+) -> Attached:
     """The programs, once it is known that a front can serve. Both take their time."""
     await checking
     return await programs.attached()

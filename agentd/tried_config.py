@@ -20,7 +20,7 @@ Plain = dict[str, dict[str, Any]]
 
 
 def load_tried_config(path: Path | None, assignments: Sequence[str] = ()) -> Config:
-    """As ``load_config``; it checks the web-config that it names, too. Raises ConfigError."""
+    """As ``load_config``. Raises ConfigError. (``front.checking`` is for the web-config.)"""
     if path is None and not assignments:
         return Config()
     return from_plain(run_in_child(_named(path), lambda: _load(path, assignments)))
@@ -48,12 +48,7 @@ def _named(path: Path | None) -> str:
 
 
 def _load(path: Path | None, assignments: Sequence[str]) -> Plain:
-    config = load_config(path, assignments)
-    if config.metrics.web_config:
-        from agentd.web.web_config import web_config_of  # noqa: PLC0415 (the child's alone)
-
-        web_config_of(config.metrics)
-    return _plain(config)
+    return _plain(load_config(path, assignments))
 
 
 def _plain(config: Config) -> Plain:

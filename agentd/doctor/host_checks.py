@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
+from agentd.front.checking import check_web_config
 from agentd.kernel.btf import kernel_headers
 from agentd.kernel.spawn import check_capabilities
 from agentd.paths import core_form
@@ -88,7 +89,7 @@ def configuration(path: Path | None) -> Finding:
 
 
 def _load(path: Path) -> None:
-    load_tried_config(path)
+    check_web_config(load_tried_config(path).metrics)
 
 
 def service_manager(command: str = "systemctl", booted: Path = _BOOTED) -> list[Finding]:

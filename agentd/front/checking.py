@@ -1,62 +1,78 @@
-"""Whether a front can serve, found out in a copy of the daemon: YAML, TLS and HTTP are not its.
+"""Whether a front can serve, found out in a child of the daemon: YAML, TLS and HTTP are not its.
 
-Where the copy crashes, hangs or is killed by what stands in the files, that is an error like any
-other in them.
+Where the child crashes, hangs or is killed by what stands in the files, that is an error like any
+other in them. What it read goes to the front in a memfd, which the daemon only passes on: so what
+was checked is what is served, whatever becomes of the files meanwhile.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+from typing import Any
 
-from agentd.copies import result_of_copy
-from agentd.errors import AgentdError, ConfigError, UnavailableError
-from agentd.packing import pack, unpack
+from agentd.errors import UnavailableError
+from agentd.options import CheckedWebConfig
+from agentd.packing import pack
 from agentd.requirements import packages
-from agentd.settings import Metrics
+from agentd.settings import Config, Metrics
+from agentd.trial import Bounds, TrialError, run_in_child, run_in_child_async
 
-_SECONDS = 60.0
+_BOUNDS = Bounds(cpu_seconds=20, memory_bytes=256 << 20, seconds=60.0)
 """Enough for a host that is very busy as agentd starts: the check has to import what it checks."""
-_TEXT_MAX = 4000
-_GOOD = ""
-_ERRORS: dict[str, type[AgentdError]] = {
-    error.__name__: error for error in (ConfigError, UnavailableError)
-}
-"""What a copy may say: by the name of the error, or that all is good."""
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-async def checked(metrics: Metrics) -> bytes:
-    """Check the file, what it names, and the packages that a front needs.
+async def checked(config: Config) -> CheckedWebConfig:
+    """Check the web-config, what it names, and the packages that a front needs, if there is to be
+    one.
 
-    Returns what tells these contents from others. Raises ConfigError naming what is wrong in them,
-    and UnavailableError naming a package.
+    Raises ConfigError naming what is wrong in them, and UnavailableError naming a package.
     """
+    metrics = config.metrics
+    if not (metrics.listen or config.control.socket):
+        return CheckedWebConfig()
+    fd = os.memfd_create("agentd-web-config", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        answer = await result_of_copy(lambda: _check(metrics), _SECONDS)
-    except (OSError, RuntimeError):  # there can be no process now
-        answer = b""
-    if not answer:  # no mistake that would last: a service is to be started again
+        sections, protection = await run_in_child_async(
+            _named(metrics), lambda: _check(metrics, fd), _BOUNDS, [fd]
+        )
+    except TrialError as error:  # no mistake that would last: a service is to be started again
+        os.close(fd)
         raise UnavailableError(
             "it could not be checked whether metrics and questions can be answered",
-            f"a busy host, or a file that does not answer: {metrics.web_config or 'none is named'}",
-        )
-    kind, message, hint, contents = unpack(answer)
-    if kind != _GOOD:
-        raise _ERRORS[kind](message, hint)
-    return bytes(contents)
+            f"a busy host, or a file that does not answer: {error}",
+        ) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    return CheckedWebConfig(fd, sections, frozenset(protection))
 
 
-def _check(metrics: Metrics) -> bytes:
-    """In the copy."""
-    try:
-        packages.check_front()
-        return pack((_GOOD, "", "", _contents(metrics)))
-    except tuple(_ERRORS.values()) as error:
-        return pack((type(error).__name__, error.message[:_TEXT_MAX], error.hint[:_TEXT_MAX], b""))
+def check_web_config(metrics: Metrics) -> None:
+    """Check the file, if one is named, and what it names. Raises ConfigError."""
+    if metrics.web_config:
+        run_in_child(_named(metrics), lambda: _read(metrics) and None, _BOUNDS)
 
 
-def _contents(metrics: Metrics) -> bytes:
-    if not metrics.web_config:
-        return b""
+def _named(metrics: Metrics) -> str:
+    return metrics.web_config or "metrics"
+
+
+def _check(metrics: Metrics, fd: int) -> Any:
+    """In the child."""
+    packages.check_front()
+    found = _read(metrics)
+    plain = found.plain()
+    with open(fd, "wb", closefd=False) as file:
+        file.write(pack(plain))
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+    sections = {name: hashlib.sha256(pack(value)).digest() for name, value in plain.items()}
+    return sections, list(found.protection)
+
+
+def _read(metrics: Metrics) -> Any:
     from agentd.web.web_config import web_config_of  # noqa: PLC0415 (the daemon has none of it)
 
-    return hashlib.sha256(repr(web_config_of(metrics)).encode()).digest()
+    return web_config_of(metrics)

@@ -87,6 +87,7 @@ class FrontKeeper:
         """Fronts that could not start, or ended otherwise than they should."""
         self._sources = sources
         self._settings = dict(settings)
+        self._web_config: int | None = None
         self._log = log
         self._doors: dict[str, socket.socket] = {}
         self._running: _Running | None = None
@@ -103,6 +104,7 @@ class FrontKeeper:
 
     async def open(self, doors: Doors, listen: str) -> None:
         """Let strangers in, as soon as there is something to let them in by."""
+        self._web_config = doors.web_config.fd
         if doors.control is not None:
             self.add(protocol.CONTROL, doors.control)
         if doors.metrics is not None:
@@ -118,9 +120,10 @@ class FrontKeeper:
         elif self._again is None:
             self._watch(door)
 
-    def change(self, settings: Mapping[str, Any]) -> None:
-        """Something that a front is to know has changed, perhaps in files that are named there."""
+    def change(self, settings: Mapping[str, Any], web_config: int | None) -> None:
+        """Something that a front is to know has changed. ``web_config``: a memfd that holds it."""
         self._settings = dict(settings)
+        self._web_config = web_config
         if self._running is not None:
             self._send_settings(self._running.channel, {})
 
@@ -189,8 +192,9 @@ class FrontKeeper:
         return _Running(pid, pidfd, ours, now, now)
 
     def _send_settings(self, channel: socket.socket, doors: Mapping[str, socket.socket]) -> None:
-        settings = self._settings | {"listening": list(doors)}
-        fds = [door.fileno() for door in doors.values()]
+        held = [] if self._web_config is None else [self._web_config]
+        settings = self._settings | {"listening": list(doors), "has_web_config": bool(held)}
+        fds = held + [door.fileno() for door in doors.values()]
         with contextlib.suppress(OSError):  # it is ending, or reads nothing any more
             socket.send_fds(channel, [protocol.SETTINGS + pack(settings)], fds)
 

@@ -9,16 +9,14 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from agentd.copies import result_of_copy
-from agentd.errors import ConfigError, TakenError
-from agentd.packing import pack, unpack
+from agentd.errors import AgentdError, ConfigError, TakenError
 from agentd.rules import split_address
+from agentd.trial import TrialError, run_in_child_async
 
 _AGAIN_SECONDS = 5.0
 """Until a port that could not be had is tried again."""
 _HINT = "another port, or --set metrics.listen= to do without"
 _NUMERIC = socket.AI_NUMERICHOST
-_RESOLVE_SECONDS = 10.0
 _FOR_NOW = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 """Somebody else has the port; or the address is not there yet: it is being configured (DHCP), or
 asked for (duplicate address detection of IPv6)."""
@@ -43,7 +41,7 @@ async def open_port(listen: str) -> socket.socket:
 
 
 async def _resolved(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
-    """Family and address. Only a name needs the name service, which a copy of us asks.
+    """Family and address. Only a name needs the name service, which a child asks.
 
     Raises OSError.
     """
@@ -52,18 +50,21 @@ async def _resolved(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
     with contextlib.suppress(socket.gaierror):
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=_NUMERIC)
         return found[0][0], found[0][4]
-    answer = await result_of_copy(lambda: _asked(host, port), _RESOLVE_SECONDS)
-    if not answer:
-        raise OSError(errno.EADDRNOTAVAIL, "the name service does not know that name")
-    family, sockaddr = unpack(answer)
+    try:
+        family, sockaddr = await run_in_child_async(host, lambda: _asked(host, port))
+    except TrialError as error:
+        raise OSError(errno.EADDRNOTAVAIL, str(error)) from None
+    except AgentdError:
+        unknown = "the name service does not know that name"
+        raise OSError(errno.EADDRNOTAVAIL, unknown) from None
     return family, sockaddr
 
 
-def _asked(host: str, port: int) -> bytes:
-    """In a copy: what the name service says, IPv4 first."""
+def _asked(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
+    """In a child: what the name service says, IPv4 first."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     family, *_, sockaddr = min(found, key=lambda one: one[0] != socket.AF_INET)
-    return pack((int(family), sockaddr))
+    return int(family), sockaddr
 
 
 async def open_later(listen: str, opened: Callable[[socket.socket], None]) -> None:

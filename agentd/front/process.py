@@ -20,7 +20,6 @@ from agentd.control import server as control_server
 from agentd.copies import limit
 from agentd.core.event import kind_names
 from agentd.core.process import entity_prefix
-from agentd.errors import ConfigError
 from agentd.front import protocol, routes
 from agentd.front.failures import Failures
 from agentd.front.numbers import Numbers, SilentError
@@ -34,7 +33,7 @@ from agentd.sinks.ecs_merged import ecs_renderer
 from agentd.sinks.text import TextRenderer
 from agentd.web import server as web_server
 from agentd.web.server import Door, Health
-from agentd.web.web_config import web_config_of
+from agentd.web.web_config import WebConfig, from_plain
 
 _IDLE_SECONDS = 60.0
 _IDLE_LOOKS = 6
@@ -110,13 +109,17 @@ class _Front:
         self._lines.finish()
 
     def _first_settings(self) -> tuple[dict[str, Any], list[int]]:
-        message, fds, _, _ = socket.recv_fds(self._channel, protocol.MESSAGE_BYTES, 2)
+        message, fds, _, _ = socket.recv_fds(
+            self._channel, protocol.MESSAGE_BYTES, protocol.SETTINGS_FDS_MAX
+        )
         return unpack(message[1:]), fds
 
     def _receive(self) -> None:
         """A message of the daemon."""
         try:
-            message, fds, _, _ = socket.recv_fds(self._channel, protocol.MESSAGE_BYTES, 2)
+            message, fds, _, _ = socket.recv_fds(
+                self._channel, protocol.MESSAGE_BYTES, protocol.SETTINGS_FDS_MAX
+            )
         except BlockingIOError:
             return
         except OSError:
@@ -134,14 +137,10 @@ class _Front:
         """Serve at the sockets that have come, and as is wanted now."""
         set_level(new["log"][0])
         metrics = settings.Metrics(**new["metrics"])
+        web_config = _held(fds.pop(0)) if new["has_web_config"] else WebConfig()
         socks = dict(zip(new["listening"], (socket.socket(fileno=fd) for fd in fds), strict=True))
         if protocol.CONTROL in socks:
             self._serve_control(socks[protocol.CONTROL])
-        try:
-            web_config = web_config_of(metrics)
-        except ConfigError as error:  # it has changed since the daemon had it checked
-            self._log.error("not reloaded", problem=str(error))
-            return
         if self._door is not None:
             self._door.change(metrics, web_config)
         elif protocol.METRICS in socks:
@@ -237,3 +236,11 @@ class _Front:
             nobody = not self._visitors.present and self._visitors.total == seen
             quiet, seen = quiet + 1 if nobody else 0, self._visitors.total
         self._over.set()
+
+
+def _held(fd: int) -> WebConfig:
+    """The web-config that a memfd holds. Other fronts have it, too, so its offset is not ours."""
+    try:
+        return from_plain(unpack(os.pread(fd, os.fstat(fd).st_size, 0)))
+    finally:
+        os.close(fd)

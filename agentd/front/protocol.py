@@ -20,7 +20,9 @@ ALIVE_SECONDS, SILENT_SECONDS = 5.0, 30.0
 
 # From the daemon: the first byte of a message.
 SETTINGS = b"s"
-"""Before anything else, and whenever they change: a map, and the sockets to listen at."""
+"""Before anything else, and whenever they change: a map, and file descriptors: a memfd that holds
+the web-config, if there is one, and the sockets to listen at."""
+SETTINGS_FDS_MAX = 3
 NUMBERS = b"n"
 """With a memfd: all numbers, a map."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ssl import (
     CERT_NONE,
     CERT_OPTIONAL,
@@ -19,6 +19,7 @@ from ssl import (
     VerifyMode,
     create_default_context,
 )
+from typing import Any
 
 from agentd.web.section import Section
 
@@ -80,6 +81,13 @@ class Tls:
     curve: str | None = None
     own_order: bool = True
 
+    def plain(self) -> tuple[Any, ...]:
+        """As plain values, for another process."""
+        return tuple(
+            int(value) if isinstance(value, VerifyMode | TLSVersion) else value
+            for value in (getattr(self, field.name) for field in fields(self))
+        )
+
     @property
     def needs_certificate(self) -> bool:
         """Whether nobody comes in without one."""
@@ -102,6 +110,13 @@ class Tls:
             context.load_verify_locations(cadata=self.client_ca.decode("ascii"))
         context.verify_mode = self.verify_mode
         return context
+
+
+def from_plain(plain: Sequence[Any]) -> Tls:
+    """What such values were made of."""
+    certificate, key, client_ca, verify_mode, minimum, maximum, *others = plain
+    versions = TLSVersion(minimum), TLSVersion(maximum)
+    return Tls(certificate, key, client_ca, VerifyMode(verify_mode), *versions, *others)
 
 
 def read_tls(section: Section) -> Tls:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agentd.errors import ConfigError
 from agentd.files import UnreadableFileError, read_file
@@ -19,7 +20,8 @@ from agentd.web import tls
 from agentd.web.section import WAY_OUT, Section
 from agentd.web.tls import Tls
 
-_KEYS = {"tls_server_config", "http_server_config", "basic_auth_users"}
+_SERVER, _USERS = "http_server_config", "basic_auth_users"
+_KEYS = {tls.NAME, _SERVER, _USERS}
 _REFUSED = {"rate_limit": "requests are not limited; a firewall may do that"}
 _HEADERS = {
     "Content-Security-Policy",
@@ -45,6 +47,33 @@ class WebConfig:
     """The bcrypt hash of each user's password."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Of every answer that has none of that name."""
+
+    @property
+    def protection(self) -> list[str]:
+        """What keeps others out, in words."""
+        needs_certificate = self.tls is not None and self.tls.needs_certificate
+        asked = {
+            "TLS": self.tls is not None,
+            "passwords": bool(self.users),
+            "client certificates": needs_certificate,
+        }
+        return [word for word, is_asked in asked.items() if is_asked]
+
+    def plain(self) -> dict[str, Any]:
+        """Its sections as plain values, for another process."""
+        return {
+            tls.NAME: None if self.tls is None else self.tls.plain(),
+            _USERS: dict(self.users),
+            _SERVER: dict(self.headers),
+        }
+
+
+def from_plain(plain: Mapping[str, Any]) -> WebConfig:
+    """The web-config that such values were made of."""
+    found = plain[tls.NAME]
+    return WebConfig(
+        None if found is None else tls.from_plain(found), plain[_USERS], plain[_SERVER]
+    )
 
 
 def web_config_of(metrics: Metrics) -> WebConfig:
@@ -72,9 +101,8 @@ def load_web_config(path: Path) -> WebConfig:
 
 
 def _http_headers(path: Path, whole: Section) -> dict[str, str]:
-    name = "http_server_config"
-    section = Section(path, name, whole.value(name) or {}, {"http2", "headers"})
-    headers = Section(path, f"{name}.headers", section.value("headers") or {}, _HEADERS)
+    section = Section(path, _SERVER, whole.value(_SERVER) or {}, {"http2", "headers"})
+    headers = Section(path, f"{_SERVER}.headers", section.value("headers") or {}, _HEADERS)
     named = {key: headers.value(key) for key in sorted(_HEADERS) if key in headers}
     for key, value in named.items():
         if not isinstance(value, str) or not value.isascii() or not value.isprintable():
@@ -84,16 +112,15 @@ def _http_headers(path: Path, whole: Section) -> dict[str, str]:
 
 
 def _users(path: Path, whole: Section) -> dict[str, bytes]:
-    name = "basic_auth_users"
-    found = whole.value(name)
+    found = whole.value(_USERS)
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise whole.wrong(name, "must be users and their bcrypt hashes")
-    section = Section(path, name, found, set(found))
+        raise whole.wrong(_USERS, "must be users and their bcrypt hashes")
+    section = Section(path, _USERS, found, set(found))
     for user, hashed in found.items():
         if ":" in user:
-            raise whole.wrong(name, f"{shortened(user)!r} is no name of a user")
+            raise whole.wrong(_USERS, f"{shortened(user)!r} is no name of a user")
         found_hash = _HASH.fullmatch(hashed) if isinstance(hashed, str) else None
         if found_hash is None:
             raise section.wrong(user, "must be a bcrypt hash (htpasswd -nB USER)")

@@ -136,12 +136,17 @@ def test_passwords_and_certificates(cgroup: Cgroup, tmp_path: Path) -> None:
         say("sesame")
         assert ask("open") == "000"  # the old certificate still
         _reload(agent, 1)
-        assert '"changed": ["metrics.web_config"]' in agent.log()
+        sections = ("basic_auth_users", "tls_server_config")
+        names = ", ".join(f'"metrics.web_config:{section}"' for section in sections)
+        assert f'"changed": [{names}]' in agent.log()
         agent.wait_until(lambda: ask("sesame") == "200")
         assert ask("open") == "401"
         web_config.write_text("basic_auth_users: {alice: open}\n")
         _reload(agent, 1, '"not reloaded"')
         assert "basic_auth_users.alice: must be a bcrypt hash" in agent.log()
+        web_config.write_text("")  # by an editor that has just begun to write it
+        _reload(agent, 2, '"not reloaded"')
+        assert "asks no longer for TLS and passwords" in agent.log()
         assert ask("sesame") == "200"
 
 

@@ -60,7 +60,7 @@ ABOVE_EDGES = {
     "snapshot": {"control", "snapshot"},
     "front": {"control", "front", "options", "snapshot"},
     "outlets": {"capture", "control", "front", "recording"},
-    "reloading": {"front", "outlets", "rounds"},
+    "reloading": {"front", "options", "outlets", "rounds"},
     "reporting": {"capture", "control", "reconciler", "recovery", "rounds"},
     "daemon": {
         "capture",
@@ -83,7 +83,7 @@ ABOVE_EDGES = {
     "tried_config": set(),
     "launching": {"keeping", "options", "starting", "tried_config"},
     "replay": {"capture", "control", "recording"},
-    "doctor": {"doctor", "tried_config"},
+    "doctor": {"doctor", "front", "tried_config"},
     "experiment": {"capture", "experiment", "rounds"},
 }
 """Who may use which rooms beside core, leaves and edges."""

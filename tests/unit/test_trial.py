@@ -11,9 +11,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from agentd import trial
 from agentd.errors import AgentdError, ConfigError, UnavailableError
-from agentd.trial import Work, run_in_child, run_in_child_async
+from agentd.trial import Bounds, TrialError, Work, run_in_child, run_in_child_async
 
 
 def _fail() -> NoReturn:
@@ -59,15 +58,29 @@ def test_what_it_returns() -> None:
     assert number >= 3
 
 
+def test_a_descriptor_that_it_needs() -> None:
+    """It can write there, and to no other of ours."""
+    ours, others = os.memfd_create("ours"), os.memfd_create("others")
+
+    def write() -> list[bool]:
+        os.write(ours, b"seen")
+        return [os.path.exists(f"/proc/self/fd/{fd}") for fd in (ours, others)]
+
+    assert run_in_child("x", write, fds=[ours]) == [True, False]
+    assert os.pread(ours, 10, 0) == b"seen"
+    os.close(ours)
+    os.close(others)
+
+
 @pytest.mark.parametrize(
     ("work", "kind", "words"),
     [
         (_fail, UnavailableError, r"nothing is there \(look elsewhere\)"),
         (_break, ConfigError, "x: ZeroDivisionError: by design"),
-        (_grow, ConfigError, "x: takes too much time or memory"),
-        (_spin, ConfigError, "x: takes too much time or memory"),
-        (_crash, ConfigError, "x: takes too much time or memory"),
-        (lambda: os._exit(3), ConfigError, "x: takes too much time or memory"),
+        (_grow, TrialError, "x: takes too much time or memory"),
+        (_spin, TrialError, "x: takes too much time or memory"),
+        (_crash, TrialError, "x: takes too much time or memory"),
+        (lambda: os._exit(3), TrialError, "x: takes too much time or memory"),
     ],
 )
 def test_whatever_becomes_of_it_is_an_error(
@@ -82,19 +95,19 @@ def test_whatever_becomes_of_it_is_an_error(
     assert _children() == before
 
 
-def test_what_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_hangs_is_ended(tmp_path: Path) -> None:
     """At the limit, and the loop goes on meanwhile."""
-    monkeypatch.setattr(trial, "LIMIT_SECONDS", 0.3)
+    bounds = Bounds(seconds=0.3)
     os.mkfifo(tmp_path / "fifo")
 
     def hang() -> None:
         (tmp_path / "fifo").read_text()
 
-    with pytest.raises(ConfigError, match="x: could not be read within"):
-        run_in_child("x", hang)
+    with pytest.raises(TrialError, match="x: could not be read within"):
+        run_in_child("x", hang, bounds)
 
     async def main() -> int:
-        trying, turns = asyncio.ensure_future(run_in_child_async("x", hang)), 0
+        trying, turns = asyncio.ensure_future(run_in_child_async("x", hang, bounds)), 0
         while not trying.done():
             await asyncio.sleep(0.01)
             turns += 1

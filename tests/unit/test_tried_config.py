@@ -52,7 +52,6 @@ def test_without_anything_to_read_it_is_the_default() -> None:
             "[output]\nfilter = \"args ~ '(a{1000}){1000}'\"",
             "output.filter.*repeats that come to more than",
         ),
-        ('[metrics]\nweb_config = "/none"', "/none: No such file"),
         ("[tree]\nlive_capacity = 1", "live_capacity = 1: must be from"),
         ("x", "not valid TOML"),
     ],

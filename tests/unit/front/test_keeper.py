@@ -14,12 +14,14 @@ import pytest
 from agentd.copies import keep_fds
 from agentd.front import keeper, protocol
 from agentd.front.keeper import FrontKeeper, Sources
-from agentd.options import Doors
+from agentd.options import CheckedWebConfig, Doors
 from agentd.packing import unpack
 
 Play = Callable[[socket.socket, dict[str, Any], list[int]], None]
 """A front: the socket to its daemon, its first settings, and the sockets to listen at."""
 Condition = Callable[[], bool]
+
+_FDS_MAX = protocol.SETTINGS_FDS_MAX
 
 
 class _Log:
@@ -73,13 +75,16 @@ def _run(monkeypatch: pytest.MonkeyPatch, play: Play, test: Callable[[_Host], An
     def be_front(fd: int) -> None:
         keep_fds([fd])
         channel = socket.socket(fileno=os.dup(fd))
-        message, fds, _, _ = socket.recv_fds(channel, protocol.MESSAGE_BYTES, 2)
+        message, fds, _, _ = socket.recv_fds(
+            channel, protocol.MESSAGE_BYTES, protocol.SETTINGS_FDS_MAX
+        )
         assert message[:1] == protocol.SETTINGS
         play(channel, unpack(message[1:]), fds)
 
     async def main() -> None:
         host = _Host()
-        await host.keeper.open(Doors(metrics=host.doors[0], control=None, web_config=b""), "")
+        doors = Doors(metrics=host.doors[0], control=None, web_config=CheckedWebConfig())
+        await host.keeper.open(doors, "")
         try:
             async with asyncio.timeout(60):
                 await test(host)
@@ -115,7 +120,10 @@ def test_a_front_begins_with_a_connection(monkeypatch: pytest.MonkeyPatch) -> No
         await asyncio.sleep(0.05)
         assert host.keeper.counts == (0, 0)
         for number in (1, 2):
-            assert await host.answer() == b"{'a': 1, 'listening': ('metrics',)}"
+            assert (
+                await host.answer()
+                == b"{'a': 1, 'listening': ('metrics',), 'has_web_config': False}"
+            )
             await _until(lambda: host.keeper._running is None)
             assert host.keeper.counts == (number, 0)
 
@@ -163,7 +171,9 @@ def test_numbers_are_sent_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None
     def ask(channel: socket.socket, settings: dict[str, Any], fds: list[int]) -> None:
         for _ in range(100):
             channel.send(protocol.NUMBERS_WANTED)
-        message, memory, _, _ = socket.recv_fds(channel, protocol.MESSAGE_BYTES, 2)
+        message, memory, _, _ = socket.recv_fds(
+            channel, protocol.MESSAGE_BYTES, protocol.SETTINGS_FDS_MAX
+        )
         assert message == protocol.NUMBERS
         accepted, _ = socket.socket(fileno=os.dup(fds[0])).accept()
         accepted.send(repr(unpack(os.pread(memory[0], 1000, 0))).encode())
@@ -231,25 +241,31 @@ def test_it_ends_with_the_daemon(monkeypatch: pytest.MonkeyPatch, hears: bool) -
 
 
 def test_settings_that_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A front hears of them, and of a door that opens later."""
+    """A front hears of them, gets the web-config, and hears of a door that opens later."""
 
     def serve(channel: socket.socket, settings: dict[str, Any], fds: list[int]) -> None:
         _serve_one(channel, settings, fds)
         for _ in range(2):
-            message, more, _, _ = socket.recv_fds(channel, protocol.MESSAGE_BYTES, 2)
-            fds += more
+            message, more, _, _ = socket.recv_fds(
+                channel, protocol.MESSAGE_BYTES, protocol.SETTINGS_FDS_MAX
+            )
             said = unpack(message[1:])
-            accepted, _ = socket.socket(fileno=os.dup(fds[-1])).accept()
-            accepted.send(repr(said).encode())
+            held = os.pread(more.pop(0), 10, 0)
+            door = more[-1] if more else fds[0]
+            accepted, _ = socket.socket(fileno=os.dup(door)).accept()
+            accepted.send(repr((said["b"], said["listening"], held)).encode())
             accepted.close()
         _stay(channel)
 
     async def test(host: _Host) -> None:
         assert await host.answer()
-        host.keeper.change({"b": 2})
-        assert await host.answer() == b"{'b': 2, 'listening': ()}"
+        web_config = os.memfd_create("web-config")
+        os.write(web_config, b"held")
+        host.keeper.change({"b": 2}, web_config)
+        assert await host.answer() == b"(2, (), b'held')"
         host.open_door()
         host.keeper.add(protocol.CONTROL, host.doors[-1])
-        assert await host.answer() == b"{'b': 2, 'listening': ('control',)}"
+        assert await host.answer() == b"(2, ('control',), b'held')"
+        os.close(web_config)
 
     _run(monkeypatch, serve, test)

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from agentd.copies import result_of_copy
 from agentd.snapshot import witness
 from agentd.snapshot.witness import Snapshots
 
@@ -187,19 +186,3 @@ def test_no_copy_of_a_process_with_threads() -> None:
     command = [sys.executable, "-c", _WITH_A_THREAD]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "2 threads when a copy is to be made\n"
-
-
-def test_the_result_of_a_copy() -> None:
-    """Its bytes; none if it fails or takes too long."""
-
-    def fail() -> bytes:
-        raise ZeroDivisionError
-
-    def late() -> bytes:
-        time.sleep(60)
-        return b"late"
-
-    async def main() -> list[bytes]:
-        return [await result_of_copy(work, 0.5) for work in (lambda: b"good", fail, late)]
-
-    assert asyncio.run(main()) == [b"good", b"", b""]
