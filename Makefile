@@ -1,5 +1,5 @@
 # make run [ARGS='…']   install what is needed, then report this host's processes
-# make test             install what is needed, then run all tests, on the source and compiled
+# make test             install what is needed, run all tests, and those of compiled code on it again
 # make test-packages    what some tests need beside that (a browser, Prometheus, shells): they skip without
 # make check            format, lint, types, import rules
 # make deb [WITH=…]     the package in dist/; WITH: one from another release, whose compiled modules it gets too
@@ -32,6 +32,11 @@ DEB_PACKAGES := build-essential dpkg-dev debhelper lintian dh-python pybuild-plu
 # the package as the .deb has it, with what packaging/compile compiles; the rest are links to the source
 COMPILED := build/compiled
 WITH_COMPILED := PYTHONPATH=$(CURDIR)/$(COMPILED)
+# what runs compiled code: the core, rendering and draining by themselves, and all that streams of events go through
+COMPILED_TESTS := tests/unit/core tests/unit/kernel tests/unit/sinks tests/unit/test_compiled.py tests/unit/test_recording.py \
+	tests/unit/test_rounds.py tests/unit/test_work_per_event.py tests/property tests/kernel \
+	tests/e2e/test_faults.py tests/e2e/test_output.py tests/e2e/test_replay.py tests/e2e/test_restart.py \
+	tests/e2e/test_restart_unwritten.py tests/e2e/test_streams.py tests/hostile/test_large_text.py tests/hostile/test_siege.py
 
 .PHONY: run test test-packages check format bench docs fixtures deb test-systemd test-distros test-vm soak fuzz clean
 
@@ -41,7 +46,7 @@ run: .venv/run.stamp
 test: .venv/dev.stamp
 	$(BIN)/pytest $(ARGS)
 	@$(MAKE) --no-print-directory $(COMPILED)/stamp
-	$(WITH_COMPILED) $(BIN)/pytest --import-mode=append $(ARGS)
+	$(WITH_COMPILED) $(BIN)/pytest --import-mode=append $(if $(findstring tests/,$(ARGS)),,$(COMPILED_TESTS)) $(ARGS)
 
 test-packages:
 	@packaging/install-packages $(MORE_TEST_PACKAGES)

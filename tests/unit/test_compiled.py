@@ -1,4 +1,4 @@
-"""All tests run twice: on the source, and on core/ compiled as the package has it."""
+"""Tests of what is compiled run twice: on the source, and compiled as the package has it."""
 
 from __future__ import annotations
 
