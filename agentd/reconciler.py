@@ -36,6 +36,9 @@ DISORDER = "events came out of order, or are not accounted for"
 FAILURE = "the last scan failed"
 ROOM = "there is room again for processes that were dropped"
 OUTSIDE = "processes that left the filter may have exited"
+ADOPTER = "who adopted the children of a process was not found"
+_USUAL = {OUTSIDE, ADOPTER}
+"""Nothing is wrong; and the second, anybody can bring about."""
 
 
 class Scans(Protocol):
@@ -135,7 +138,8 @@ class Reconciler:
         queue = pipeline.reorderer
         disorder = queue.late_total + queue.forced_total + abs(pipeline.imbalance)
         disorder += pipeline.tree.watched_exits.overflows_total
-        return {LOSS: pipeline.lost_total, DISORDER: disorder}
+        sought = pipeline.tree.adopters.sought_total
+        return {LOSS: pipeline.lost_total, DISORDER: disorder, ADOPTER: sought}
 
     async def _scan(self) -> str:
         """Scan once; what kept it from seeing all."""
@@ -153,8 +157,8 @@ class Reconciler:
         scan = Scan(begun_ns, host.boottime_ns(), tuple(found.processes), found.complete)
         self._journal(scan)
         self._pipeline.offer(scan)
-        if reasons == [OUTSIDE] and scan.complete:  # once a minute, and nothing is wrong
-            self._log.debug("looked outside the filter", processes=len(scan.processes))
+        if _USUAL.issuperset(reasons) and scan.complete:
+            self._log.debug("looked at /proc", reasons=reasons, processes=len(scan.processes))
         else:
             self._log.info(
                 "reconciling with /proc",

@@ -7,21 +7,6 @@
 #ifndef AGENTD_ADOPTER_H
 #define AGENTD_ADOPTER_H
 
-#ifdef OFF_SIGNAL_IS_CHILD_SUBREAPER
-#define ADOPTER_STEPS 64
-#define PF_EXITING 0x00000004		/* include/linux/sched.h */
-
-/* A bit field of a signal_struct. */
-#define READ_BIT(signal, member) bit_at((char *)(signal) + OFF_##member, MASK_##member)
-
-static __always_inline bool bit_at(void *byte, u8 mask)
-{
-	u8 bits = 0;
-
-	read_kernel(&bits, sizeof(bits), byte);
-	return bits & mask;
-}
-
 /* Whether there are any, or may be: other threads that are ending keep theirs a while. */
 static __always_inline bool has_children(void *task, void *signal)
 {
@@ -33,6 +18,34 @@ static __always_inline bool has_children(void *task, void *signal)
 		return true;
 	GET(threads, signal, SIGNAL_NR_THREADS);
 	return threads > 1;
+}
+
+static __always_inline void fill_nobody(struct agentd_exit *e)
+{
+	e->adopter_tgid = 0;
+	e->adopter_start_boottime_ns = 0;
+}
+
+/* There is one; who that is, user space has to find out. */
+static __always_inline void fill_somebody(struct agentd_exit *e)
+{
+	e->adopter_tgid = 0;
+	e->adopter_start_boottime_ns = AGENTD_SOMEBODY;
+}
+
+#ifdef OFF_SIGNAL_IS_CHILD_SUBREAPER
+#define ADOPTER_STEPS 64		/* the kernel has no bound */
+#define PF_EXITING 0x00000004		/* include/linux/sched.h */
+
+/* A bit field of a signal_struct. */
+#define READ_BIT(signal, member) bit_at((char *)(signal) + OFF_##member, MASK_##member)
+
+static __always_inline bool bit_at(void *byte, u8 mask)
+{
+	u8 bits = 0;
+
+	read_kernel(&bits, sizeof(bits), byte);
+	return bits & mask;
 }
 
 /* Whether a process has a thread that is not ending, as far as one of them tells. */
@@ -83,19 +96,21 @@ static __always_inline void fill_adopter(struct agentd_exit *e, void *leader, vo
 	void *adopter = find_adopter(leader, signal);
 
 	READ(adopter, adopter, TASK_GROUP_LEADER);
-	if (!adopter || adopter == leader)
+	if (!adopter) {
+		fill_somebody(e);
 		return;
+	}
+	if (adopter == leader) {
+		fill_nobody(e);
+		return;
+	}
 	READ(e->adopter_tgid, adopter, TASK_TGID);
 	READ(e->adopter_start_boottime_ns, adopter, TASK_START_BOOTTIME);
 }
 #else
-static __always_inline bool has_children(void *task, void *signal)
-{
-	return false;
-}
-
 static __always_inline void fill_adopter(struct agentd_exit *e, void *leader, void *signal)
 {
+	fill_somebody(e);
 }
 #endif
 

@@ -32,6 +32,14 @@
 #define AGENTD_SCRIPT 64		/* what runs is the interpreter of filename */
 #define AGENTD_UNLINKED 128		/* the running file has no name */
 #define AGENTD_MEMFD 256		/* and never had one: memfd_create(2) */
+#define AGENTD_INTERACTIVE 512		/* its terminal is its stdin and its stderr */
+#define AGENTD_INTERACTIVE_UNKNOWN 1024	/* not told whether it is */
+
+/*
+ * agentd_exit.adopter_start_boottime_ns of an adopter that was not found: too many steps
+ * up, or on a kernel that does not show who it is. The tgid is 0.
+ */
+#define AGENTD_SOMEBODY 1
 
 /* A number that was never set: of login_uid, audit_session */
 #define AGENTD_UNSET 4294967295
@@ -121,8 +129,8 @@ struct agentd_exit {
 	__u64 max_rss_pages;		/* signal_struct.maxrss */
 	__u64 read_bytes;		/* from storage; all ones if not accounted here */
 	__u64 written_bytes;
-	__u64 adopter_start_boottime_ns;
-	__u32 adopter_tgid;		/* who gets its children; 0 if nobody, or not told */
+	__u64 adopter_start_boottime_ns; /* AGENTD_SOMEBODY if not found; then tgid is 0 */
+	__u32 adopter_tgid;		/* who gets its children; 0 if nobody does */
 	__u32 reserved;
 };
 

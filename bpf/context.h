@@ -294,6 +294,48 @@ static __always_inline void fill_tty(struct agentd_exec *e, void *signal)
 #endif
 }
 
+#define STDERR 2
+
+#ifdef OFF_TTY_FILE_PRIVATE_TTY
+/*
+ * Whether a file is open on that terminal, under whatever name (/dev/tty, /dev/pts/3): its
+ * private_data is a struct tty_file_private, which points to both. No other file's does.
+ */
+static __always_inline bool is_open_on(void *file, void *tty)
+{
+	void *data = NULL, *of_tty = NULL, *of_file = NULL;
+
+	READ(data, file, FILE_PRIVATE_DATA);
+	READ(of_tty, data, TTY_FILE_PRIVATE_TTY);
+	READ(of_file, data, TTY_FILE_PRIVATE_FILE);
+	return of_tty == tty && of_file == file;
+}
+
+/* Whether the controlling terminal is stdin and stderr: how ECS defines interactive. */
+static __always_inline u32 interactive_flag(void *task)
+{
+	void *signal = NULL, *tty = NULL, *files = NULL, *table = NULL, *array = NULL;
+	void *first[STDERR + 1] = {};
+
+	GET(signal, task, TASK_SIGNAL);
+	GET(tty, signal, SIGNAL_TTY);
+	if (!tty)
+		return 0;
+	READ(files, task, TASK_FILES);
+	READ(table, files, FILES_STRUCT_FDT);
+	READ(array, table, FDTABLE_FD);
+	read_kernel(first, sizeof(first), array);	/* no table is shorter */
+	if (is_open_on(first[0], tty) && is_open_on(first[STDERR], tty))
+		return AGENTD_INTERACTIVE;
+	return 0;
+}
+#else
+static __always_inline u32 interactive_flag(void *task)
+{
+	return AGENTD_INTERACTIVE_UNKNOWN;
+}
+#endif
+
 /* All but the texts. */
 static __always_inline void fill_context(struct agentd_exec *e, void *task, void *leader,
 					 void *exe)
@@ -363,6 +405,7 @@ static __always_inline void fill_exec(struct agentd_exec *e, struct exec_source 
 	fill_parent(&e->header, parent, true);
 	fill_context(e, s->task, leader, s->exe);
 	e->header.flags = s->interp != s->filename ? AGENTD_SCRIPT : 0;
+	e->header.flags |= interactive_flag(s->task);
 	e->header.flags |= unlinked_flags((char *)s->exe + OFF_FILE_PATH);
 	exe.text = (char *)(e + 1);
 	filename_bytes = read_kernel_str(exe.text, AGENTD_FILENAME_MAX, s->filename);

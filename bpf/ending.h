@@ -105,11 +105,11 @@ static __always_inline void fill_exit(struct agentd_exit *e, void *task, u64 seq
 	fill_times(e, task, leader, signal);
 	GET(e->max_rss_pages, signal, SIGNAL_MAXRSS);
 	fill_io(e, task, leader, signal);
-	e->adopter_start_boottime_ns = 0;
-	e->adopter_tgid = 0;
 	e->reserved = 0;
 	if (has_children(task, signal))
 		fill_adopter(e, leader, signal);
+	else
+		fill_nobody(e);
 }
 
 #endif /* AGENTD_ENDING_H */

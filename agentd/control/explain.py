@@ -29,6 +29,7 @@ _UNKNOWN = {
     "evicted": "there was no room for it",
     "outside": "the filter leaves it out",
     "disorder": "its events came late",
+    "adopter": "the one before has exited, and /proc is still to show who adopted this",
 }
 _SHOWN = 20
 """Of children, and of gaps."""
@@ -93,6 +94,8 @@ def _facts(answer: dict[str, Any], style: Style) -> Iterator[tuple[str, str]]:
     )
     if process["creator_unknown"]:
         yield "creator", f"not known: {_UNKNOWN[process['creator_unknown']]}"
+    if process["parent_unknown"]:
+        yield "parent", f"not known: {_UNKNOWN[process['parent_unknown']]}"
     if answer["images_forgotten"]:
         yield "ran", f"{answer['images_forgotten']} more before these, which are forgotten"
     for image in answer["images"]:

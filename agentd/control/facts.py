@@ -13,7 +13,7 @@ from agentd.core.event import Exit, kind_names
 from agentd.core.names import Names, tty_name
 from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
-from agentd.core.process import Applied, Doubt, Image, Key, Process, Unknown
+from agentd.core.process import SOMEBODY, Applied, Doubt, Image, Key, Process, Unknown
 from agentd.core.text import as_text
 from agentd.core.wire import Wire
 from agentd.filtering.fields import Facts
@@ -65,9 +65,10 @@ class FactFinder:
     def of_process(self, process: Process) -> Facts:
         """Of one in the tree."""
         ending = _ending(process.exit_code) if process.exit_code is not None else {}
+        parent = self._tree.adopters.parent(process)
         return {
             **self._who(process.key, process.image, process.uid),
-            "parent": self._tree.adopters.parent(process)[0],
+            "parent": None if parent == SOMEBODY else parent[0],
             "session": process.session,
             "live": not process.exited_ns,
             **ending,

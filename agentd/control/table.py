@@ -36,6 +36,8 @@ class Style:
 
 
 def _parent(row: Row) -> str:
+    if row["parent_unknown"]:
+        return "?"
     return str(row["parent"]["pid"]) if row["parent"] else "0"
 
 
@@ -88,7 +90,7 @@ def _status_order(row: Row) -> tuple[int, int]:
 
 _ORDER: dict[str, Callable[[Row], Any]] = {
     "pid": lambda row: row["pid"],
-    "parent": lambda row: int(_parent(row)),
+    "parent": lambda row: row["parent"]["pid"] if row["parent"] else 0,
     "depth": lambda row: row["depth"],
     "start": lambda row: (row["start"], row["pid"]),
     "finished": lambda row: row["finished_cpu_seconds"],

@@ -10,7 +10,7 @@ from cachetools import LRUCache
 
 from agentd.core.event import Lost
 from agentd.core.gaps import Gaps
-from agentd.core.process import Doubt, Key, Process, Unknown
+from agentd.core.process import SOMEBODY, Doubt, Key, Process, Unknown
 
 _EVICTED_KEPT = 4096
 
@@ -51,8 +51,8 @@ class Doubts:
 
     def why_unknown(self, key: Key) -> str:
         """Why no process of that key is known (``Unknown``)."""
-        if not key[0]:
-            return Unknown.KNOWN  # there is none: the idle task
+        if not key[0]:  # where there is none: the idle task
+            return Unknown.ADOPTER if key == SOMEBODY else Unknown.KNOWN
         if (key[0], key[1] // self._tick_ns) in self._evicted:
             return Unknown.EVICTED
         if key[1] < self.begun_ns:

@@ -80,7 +80,7 @@ class Exit(NamedTuple):
 
     ``exit_code`` is raw, as wait(2) returns it; ``runtime_ns`` is exact up to the last context
     switch, ``utime_ns`` and ``stime_ns`` are sampled by clock ticks. The adopter gets its children;
-    ``adopter_tgid`` is 0 where it has none, where they die with it, or where it is not told.
+    it is (0, 0) where it has none, or where they die with it; ``SOMEBODY`` where it was not found.
     """
 
     boottime_ns: int

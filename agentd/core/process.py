@@ -9,6 +9,10 @@ from agentd.core.event import Event
 Key = tuple[int, int]
 """(tgid, start_boottime_ns): one process of one boot."""
 
+SOMEBODY: Final[Key] = (0, 1)
+"""A parent that is there and not known: an adopter that was not found, as an exit's record has it
+(``AGENTD_SOMEBODY``). Nobody is (0, 0)."""
+
 
 def entity_prefix(boot_id: str) -> str:
     """What the entity ids of one boot begin with, up to the hyphen before the pid."""
@@ -67,6 +71,8 @@ class Unknown:
     """It was known, but there was no room for it."""
     OUTSIDE: Final = "outside"
     """It is none of those that the filter lets through."""
+    ADOPTER: Final = "adopter"
+    """The parent before has exited, and its adopter was not found yet (``SOMEBODY``)."""
     DISORDER: Final = "disorder"
     """None of these: its events came late, or there is a bug."""
 

@@ -119,6 +119,7 @@ class Comparison:
         suspect = tree.doubts.is_suspect(known)
         verdict = judge(known, seen, self._places, tree.images.redact, suspect=suspect)
         tree.sightings.meet(known, process)
+        tree.adopters.review(known)
         if verdict == Verdict.UNSEEN:
             return None
         known.verified_ns = process.verified_ns

@@ -71,7 +71,7 @@ class Tree:
             limits.exited_capacity, limits.exited_age_ns, limits.ancestor_capacity,
             self.living.values, limits.live_capacity,
         )  # fmt: skip
-        self.adopters = Adopters(self.living)
+        self.adopters = Adopters(self.living, self.departed.get)
         self.doubts = Doubts(tick_ns, filtered=filtered)
         self._sessions = Sessions(self.living)
         self.images = Images(redact, limits.text_bytes)
@@ -222,7 +222,7 @@ class Tree:
             process.creator.finished_cpu_ns += taken_ns + process.finished_cpu_ns
         self._last_exit_ns = max(self._last_exit_ns, event[at.BOOTTIME_NS])
         process.parent = parent_key
-        if event[at.ADOPTER_TGID]:
+        if event[at.ADOPTER_TGID] or event[at.ADOPTER_START_BOOTTIME_NS]:
             adopter = event[at.ADOPTER_TGID], event[at.ADOPTER_START_BOOTTIME_NS]
             self.adopters.note(process, adopter)
         self.watched_exits.note(key)

@@ -24,7 +24,7 @@ class Field:
 FIELDS = {
     "action": Field(str, "of an event: fork, exec or exit; of a process: none"),
     "pid": Field(int, "process id"),
-    "parent": Field(int, "process id of its parent"),
+    "parent": Field(int, "process id of its parent, if that is known"),
     "entity": Field(str, "entity id"),
     "exe": Field(str, "path of the file that runs"),
     "name": Field(str, "short name"),

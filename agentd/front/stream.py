@@ -33,7 +33,7 @@ class _Known:
     """A tree that knows only the process of the entry that is looked at."""
 
     def __init__(self) -> None:
-        self.adopters = Adopters(Living(1, 1, lambda process: None))
+        self.adopters = Adopters(Living(1, 1, lambda process: None), lambda key: None)
         self.beside = NOTHING
 
     def find(self, key: Key) -> Process | None:

@@ -75,6 +75,8 @@ _MEMBERS = {
     "SIGNAL_PIDS": ("signal_struct", "pids"),
     "SIGNAL_TTY": ("signal_struct", "tty"),
     "TTY_NAME": ("tty_struct", "name"),
+    "TASK_CHILDREN": ("task_struct", "children"),
+    "SIGNAL_NR_THREADS": ("signal_struct", "nr_threads"),
     "TASK_CGROUPS": ("task_struct", "cgroups"),
     "CSS_SET_DFL_CGRP": ("css_set", "dfl_cgrp"),
     "CGROUP_KN": ("cgroup", "kn"),
@@ -106,12 +108,18 @@ OPTIONAL_MEMBERS = {
         "TTY_DRIVER_MAJOR": ("tty_driver", "major"),
         "TTY_DRIVER_MINOR_START": ("tty_driver", "minor_start"),
     },
-    "the parent of an orphan, until its next event": {
+    "process.interactive": {
+        "TASK_FILES": ("task_struct", "files"),
+        "FILES_STRUCT_FDT": ("files_struct", "fdt"),
+        "FDTABLE_FD": ("fdtable", "fd"),
+        "FILE_PRIVATE_DATA": ("file", "private_data"),
+        "TTY_FILE_PRIVATE_TTY": ("tty_file_private", "tty"),
+        "TTY_FILE_PRIVATE_FILE": ("tty_file_private", "file"),
+    },
+    "the parent of an orphan at once, before /proc is looked at": {
         "SIGNAL_IS_CHILD_SUBREAPER": ("signal_struct", "is_child_subreaper"),
         "SIGNAL_HAS_CHILD_SUBREAPER": ("signal_struct", "has_child_subreaper"),
-        "SIGNAL_NR_THREADS": ("signal_struct", "nr_threads"),
         "TASK_FLAGS": ("task_struct", "flags"),
-        "TASK_CHILDREN": ("task_struct", "children"),
         "PID_NAMESPACE_CHILD_REAPER": ("pid_namespace", "child_reaper"),
     },
 }

@@ -38,7 +38,10 @@ class ExecRenderer:
         self._script = wire.constant("AGENTD_SCRIPT")
         self._unlinked = wire.constant("AGENTD_UNLINKED")
         self._memfd = wire.constant("AGENTD_MEMFD")
-        self._flags = self._script | self._unlinked | self._memfd
+        self._interactive = wire.constant("AGENTD_INTERACTIVE")
+        self._untold = wire.constant("AGENTD_INTERACTIVE_UNKNOWN")
+        of_file = self._script | self._unlinked | self._memfd
+        self._flags = of_file | self._interactive | self._untold
         self._unset = wire.constant("AGENTD_UNSET")
         self._parts: dict[_Key, ExecParts] = {}
         self._unnamed: dict[_Key, tuple[int, int]] = {}
@@ -64,7 +67,7 @@ class ExecRenderer:
         whose = Identity() if path is None else identify(path)
         folder = f',"working_directory":{quoted(cwd)}' if cwd else ""
         parts = (
-            folder + self._who(place),
+            folder + self._is_interactive(flags) + self._who(place),
             self._file(place, filename, flags) + self._where(place, path, whose),
             raw_parts({"working_directory": cwd, "filename": filename}),
             _container(whose),
@@ -108,6 +111,11 @@ class ExecRenderer:
         user = named(place.real_uid, self._names.user(place.real_uid))
         group = named(place.real_gid, self._names.group(place.real_gid))
         return f'{device},"real_user":{{{user}}},"real_group":{{{group}}}'
+
+    def _is_interactive(self, flags: int) -> str:
+        if flags & self._untold:
+            return ""
+        return f',"interactive":{"true" if flags & self._interactive else "false"}'
 
     def _where(self, place: Place, path: str | None, whose: Identity) -> str:
         tty = tty_name(place.tty)

@@ -16,7 +16,7 @@ from agentd.core.event import NO_CPU, Exec, Exit, Lost, kind_names
 from agentd.core.names import Names, tty_name
 from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
-from agentd.core.process import Applied, Image, Key, Leaders, Notes, entity_prefix
+from agentd.core.process import SOMEBODY, Applied, Image, Key, Leaders, Notes, entity_prefix
 from agentd.core.reconcile import Inferred
 from agentd.core.text import as_text
 from agentd.core.wire import Wire
@@ -124,9 +124,9 @@ class JournalEncoder:
         }
 
     def _inferred(self, entry: Inferred, action: str) -> Fields:
-        parent = entry.parent[0] if entry.parent[0] else "nobody"
+        parent = "somebody" if entry.parent == SOMEBODY else str(entry.parent[0] or "nobody")
         return {
-            "MESSAGE": _message(action, entry.key[0], entry.image, str(parent), "end not seen"),
+            "MESSAGE": _message(action, entry.key[0], entry.image, parent, "end not seen"),
             "AGENTD_EVENT_ID": self._ids.of_inferred(entry),
             **self._process(entry.key, entry.image),
             **self._parent(entry.parent, entry.parent_image),

@@ -13,7 +13,7 @@ from agentd.control.facts import FactFinder
 from agentd.core.ending import read_exit_code
 from agentd.core.event import NO_CPU
 from agentd.core.lineage import ancestors, children, depth
-from agentd.core.process import Image, Key, Notes, Process
+from agentd.core.process import SOMEBODY, Image, Key, Notes, Process, Unknown
 from agentd.core.text import as_text
 from agentd.core.tree import Tree
 
@@ -56,6 +56,7 @@ class Describer:
     def process(self, process: Process) -> dict[str, Any]:
         """One process; what is not known is None."""
         creator, entry = process.creator, process.entry
+        parent = self.tree.adopters.parent(process)
         return {
             "pid": process.key[0],
             "entity_id": self._entity_id(process.key),
@@ -64,7 +65,8 @@ class Describer:
             **self._image(process.image),
             "live": not process.exited_ns,
             "depth": depth(self.tree, process, self._depths),
-            "parent": self._key(self.tree.adopters.parent(process)),
+            "parent": self._key(parent),
+            "parent_unknown": Unknown.ADOPTER if parent == SOMEBODY else None,
             "creator": None if creator is None else self._key(creator.key),
             "creator_unknown": process.gap or None,
             "process_group": process.process_group or None,

@@ -11,6 +11,8 @@ from typing import Any
 
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, running
+from tests.kernel.c_programs import FAR_SUBREAPER
+from tests.programs import compile_c
 
 
 def _explain(agent: Agent, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -50,6 +52,30 @@ def test_a_daemon_leads_back_to_who_made_it(cgroup: Cgroup, tmp_path: Path) -> N
         assert [child["pid"] for child in by_entity["children"]] == [orphan]
         text = _explain(agent, above[0]["entity_id"])
         assert "with status 7" in text.stdout
+
+
+def test_an_orphan_far_below_its_subreaper(cgroup: Cgroup, tmp_path: Path) -> None:
+    """Its parent is never the one that has exited: nobody that is known, or who adopted it."""
+    above = 200
+    program = compile_c(tmp_path, "far_subreaper", FAR_SUBREAPER)
+    with (
+        running(tmp_path, cgroup.path, "--output", "json") as agent,
+        cgroup.popen([program, str(above)], stdin=subprocess.PIPE) as top,
+    ):
+        agent.wait_until(lambda: "exit" in {line["event"]["action"] for line in agent.lines()})
+        forked = [line for line in agent.lines() if line["event"]["action"] == "fork"]
+        orphan = str(forked[-1]["process"]["pid"])
+        met = set()
+
+        def is_known() -> bool:
+            parent = _explained(agent, orphan)["process"]["parent"]
+            met.add(parent and parent["pid"])
+            return parent is not None
+
+        agent.wait_until(is_known)
+        assert met <= {None, top.pid}
+        assert top.pid in met
+        top.communicate("")
 
 
 def test_a_gap_near_a_process(cgroup: Cgroup, tmp_path: Path) -> None:

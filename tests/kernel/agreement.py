@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agentd import host, procfs
+from agentd.core.pipeline import Entry
 from agentd.core.process import Key, Process
+from agentd.core.reconcile import Scan
 from tests.cgroup import ENOUGH_SECONDS, Cgroup
 from tests.kernel.tracer import Tracer
 
@@ -51,6 +53,15 @@ def at_rest(cgroup: Cgroup, count: int | None = None) -> dict[int, Facts]:
         before = now
         time.sleep(0.05)
     return now
+
+
+def reconcile(tracer: Tracer, cgroup: Cgroup) -> list[Entry]:
+    """Scan and compare, with rounds until that is done."""
+    tracer.pipeline.tree.watched_exits.begin()
+    begun_ns = host.boottime_ns()
+    found = tuple(procfs.Look(cgroup=cgroup.path))
+    tracer.pipeline.offer(Scan(begun_ns, host.boottime_ns(), found, complete=True))
+    return tracer.collect()
 
 
 @contextmanager

@@ -198,6 +198,41 @@ int main(void)
 }
 """
 
+FAR_SUBREAPER = r"""
+/*
+ * A subreaper argv[1] processes above one that exits and leaves a child. All others hold until
+ * their input ends.
+ */
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void hold(void)
+{
+	char end;
+	_exit(read(0, &end, 1) < 0);
+}
+int main(int argc, char **argv)
+{
+	pid_t pid;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	for (int above = atoi(argv[1]); above > 1; above--)
+		if (fork())
+			hold();
+	pid = fork();
+	if (pid) {
+		waitpid(pid, NULL, 0);
+		hold();
+	}
+	pid = getpid();
+	if (fork())
+		_exit(0);
+	while (getppid() == pid)
+		;
+	hold();
+}
+"""
+
 PID_AGAIN = r"""
 // pid-again N: N children one after another, all with one pid, which it prints
 #define _GNU_SOURCE

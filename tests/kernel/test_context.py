@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import socket
 import stat
 import subprocess
 import termios
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -25,7 +28,15 @@ CWD_TRUNCATED = WIRE.constant("AGENTD_CWD_TRUNCATED")
 SCRIPT = WIRE.constant("AGENTD_SCRIPT")
 MEMFD = WIRE.constant("AGENTD_MEMFD")
 UNLINKED = WIRE.constant("AGENTD_UNLINKED")
+INTERACTIVE = WIRE.constant("AGENTD_INTERACTIVE")
 TRUE = os.path.realpath("/bin/true")
+
+
+class Terminal(NamedTuple):
+    """The two ends of a pty; the follower is what a program has as its terminal."""
+
+    leader: int
+    follower: int
 
 
 def _place(event: Exec) -> Place:
@@ -245,6 +256,103 @@ def test_terminal(cgroup: Cgroup, tracer: Tracer) -> None:
     assert (_place(event).tty, _place(event).tty_device) == (bytes(16), 0)
     os.close(leader)
     os.close(follower)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    """A terminal that nobody has yet."""
+    leader, follower = pty.openpty()
+    with os.fdopen(leader), os.fdopen(follower):
+        yield Terminal(leader, follower)
+
+
+def _nothing(terminal: Terminal) -> None:
+    pass
+
+
+def _pipe_on_stdin(terminal: Terminal) -> None:
+    os.dup2(os.pipe()[0], 0)
+
+
+def _null_on_stderr(terminal: Terminal) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _socket_on_stderr(terminal: Terminal) -> None:
+    os.dup2(socket.socket().detach(), 2)
+
+
+def _no_stdin(terminal: Terminal) -> None:
+    os.close(0)
+
+
+def _no_streams(terminal: Terminal) -> None:
+    os.closerange(0, 3)
+
+
+def _by_another_name(terminal: Terminal) -> None:
+    for fd in (0, 2):
+        os.dup2(os.open("/dev/tty", os.O_RDWR), fd)
+
+
+def _another_terminal(terminal: Terminal) -> None:
+    os.dup2(os.open(os.ttyname(os.openpty()[1]), os.O_RDWR | os.O_NOCTTY), 0)
+
+
+def _its_other_end(terminal: Terminal) -> None:
+    os.dup2(terminal.leader, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_interactive"),
+    [
+        (_nothing, True),
+        (_by_another_name, True),
+        (_pipe_on_stdin, False),
+        (_null_on_stderr, False),
+        (_socket_on_stderr, False),
+        (_no_stdin, False),
+        (_no_streams, False),
+        (_another_terminal, False),
+        (_its_other_end, False),
+    ],
+)
+def test_interactive(
+    cgroup: Cgroup,
+    tracer: Tracer,
+    terminal: Terminal,
+    change: Callable[[Terminal], None],
+    is_interactive: bool,
+) -> None:
+    """Who has its controlling terminal as stdin and as stderr is interactive."""
+    assert _flags_on(cgroup, tracer, terminal, change) == (INTERACTIVE if is_interactive else 0)
+
+
+def _flags_on(
+    cgroup: Cgroup, tracer: Tracer, terminal: Terminal, change: Callable[[Terminal], None]
+) -> int:
+    """The flags of an exec with a controlling terminal as its streams, and one thing changed."""
+
+    def control() -> None:
+        os.setsid()
+        fcntl.ioctl(terminal.follower, termios.TIOCSCTTY, 0)
+        (cgroup.folder / "cgroup.procs").write_text(str(os.getpid()))
+        change(terminal)
+
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.follower)
+    subprocess.run(["/bin/true"], preexec_fn=control, check=True, **streams)  # type: ignore[call-overload]
+    (event,) = _execs(tracer)
+    assert _place(event).tty_device
+    return event.flags
+
+
+def test_a_terminal_that_controls_nobody(
+    cgroup: Cgroup, tracer: Tracer, terminal: Terminal
+) -> None:
+    """A terminal as stdin and stderr of a session that has none is not interactive."""
+    streams = dict.fromkeys(("stdin", "stderr"), terminal.follower)
+    event = _only_exec(cgroup, tracer, "/bin/true", start_new_session=True, **streams)
+    assert (event.flags, _place(event).tty_device) == (0, 0)
 
 
 def test_bytes_of_storage(cgroup: Cgroup, tracer: Tracer, tmp_path: Path) -> None:

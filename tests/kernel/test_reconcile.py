@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from agentd import host, procfs
-from agentd.core.pipeline import Entry
 from agentd.core.process import Key
-from agentd.core.reconcile import Inferred, Scan
+from agentd.core.reconcile import Inferred
 from tests.cgroup import ENOUGH_SECONDS, Cgroup, only_on, own_cgroup
-from tests.kernel.agreement import in_proc, in_tree
+from tests.kernel.agreement import in_proc, in_tree, reconcile
 from tests.kernel.available import need_tracing
 from tests.kernel.tracer import Tracer, attached, lost
 from tests.records import EXEC, EXIT
@@ -49,15 +48,6 @@ def storm_cgroup() -> Iterator[Cgroup]:
     need_tracing()
     with own_cgroup("reconcile") as cgroup:
         yield cgroup
-
-
-def _reconcile(tracer: Tracer, cgroup: Cgroup) -> list[Entry]:
-    """Scan and compare, with rounds until that is done."""
-    tracer.pipeline.tree.watched_exits.begin()
-    begun_ns = host.boottime_ns()
-    found = tuple(procfs.Look(cgroup=cgroup.path))
-    tracer.pipeline.offer(Scan(begun_ns, host.boottime_ns(), found, complete=True))
-    return tracer.collect()
 
 
 Facts = tuple[Key, Key, bytes, bytes]
@@ -129,7 +119,7 @@ def test_tree_equals_proc_at_rest(storm_cgroup: Cgroup, tmp_path: Path, buffer_b
     ):
         before = tracer.collect()
         assert bool(_suspects(tracer)) == bool(lost(before))
-        after = _reconcile(tracer, storm_cgroup)
+        after = reconcile(tracer, storm_cgroup)
         missed = lost(before)
         assert bool(missed) == (buffer_bytes == 4096)
         assert in_tree(tracer) == in_proc(storm_cgroup)
@@ -137,7 +127,7 @@ def test_tree_equals_proc_at_rest(storm_cgroup: Cgroup, tmp_path: Path, buffer_b
         inferred = [entry for entry in after if isinstance(entry, Inferred)]
         assert bool(inferred) == bool(missed) or any(tracer.capture.skipped_runs())
         assert sum(tracer.pipeline.inferred) == len(inferred)
-        again = len(_reconcile(tracer, storm_cgroup))
+        again = len(reconcile(tracer, storm_cgroup))
         assert again == 0
 
 
@@ -146,11 +136,11 @@ def test_exits_that_were_missed(storm_cgroup: Cgroup, tmp_path: Path) -> None:
     with attached(storm_cgroup.path, buffer_bytes=4096) as tracer:
         with _storm(storm_cgroup, tmp_path / "fifo"):
             tracer.collect()
-            _reconcile(tracer, storm_cgroup)
+            reconcile(tracer, storm_cgroup)
             alive = set(in_tree(tracer))
         missed = lost(tracer.collect())
         assert missed
-        after = _reconcile(tracer, storm_cgroup)
+        after = reconcile(tracer, storm_cgroup)
         tree = {process.key[0] for process in tracer.pipeline.tree.living.values()}
         assert not alive & tree
         exits = [e for e in after if isinstance(e, Inferred) and e.kind == EXIT]
@@ -269,7 +259,7 @@ def test_tree_after_a_storm(
             assert told, "the small buffer was not small enough"
         if not told and not any(tracer.capture.skipped_runs()):
             assert _known(tracer) == there
-        _reconcile(tracer, storm_cgroup)
+        reconcile(tracer, storm_cgroup)
         assert _known(tracer) == there
         assert _suspects(tracer) == 0
         assert tracer.pipeline.imbalance == 0
@@ -316,7 +306,7 @@ def test_files_that_are_gone_or_deep_are_no_exec(storm_cgroup: Cgroup, tmp_path:
         programs[1].rename(tmp_path / "after")
         tracer.pipeline.tree.doubts.lose(lost_event(host.boottime_ns()))
         assert _suspects(tracer) == 3
-        assert _reconcile(tracer, storm_cgroup) == []
+        assert reconcile(tracer, storm_cgroup) == []
         assert _suspects(tracer) == 0
 
 
@@ -336,7 +326,7 @@ def test_the_same_file_with_other_arguments(storm_cgroup: Cgroup, tmp_path: Path
                 time.sleep(0.01)
             assert lost(tracer.collect())
             assert _suspects(tracer)
-            inferred = [e for e in _reconcile(tracer, storm_cgroup) if isinstance(e, Inferred)]
+            inferred = [e for e in reconcile(tracer, storm_cgroup) if isinstance(e, Inferred)]
             process.stdin.close()
     (found,) = (e for e in inferred if e.key[0] == process.pid)
     assert (found.kind, found.image.args) == (EXEC, b"sh\0-c\0read b\0SECOND\0")
@@ -357,7 +347,7 @@ def test_who_left_the_filter_and_exited(storm_cgroup: Cgroup) -> None:
         living = tracer.pipeline.tree.living
         assert tracer.collect() == []
         assert living.at(gone.pid) is not None
-        (exit_,) = _reconcile(tracer, storm_cgroup)
+        (exit_,) = reconcile(tracer, storm_cgroup)
         assert isinstance(exit_, Inferred)
         assert (exit_.kind, exit_.key[0]) == (EXIT, gone.pid)
         assert living.at(gone.pid) is None
@@ -366,5 +356,5 @@ def test_who_left_the_filter_and_exited(storm_cgroup: Cgroup) -> None:
         assert not outside.inside
         stays.kill()
         stays.wait()
-        assert _reconcile(tracer, storm_cgroup) == []
+        assert reconcile(tracer, storm_cgroup) == []
         assert living.at(stays.pid) is None

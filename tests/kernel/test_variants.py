@@ -11,15 +11,19 @@ from pathlib import Path
 import pytest
 
 from agentd.core.ending import read_exit_code
-from agentd.core.event import Exit
+from agentd.core.event import Exec, Exit
+from agentd.core.process import SOMEBODY
 from agentd.kernel import helpers
 from tests.cgroup import Cgroup
+from tests.kernel.agreement import at_rest, held
 from tests.kernel.altered import LoaderSwap, before
 from tests.kernel.available import need_tracing
-from tests.kernel.c_programs import ALL_THREADS_LEAVE, LEADER_LEAVES_THEN_EXIT
+from tests.kernel.c_programs import ALL_THREADS_LEAVE, FAR_SUBREAPER, LEADER_LEAVES_THEN_EXIT
 from tests.kernel.old_verifier import fallthrough_back_edges
+from tests.kernel.test_adopters import STEPS, adopters
 from tests.kernel.tracer import Tracer, applied, attached, events, per_kind, shape
 from tests.programs import compile_c
+from tests.records import WIRE
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -68,6 +72,36 @@ def test_threads_that_end_together(cgroup: Cgroup, lesser_tracer: Tracer, compil
     cgroup.run([compile_c(compiled, "all_threads_leave", ALL_THREADS_LEAVE), "300"])
     lesser_tracer.assert_all(per_kind(lesser_tracer.collect()), (300, 1, 301))
     assert lesser_tracer.pipeline.imbalance == 0
+
+
+@pytest.mark.parametrize("above", [STEPS, STEPS + 1])
+def test_a_subreaper_above(
+    cgroup: Cgroup, lesser_tracer: Tracer, compiled: Path, above: int
+) -> None:
+    """It is found as far up, and beyond there is somebody."""
+    program = compile_c(compiled, "far_subreaper", FAR_SUBREAPER)
+    with held(cgroup, [program, str(above)]) as process:
+        at_rest(cgroup, above + 1)
+        ((tgid, start_ns),) = adopters(events(lesser_tracer.collect()))
+        assert tgid == process.pid if above == STEPS else (tgid, start_ns) == SOMEBODY
+    at_rest(cgroup, 0)
+    lesser_tracer.collect()
+
+
+def test_without_the_members_that_not_every_kernel_shows(
+    cgroup: Cgroup, swap_loader: LoaderSwap
+) -> None:
+    """Who leaves children leaves them to somebody; whether anything is interactive is not told."""
+    gone = "".join(
+        f"#undef OFF_{name}\n" for name in ("SIGNAL_IS_CHILD_SUBREAPER", "TTY_FILE_PRIVATE_TTY")
+    )
+    swap_loader(PROGRAMS, before('#include "agentd.h"', gone))
+    with attached(cgroup.path) as tracer:
+        cgroup.run(["/bin/sh", "-c", "/bin/true; sh -c 'sleep 0.2 & :'; sleep 0.4"])
+        found = events(tracer.collect())
+        execs = [event for event in found if isinstance(event, Exec)]
+        assert {event.flags for event in execs} == {WIRE.constant("AGENTD_INTERACTIVE_UNKNOWN")}
+        assert sorted(adopters(found)) == [(0, 0)] * (len(execs) - 1) + [SOMEBODY]
 
 
 def test_two_threads_that_both_are_the_last(

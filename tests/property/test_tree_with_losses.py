@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from agentd.core.event import Event
 from agentd.core.place import PlaceReader
-from agentd.core.process import Image, Process
+from agentd.core.process import SOMEBODY, Image, Process
 from agentd.core.reconcile import Comparison, Inferred, Kinds, Scan
 from agentd.core.sight import Observed
 from agentd.core.tree import Tree
@@ -124,17 +124,21 @@ class Lossy(RuleBasedStateMachine):
         real.executable, real.args = executable, args
         self._tell(execed(executable, args, **real.who(), boottime_ns=self._next_ns()), fate)
 
-    @rule(data=st.data(), fate=FATES)
-    def exit(self, data: st.DataObject, fate: str) -> None:
-        """An end of anybody but init, who adopts its children."""
+    @rule(data=st.data(), fate=FATES, is_found=st.booleans())
+    def exit(self, data: st.DataObject, fate: str, is_found: bool) -> None:
+        """An end of anybody but init, who adopts its children, found by the programs or not."""
         tgid = data.draw(st.sampled_from(sorted(self.alive)))
         if tgid == 1:
             return
         real = self.alive.pop(tgid)
-        for other in self.alive.values():
-            if other.parent is real:
-                other.parent = self.alive[1]
-        self._tell(exited(**real.who(), boottime_ns=self._next_ns()), fate)
+        init = self.alive[1]
+        orphans = [other for other in self.alive.values() if other.parent is real]
+        for other in orphans:
+            other.parent = init
+        adopter = (init.tgid, init.start_ns) if is_found else SOMEBODY
+        names = ("adopter_tgid", "adopter_start_boottime_ns")
+        adopted = dict(zip(names, adopter if orphans else (0, 0), strict=True))
+        self._tell(exited(**real.who(), **adopted, boottime_ns=self._next_ns()), fate)
 
     @rule()
     def come_late(self) -> None:
@@ -169,12 +173,14 @@ class Lossy(RuleBasedStateMachine):
 
     @invariant()
     def holds_together(self) -> None:
-        """Within its bounds; who lives has not exited; creators are no circle."""
+        """Within its bounds; nobody who lives, nor a parent of one, has exited; no circles."""
         if not self.alive:
             return
         assert len(self.tree.living) <= CAPACITY
         for process in self.tree.living.values():
             assert not process.exited_ns
+            parent = self.tree.find(self.tree.adopters.parent(process))
+            assert parent is None or not parent.exited_ns
             met = set()
             above = process.creator
             while above is not None:

@@ -12,6 +12,7 @@ from agentd import host, reconciler
 from agentd.core.event import Lost
 from agentd.core.journal import no_journal
 from agentd.core.pipeline import Pipeline
+from agentd.core.process import SOMEBODY
 from agentd.reconciler import Reconciler, rest_seconds
 from agentd.scanning import Scanned
 from tests.records import CPUS, TICK_NS, WIRE, counters, delivery, exited, fork, limits
@@ -195,7 +196,20 @@ def test_exits_outside_the_filter_are_looked_for(
 
     asyncio.run(main())
     assert subject.scans.made == 1
-    assert [line[:2] for line in subject.log.lines] == [("debug", "looked outside the filter")]
+    assert [line[:2] for line in subject.log.lines] == [("debug", "looked at /proc")]
+
+
+def test_an_adopter_that_was_not_found_is_a_reason(rests: list[bool]) -> None:
+    """/proc shows who has the children. Anybody can bring that about: the log is not filled."""
+    subject = Subject()
+    orphaned = exited(tgid=9, boottime_ns=20, adopter_start_boottime_ns=SOMEBODY[1])
+    subject.pipeline.tree.apply(orphaned)
+    for _ in range(2):
+        subject.reconciler.after_round()
+        asyncio.run(subject.run())
+    assert subject.scans.made == 1
+    assert [line[:2] for line in subject.log.lines] == [("debug", "looked at /proc")]
+    assert subject.log.lines[0][2]["reasons"] == [reconciler.ADOPTER]
 
 
 def test_a_look_outside_the_filter_that_fails(

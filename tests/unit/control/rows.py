@@ -17,6 +17,7 @@ def row(pid: int = 10, **fields: Any) -> dict[str, Any]:
         "live": not {"exit_code", "signal", "end"} & set(fields),
         "depth": 1,
         "parent": None,
+        "parent_unknown": None,
         "creator": None,
         "user": {"id": "0", "name": "root"},
         "container": None,

@@ -18,6 +18,7 @@ from agentd.control.explain import render
 from agentd.control.facts import FactFinder
 from agentd.control.listening import listening
 from agentd.core.names import Names
+from agentd.core.process import SOMEBODY
 from agentd.core.tree import Tree
 from agentd.errors import ConfigError, UnavailableError
 from agentd.snapshot.answers import Subject
@@ -77,6 +78,20 @@ def test_everything_about_a_process() -> None:
     assert [(a["pid"], a["relation"]) for a in answer["ancestors"]] == [(10, "creator")]
     assert answer["ancestors_gap"] is None
     assert answer["children"] == []
+
+
+def test_a_parent_that_is_not_known() -> None:
+    """An orphan whose adopter was not found has no parent to show, and says why."""
+    tree = _tree()
+    tree.apply(fork(**CHILD | {"tgid": 12}, boottime_ns=450))
+    orphaned = exited(boottime_ns=500, adopter_start_boottime_ns=SOMEBODY[1], **SHELL)
+    tree.apply(orphaned)
+    answer = _ask("id=12", tree)[1]
+    process = answer["process"]
+    assert (process["parent"], process["parent_unknown"]) == (None, "adopter")
+    assert re.search("^parent +not known: .*/proc", render(answer), re.M)
+    assert _lines("filter=parent = 0", tree) == _lines("filter=parent = 10", tree) == []
+    assert _ask("id=11", tree)[1]["process"]["parent_unknown"] is None
 
 
 def test_lists_of_processes() -> None:

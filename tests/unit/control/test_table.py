@@ -53,6 +53,13 @@ def test_columns_that_somebody_chose_stay() -> None:
     assert all(width(line) <= 30 for line in _table(30, chosen=("pid", "entity", "command")))
 
 
+def test_parents() -> None:
+    """Who has none has 0; a question mark stands for one that is not known."""
+    rows = [row(parent={"pid": 9}), row(), row(parent_unknown="adopter")]
+    _, *shown = lines(rows, Style(("parent",), True, None, colour=False))
+    assert [line.strip() for line in shown] == ["9", "0", "?"]
+
+
 def test_short_moments() -> None:
     """Where there is little room: the time of today, else the day."""
     now = datetime.now(UTC)
@@ -89,6 +96,7 @@ def _by(column: str, *rows: dict[str, Any]) -> list[int]:
     [
         ("pid", {"pid": 9}, {"pid": 10}),
         ("parent", {"parent": {"pid": 9}}, {"parent": {"pid": 10}}),
+        ("parent", {"parent_unknown": "adopter"}, {"parent": {"pid": 10}}),
         ("depth", {"depth": 9}, {"depth": 10}),
         ("user", {"user": {"id": "9", "name": "alice"}}, {"user": {"id": "1", "name": "bob"}}),
         ("start", {"start": "2026-11-23T14:00:00.000000001Z"}, {}),

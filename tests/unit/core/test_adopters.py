@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import agentd.core.adopters
-from agentd.core.process import Image, Key, Process
+from agentd.core.process import SOMEBODY, Image, Key, Process, Unknown
 from agentd.core.tree import Tree
-from tests.records import TICK_NS, exited, fork, tree_limits
+from tests.records import TICK_NS, WIRE, execed, exited, fork, tree_limits
 
 
 def _key(tgid: int) -> Key:
@@ -105,7 +105,49 @@ def test_a_circle_of_adopters_ends() -> None:
     tree = _chain(1, 2, 3)
     tree.apply(exited(**_gone(2, _key(1), _key(1))))
     tree.apply(exited(**_gone(1, _key(0), _key(2))))
-    assert _parent(tree, 3) in {_key(1), _key(2)}
+    assert _parent(tree, 3) == SOMEBODY
+
+
+def test_somebody_is_as_records_have_it() -> None:
+    """The mark of the wire contract is the key that the tree compares with."""
+    assert (0, WIRE.constant("AGENTD_SOMEBODY")) == SOMEBODY
+
+
+def test_an_adopter_that_was_not_found() -> None:
+    """The orphan's parent is not known, a scan is due, and its next event names the adopter."""
+    tree = _chain(1, 2, 3)
+    tree.apply(exited(**_gone(2, _key(1), SOMEBODY)))
+    assert (_parent(tree, 3), tree.adopters.sought_total) == (SOMEBODY, 1)
+    assert tree.doubts.why_unknown(SOMEBODY) == Unknown.ADOPTER
+    tree.apply(execed(**_made(3, _key(1)), boottime_ns=10**12 + 3))
+    assert _parent(tree, 3) == _key(1)
+
+
+def test_an_adopter_that_goes_and_leaves_the_orphan_to_somebody() -> None:
+    """Who was adopted by one that is known has nobody that is known then."""
+    tree = _chain(1, 2, 3, 4)
+    tree.apply(exited(**_gone(3, _key(2), _key(2))))
+    tree.apply(exited(**_gone(2, _key(1), SOMEBODY)))
+    assert _parent(tree, 4) == SOMEBODY
+
+
+def test_nobody_who_lives_has_a_dead_parent() -> None:
+    """Not even if its parent's exit named nobody."""
+    tree = _chain(1, 2, 3)
+    tree.apply(exited(**_gone(2, _key(1))))
+    assert _parent(tree, 3) == SOMEBODY
+
+
+def test_what_is_not_known_outlasts_the_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After any number of other orphans, with their parents forgotten."""
+    monkeypatch.setattr(agentd.core.adopters, "_NOTES_MAX", 2)
+    tree = Tree(tree_limits(exited_capacity=0, ancestor_capacity=0), TICK_NS)
+    tree.apply(fork(**_made(1, (0, 0))))
+    for tgid in range(100, 110, 2):
+        tree.apply(fork(**_made(tgid, _key(1))))
+        tree.apply(fork(**_made(tgid + 1, _key(tgid))))
+        tree.apply(exited(**_gone(tgid, _key(1), SOMEBODY)))
+    assert {_parent(tree, tgid) for tgid in range(101, 110, 2)} == {SOMEBODY}
 
 
 def test_a_long_chain_of_adopters_is_followed_once() -> None:

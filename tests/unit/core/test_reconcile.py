@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agentd.core.place import PlaceReader
-from agentd.core.process import Doubt, Image, Key, Notes, Process, Unknown
+from agentd.core.process import SOMEBODY, Doubt, Image, Key, Notes, Process, Unknown
 from agentd.core.reconcile import Comparison, Inferred, Kinds, Scan
 from agentd.core.redact import Redaction
 from agentd.core.sight import Observed
@@ -181,6 +181,21 @@ def test_an_adopted_process_has_its_new_parent() -> None:
     child = tree.find(CHILD_KEY)
     assert child is not None
     assert child.parent == (1, 0)
+
+
+def test_an_adopter_that_was_not_found_is_seen() -> None:
+    """/proc names who adopted an orphan. While it still names the parent that is about to go,
+    nobody is known, and another look is due."""
+    tree = _tree()
+    tree.apply(fork(boottime_ns=7 * TICK_NS + 2, **CHILD))
+    somebody = {"adopter_tgid": 0, "adopter_start_boottime_ns": SOMEBODY[1]}
+    tree.apply(exited(boottime_ns=8 * TICK_NS, **A, **somebody))
+    child = tree.find(CHILD_KEY)
+    assert child is not None
+    for parent, known, sought in (((10, 5 * TICK_NS), SOMEBODY, 2), ((1, 0), (1, 0), 2)):
+        assert _reconcile(tree, _seen(11, 7, parent=parent)) == []
+        assert tree.adopters.parent(child) == known
+        assert tree.adopters.sought_total == sought
 
 
 @pytest.mark.parametrize("inside", [True, False])

@@ -54,7 +54,7 @@ def test_an_exec_says_all_there_is() -> None:
         boottime_ns=5, seq=77, cpu=1, tgid=12, parent_tgid=3, uid=4, gid=6,
         start_boottime_ns=2, parent_start_boottime_ns=1,
         filename=b"./true", path=b"/bin/true", cwd=b"/home/x",
-        process_group=12, session=11, ns_tgid=2,
+        process_group=12, session=11, ns_tgid=2, flags=WIRE.constant("AGENTD_INTERACTIVE"),
         place=place(
             real_uid=7, real_gid=8, exe_inode=99, exe_device=8 << 20 | 1,
             caps_permitted=(1 << 41) - 1, login_uid=1000, audit_session=3, cgroup_id=44,
@@ -78,7 +78,7 @@ def test_an_exec_says_all_there_is() -> None:
                 "pid": 3, "entity_id": "0123456789abcdef-3-1", "name": "bash",
                 "executable": "/bin/bash",
             },
-            "working_directory": "/home/x",
+            "working_directory": "/home/x", "interactive": True,
             "tty": {"char_device": {"major": 136, "minor": 3}},
             "real_user": {"id": "7"}, "real_group": {"id": "8"},
             "group_leader": {"pid": 12, "entity_id": "0123456789abcdef-12-2"},
@@ -248,12 +248,22 @@ def test_a_creator_that_is_not_the_parent() -> None:
 
 
 def test_what_the_kernel_does_not_tell_of_a_place() -> None:
-    """Without a mount namespace's number, or a terminal's, the fields are absent, not 0."""
-    without = execed(place=place(mnt_ns=0, tty=b"tty1".ljust(16, b"\0")))
+    """Without a mount namespace's number, or a terminal's, or what is open, fields are absent."""
+    flags = WIRE.constant("AGENTD_INTERACTIVE_UNKNOWN")
+    without = execed(place=place(mnt_ns=0, tty=b"tty1".ljust(16, b"\0")), flags=flags)
     (line,) = _render(Applied(without, IMAGE, None, changed=False))
     assert set(line["agentd"]["namespaces"]) == {"pid", "pid_inside"}
     assert "interactive" not in line["process"]
     assert "tty" not in line["process"]
+
+
+def test_a_process_without_its_terminal_is_not_interactive() -> None:
+    """The same command in the same place, with its input or errors elsewhere."""
+    flags = WIRE.constant("AGENTD_INTERACTIVE"), 0
+    on, off = _render(*(Applied(execed(flags=f), IMAGE, None, changed=False) for f in flags))
+    assert (on["process"].pop("interactive"), off["process"].pop("interactive")) == (True, False)
+    assert on["process"] == off["process"]
+    assert on["agentd"]["flags"] == []
 
 
 def test_a_second_image_is_a_change() -> None:

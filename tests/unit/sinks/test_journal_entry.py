@@ -10,7 +10,8 @@ from agentd.core.batch import Batch
 from agentd.core.event import NO_CPU, Lost
 from agentd.core.names import Names
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied, Image, Leaders
+from agentd.core.process import SOMEBODY, Applied, Image, Leaders
+from agentd.core.reconcile import Inferred
 from agentd.journal_log import datagram
 from agentd.sinks.journal_entry import FIELDS, JournalEncoder
 from tests.records import FORCED, LATE, WIRE, execed, exited, fork, place
@@ -99,6 +100,14 @@ def test_messages_for_people() -> None:
         "lost 7 events (skipped)",
     ]
     assert entries[1]["AGENTD_FLAGS"] == "late forced"
+
+
+def test_a_parent_that_is_not_known() -> None:
+    """An inferred fork of an orphan whose adopter was not found: somebody has it."""
+    inferred = Inferred(9, FORK.event.kind, (12, 5), SOMEBODY, CURL, None, None)
+    (entry,) = _entries(inferred, actions=("fork",))
+    assert entry["MESSAGE"] == "fork 12 curl of somebody"
+    assert not [name for name in entry if name.startswith("AGENTD_PARENT")]
 
 
 def test_a_cgroup_that_is_found_later() -> None:
