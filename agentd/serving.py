@@ -87,11 +87,15 @@ class Server:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            await self._wait_for_connection()
             try:
-                connection, _ = await loop.sock_accept(self._sock)
+                connection, _ = self._sock.accept()
+            except BlockingIOError:  # it has gone, or somebody else has it
+                continue
             except OSError:
                 await asyncio.sleep(_AGAIN_SECONDS)
                 continue
+            connection.setblocking(False)
             try:
                 await self._make_room()
             except asyncio.CancelledError:
@@ -103,6 +107,18 @@ class Server:
             self._visitors.present += 1
             self._visitors.total += 1
             task.add_done_callback(partial(self._gone, connection))
+
+    async def _wait_for_connection(self) -> None:
+        """Wait for a connection, but do not accept it.
+
+        ``loop.sock_accept`` may be cancelled when it has accepted one: nobody has that then.
+        """
+        loop, someone = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._sock, someone.set)
+        try:
+            await someone.wait()
+        finally:
+            loop.remove_reader(self._sock)
 
     async def _make_room(self) -> None:
         """Until there is a place."""

@@ -298,3 +298,31 @@ def test_without_file_descriptors_it_goes_on_later(
             await _until(lambda: app.held == 0)
 
     _serving(loop, test)
+
+
+@LOOPS
+def test_a_server_that_stops_takes_no_connection_along(loop: Loop) -> None:
+    """Whichever turn of the loop it stops in: who just came is answered by the next server."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as sock:
+            for turns in range(10):
+                reader, writer = await asyncio.open_connection(*sock.getsockname())
+                writer.write(_ask("/", more="Connection: close\r\n"))
+
+                async def stop(turns: int = turns) -> None:
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+
+                await Server(sock, lambda _: _App(), LIMIT).run(stop, 30.0)
+                stopped = asyncio.Event()
+                task = asyncio.create_task(Server(sock, lambda _: _App(), LIMIT).run(stopped.wait))
+                async with asyncio.timeout(30):
+                    assert (await reader.read()).startswith(b"HTTP/1.1 200")
+                stopped.set()
+                await task
+                writer.close()
+                await writer.wait_closed()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
