@@ -40,7 +40,7 @@ from agentd.settling import settle
 from agentd.sinks.channel import SinkClosedError
 from agentd.skipping import Skipping
 from agentd.snapshot.witness import Snapshots
-from agentd.stopping import set_after
+from agentd.stopping import set_after, unless
 from agentd.suppression import Suppression, journal_unit
 from agentd.undecided_warnings import UndecidedWarnings
 
@@ -153,8 +153,7 @@ class Daemon:
             opening = group.create_task(self._front.open(doors, self._config.metrics.listen))
             await self._seed()
             set_after(self._duration_seconds, self._stopping)
-            if self._keeper.begins:
-                await settle(self._pipeline, self._rounds, self._sinks.let_go)
+            if self._keeper.begins and await unless(self._stopping, self._settle()):
                 self._keeper.keep(self._capture.ledger)
             self._pipeline.overlap.own_waits = False
             try:
@@ -209,6 +208,9 @@ class Daemon:
         memory.settle()
         self._log.info("ready", processes=len(self._pipeline.tree.living), remembered=remembered)
 
+    async def _settle(self) -> bool:
+        return await settle(self._pipeline, self._rounds, self._sinks.let_go)
+
     async def _reload_on_signal(self, web_config: CheckedWebConfig) -> None:
         """SIGHUP reads the configuration again, where there is a file."""
         reloading: Reloading | NothingToReload = NothingToReload(self._log)
@@ -244,6 +246,8 @@ class Daemon:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_ROUND_SECONDS):
                 await self._rounds.finish()
+        if self._keeper.begins:  # it was time to stop before all was written
+            self._keeper.keep(self._capture.ledger)
         self._keeper.leave(self._pipeline, self._capture.ledger, self._sinks)
         self._log.info("stopped", **self._reporting.account())
 

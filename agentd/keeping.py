@@ -102,8 +102,10 @@ class Keeper:
         *,
         resumed: bool,
     ) -> None:
-        self._resumed, self._log = resumed, log
-        self._service = service
+        self._log, self._service = log, service
+        self.begins = service.keeps and not resumed
+        """Whether our programs are to be kept, and are not yet."""
+        self._resumed = resumed
         self._attached = attached
         self._past = left.past
         self._former = left.former
@@ -113,13 +115,11 @@ class Keeper:
         """How far the last one came, if it ended as planned."""
         return None if self._past is None else self._past.progress
 
-    @property
-    def begins(self) -> bool:
-        """Whether our programs are to be kept, and are not yet."""
-        return self._service.keeps and not self._resumed
-
     def keep(self, ledger: Ledger) -> None:
-        """From now on a next process can go on where this one stops."""
+        """From now on a next process can go on where this one stops: as the ledger says, or as it
+        is told by ``leave``.
+        """
+        self.begins = False
         about_fd = _about_fd(self._attached)
         if not self._service.keep(_names_and_fds(self._attached, about_fd, ledger)):
             self._log.warning("not kept", reason="the service manager does not listen")

@@ -19,18 +19,21 @@ _PATIENCE_SECONDS = 5.0
 """How long sinks may take; and what does not come to an end without them."""
 
 
-async def settle(pipeline: Pipeline, rounds: Rounds, let_go: Callable[[int], None]) -> None:
-    """Return when what was inherited, or else all until now, is written and the ledger says so.
+async def settle(pipeline: Pipeline, rounds: Rounds, let_go: Callable[[int], None]) -> bool:
+    """Return True when what was inherited, or all until now, is written and the ledger says so.
 
     A sink that does not take anything is waited for no longer than a while, and then told to
     ``let_go``: what it has not written when this process ends is told by the next.
     """
     until_ns = pipeline.overlap.theirs_until_ns or host.boottime_ns()
     rounds.noting = True
-    if not await _settled(rounds, until_ns):
-        let_go(rounds.entries_total)
-        await _settled(rounds, until_ns)
-    rounds.noting = False
+    try:
+        if not await _settled(rounds, until_ns):
+            let_go(rounds.entries_total)
+            await _settled(rounds, until_ns)
+    finally:
+        rounds.noting = False
+    return True
 
 
 async def _settled(rounds: Rounds, until_ns: int) -> bool:

@@ -46,7 +46,10 @@ def set_after(seconds: float | None, event: asyncio.Event) -> None:
 
 
 async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What the work gives; None if it is time to stop before that."""
+    """What the work gives; None if it is time to stop before that: then it does not begin."""
+    if stopping.is_set():
+        work.close()
+        return None
     task = asyncio.create_task(work)
     stop = asyncio.create_task(stopping.wait())
     await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)

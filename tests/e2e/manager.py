@@ -90,6 +90,15 @@ class Manager:
             assert time.monotonic() < deadline, f"never told {state}"
             time.sleep(0.01)
 
+    def wait_until_logged(self, event: str) -> None:
+        """Wait for a line of the last process's log."""
+        assert self.process is not None
+        deadline = time.monotonic() + ENOUGH_SECONDS
+        while f'"event": "{event}"' not in self.log():
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, f"never logged {event}"
+            time.sleep(0.01)
+
     def lines(self) -> list[dict[str, Any]]:
         """All that was written, by all processes."""
         return [line for output in self.outputs for line in whole_lines(output)]

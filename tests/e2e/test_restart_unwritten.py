@@ -15,7 +15,7 @@ import pytest
 
 from tests.cgroup import Cgroup
 from tests.e2e.manager import Manager, managing
-from tests.e2e.test_restart import _options, _stopped, _stuck_reader
+from tests.e2e.test_restart import _assert_whole, _options, _stopped, _stuck_reader, _told
 
 Line = dict[str, Any]
 SLEEPS = 50
@@ -139,3 +139,25 @@ def test_a_second_restart_while_nothing_is_taken(cgroup: Cgroup, tmp_path: Path)
     assert _exits(lines) == Counter([*pids, *more])
     assert not any("lost" in line["agentd"] for line in lines)
     assert '"imbalance": 0' in manager.log()
+
+
+def test_a_stop_while_the_start_waits_for_its_output(cgroup: Cgroup, tmp_path: Path) -> None:
+    """It is obeyed before agentd is ready, and the next process writes what this one could not:
+    no event is lost, none is written twice.
+    """
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        with _stuck_reader(tmp_path / "run-0.out"):
+            with cgroup.popen(["/bin/sh", "-c", "while :; do /bin/true; done"]) as storm:
+                manager.launch()
+                manager.wait_until_logged("ready")
+                storm.kill()
+            assert manager.end(signal.SIGTERM) == 0
+            assert "READY=1" not in manager.told
+            assert "past" in manager.kept
+        manager.start()
+        lines = _stopped(manager)
+    _assert_whole(_told(lines))
+    assert not any("lost" in line["agentd"] for line in lines)
+    assert '"imbalance": 0' in manager.log()
+    ids = [line["event"]["id"] for line in lines]
+    assert len(ids) == len({*ids}) > 100

@@ -9,11 +9,12 @@ import pytest
 from agentd import host
 from agentd.core.overlap import Inheritance
 from agentd.settling import settle
+from agentd.stopping import unless
 from tests.records import fork
 from tests.rounds import Harness, stop, until
 
 
-def _settled(harness: Harness) -> asyncio.Task[None]:
+def _settled(harness: Harness) -> asyncio.Task[bool]:
     return asyncio.create_task(settle(harness.pipeline, harness.rounds, harness.outlets.let_go))
 
 
@@ -70,6 +71,28 @@ def test_a_sink_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) ->
         await _settled(harness)
         await until(lambda: harness.kept[-1].next_seq[0] == 3)
         assert [row[0] for row in harness.kept[-1].untold] == [1, 2]
+        await stop(task)
+
+    asyncio.run(main())
+
+
+def test_a_stop_ends_the_wait_for_a_sink() -> None:
+    """At once, and nobody is let go: what waits is left to the next process."""
+
+    async def main() -> None:
+        harness = Harness()
+        harness.transport.put(3)
+        harness.outlets.stuck_at = 1
+        task = asyncio.create_task(harness.rounds.run())
+        stopping = asyncio.Event()
+        settling = settle(harness.pipeline, harness.rounds, harness.outlets.let_go)
+        waiting = asyncio.create_task(unless(stopping, settling))
+        await until(lambda: harness.out() == [0, 1, 2])
+        assert not waiting.done()
+        stopping.set()
+        assert await waiting is None
+        assert not harness.rounds.noting
+        assert harness.outlets.untold().spans == {}
         await stop(task)
 
     asyncio.run(main())
