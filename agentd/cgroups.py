@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd.cgroup_filter import CgroupFilter
+from agentd.core.images import path_bytes
 from agentd.core.journal import Journal, Named, no_journal
 from agentd.core.text import as_text
 from agentd.errors import ConfigError
@@ -130,12 +131,12 @@ class _Paths:
         """One more, or another path of one."""
         before = self._paths.pop(cgroup_id, None)
         if before is not None:
-            self._bytes -= len(before) + _ENTRY_BYTES
+            self._bytes -= path_bytes(before) + _ENTRY_BYTES
         self._paths[cgroup_id] = path
-        self._bytes += len(path) + _ENTRY_BYTES
+        self._bytes += path_bytes(path) + _ENTRY_BYTES
         while self._bytes > _TEXT_BYTES_MAX:
             oldest = next(iter(self._paths))
-            self._bytes -= len(self._paths.pop(oldest)) + _ENTRY_BYTES
+            self._bytes -= path_bytes(self._paths.pop(oldest)) + _ENTRY_BYTES
 
 
 class CgroupPaths:

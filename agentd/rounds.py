@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import itemgetter
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from agentd.core.journal import Flush, Journal, Round, no_journal
 from agentd.core.pace import Pace
 from agentd.core.pipeline import Delivery, Entry, Pipeline
 from agentd.core.untold import Untold
+from agentd.leaving import Leaving, bounded
 
 _boottime_ns = itemgetter(BOOTTIME_NS)
 
@@ -93,15 +94,6 @@ class Outlets(Protocol):
         """What was dropped and not told."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaving:
-    """Drains that are over for the pipeline, and for the sinks once they have come to an entry."""
-
-    end: int
-    drains: int
-    progress: Progress
-
-
 class Rounds:
     """Drives the pipeline.
 
@@ -138,7 +130,7 @@ class Rounds:
         self._read_counters = read_counters
         self._pipeline = pipeline
         self._outlets = outlets
-        self._leaving: deque[_Leaving] = deque()
+        self._leaving: deque[Leaving] = deque()
         self._kept_with_untold: Progress | None = None
         self._pace = pace
         self._round_bytes = round_bytes
@@ -154,7 +146,7 @@ class Rounds:
         """A process before us came so far; the sinks have what it had not written. When they have
         written that, it is written down.
         """
-        self._leaving.append(_Leaving(0, 0, position))
+        self._leaving.append(Leaving(0, 0, position))
 
     async def run(self) -> None:
         """Rounds for ever, until cancelled."""
@@ -271,7 +263,8 @@ class Rounds:
         drains = self._pipeline.finished_drains()
         if drains or (self.noting and not self._pipeline.losses_wait):
             progress = self._pipeline.progress(host.boottime_ns())
-            self._leaving.append(_Leaving(self.entries_total, drains, progress))
+            self._leaving.append(Leaving(self.entries_total, drains, progress))
+            self._leaving = bounded(self._leaving)
         self._commit()
 
     def _commit(self) -> None:

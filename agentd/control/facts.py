@@ -10,6 +10,7 @@ from agentd.core.batch import Choose
 from agentd.core.containers import identify
 from agentd.core.ending import read_exit_code
 from agentd.core.event import Exit, kind_names
+from agentd.core.images import path_bytes
 from agentd.core.names import Names, tty_name
 from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
@@ -20,6 +21,8 @@ from agentd.filtering.fields import Facts
 from agentd.pattern_limits import Undecided
 
 _WHERES_KEPT = 1024
+_WHERES_BYTES_MAX = 1 << 20
+"""Of their paths; the parts of one take no more than as much again."""
 
 EntryFilter: TypeAlias = Callable[[Entry], bool]
 
@@ -61,6 +64,7 @@ class FactFinder:
         self.actions = kind_names(wire)
         """The names of events, by kind."""
         self._wheres: dict[bytes, Where] = {}
+        self._wheres_bytes = 0
 
     def of_process(self, process: Process) -> Facts:
         """Of one in the tree."""
@@ -133,10 +137,17 @@ class FactFinder:
         login = place.login_uid if place.login_uid != self._unset else None
         where = _by_path(path or "", tty_name(place.tty) or None, login)
         if path is not None:  # or it may be found the next time
-            if len(self._wheres) >= _WHERES_KEPT:
-                self._wheres.clear()
-            self._wheres[place_bytes] = where
+            self._keep(place_bytes, where, path)
         return where
+
+    def _keep(self, place_bytes: bytes, where: Where, path: str) -> None:
+        size_bytes = len(place_bytes) + path_bytes(path)
+        full = self._wheres_bytes + size_bytes > _WHERES_BYTES_MAX
+        if full or len(self._wheres) >= _WHERES_KEPT:
+            self._wheres.clear()
+            self._wheres_bytes = 0
+        self._wheres[place_bytes] = where
+        self._wheres_bytes += size_bytes
 
 
 def entry_choice(

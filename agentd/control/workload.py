@@ -16,6 +16,8 @@ from agentd.printable import printable
 from agentd.settings import Metrics
 
 _REVIEW_NS = 60_000_000_000
+_NAME_CHARACTERS_MAX = 256
+"""Of an executable's path or a unit's name; what is longer has an ellipsis, and may be several."""
 
 UnitName: TypeAlias = tuple[str, str]
 """Unit and slice: users' units are often called like the system's."""
@@ -43,8 +45,9 @@ class Rankings:
 
     def add(self, executable: str, where: Where, work: Work) -> None:
         """As Tally has it. A scrape is read on terminals, too."""
-        self.units.add((printable(unit_name(where)), printable(where.slice or "")), work)
-        self.executables.add((printable(executable),), work)
+        slice_name = where.slice or ""
+        self.units.add((_cut(printable(unit_name(where))), _cut(printable(slice_name))), work)
+        self.executables.add((_cut(printable(executable)),), work)
 
     def review(self) -> None:
         """Let those in that do most now."""
@@ -55,10 +58,15 @@ class Rankings:
 def unit_name(where: Where) -> str:
     """The systemd unit; or else the container, by its first digits; or else the slice."""
     if where.unit:
-        return where.unit
+        return _cut(where.unit)
     if where.container:
         return f"container {where.container[:12]}"
-    return where.slice or where.cgroup or OTHER
+    return _cut(where.slice or where.cgroup or OTHER)
+
+
+def _cut(name: str) -> str:
+    """A name of bounded length: others choose it, and sums are kept by name."""
+    return name if len(name) <= _NAME_CHARACTERS_MAX else f"{name[: _NAME_CHARACTERS_MAX - 1]}…"
 
 
 class Workload:
@@ -95,5 +103,6 @@ def add_up(entries: Sequence[Entry], facts: FactFinder, tallies: Sequence[Tally]
 
 
 def _add(tallies: Sequence[Tally], executable: bytes, where: Where, work: Work) -> None:
+    name = _cut(as_text(executable))
     for tally in tallies:
-        tally.add(as_text(executable), where, work)
+        tally.add(name, where, work)

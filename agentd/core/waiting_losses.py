@@ -6,6 +6,9 @@ checkpoint of the moment before it was resolved: from there a successor resolves
 needs whatever has a number behind that checkpoint, so the kernel gets back only the room of what
 has lower numbers.
 
+Very many that wait, while ``/proc`` is read say, become one a CPU: from the first to the last, with
+the sum, of mixed stages perhaps.
+
 Weak point: of a group of which a part has left, the successor reports that part again, under the
 same ``event.id``.
 """
@@ -13,10 +16,16 @@ same ``event.id``.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from agentd.core.accounting import PerCpu, Progress
-from agentd.core.event import Lost
+from agentd.core.event import NO_CPU, Lost
+from agentd.core.stages import STAGE_MIXED
+
+_WAITING_MAX: Final = 1 << 16
+"""Losses, of 150 bytes each."""
 
 
 @dataclass(slots=True)
@@ -32,6 +41,10 @@ class WaitingLosses:
         self.total = 0
         self.by_cpu: Counter[int] = Counter()
         self._groups: deque[_Group] = deque()
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        return self._waiting
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -45,8 +58,18 @@ class WaitingLosses:
 
     def add(self, losses: list[Lost], before: Progress | None) -> None:
         """Let losses wait. ``before``: how far the stream had come before they were resolved."""
-        if losses:
-            self._groups.append(_Group(losses, before))
+        if not losses:
+            return
+        self._groups.append(_Group(losses, before))
+        self._waiting += len(losses)
+        if self._waiting > _WAITING_MAX:
+            self._join()
+
+    def _join(self) -> None:
+        """One group of all, found again from where the oldest is."""
+        waiting = _joined(lost for group in self._groups for lost in group.losses)
+        self._groups = deque([_Group(waiting, self.before)])
+        self._waiting = len(waiting)
 
     def take_until(self, watermark_ns: int) -> list[Lost]:
         """Remove and give the losses whose place has been reached, in the stream's order."""
@@ -56,6 +79,7 @@ class WaitingLosses:
             group.losses = [lost for lost in group.losses if lost.boottime_ns > watermark_ns]
         while self._groups and not self._groups[0].losses:
             self._groups.popleft()
+        self._waiting -= len(reached)
         for lost in reached:
             self.total += lost.missing
             self.by_cpu[lost.cpu] += lost.missing
@@ -69,3 +93,21 @@ class WaitingLosses:
         return before is not None and all(
             end <= first for end, first in zip(ends, before.next_seq, strict=True)
         )
+
+
+def _joined(losses: Iterable[Lost]) -> list[Lost]:
+    """One of each CPU; of those without, one of each stage and kind."""
+    joined: dict[tuple[int, str, int | None], Lost] = {}
+    for lost in losses:
+        key = (lost.cpu, "", None) if lost.cpu != NO_CPU else (NO_CPU, lost.stage, lost.kind)
+        before = joined.get(key, lost)
+        joined[key] = Lost(
+            max(lost.boottime_ns, before.boottime_ns),
+            min(lost.seq, before.seq),
+            lost.cpu,
+            lost.missing + (0 if before is lost else before.missing),
+            lost.stage if lost.stage == before.stage else STAGE_MIXED,
+            lost.kind if lost.kind == before.kind else None,
+            min(lost.from_boottime_ns, before.from_boottime_ns),
+        )
+    return list(joined.values())

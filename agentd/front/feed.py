@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from agentd.core.batch import Batch
 from agentd.core.event import Exec
+from agentd.core.images import path_bytes
 from agentd.core.names import NameOf, Names
 from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
@@ -33,8 +34,10 @@ _ENTRY_BYTES = 1024
 _QUEUE_BYTES_MAX = 2 << 20
 _FEEDS_MAX = 4
 """A front has one. Another may still be there from one that was killed."""
-_NAMES_MAX = 50_000
-"""When a feed has sent that many names, both sides forget them and begin anew."""
+_NAMES_BYTES_MAX = 4 << 20
+"""When names that a feed has sent take that much, both sides forget them and begin anew."""
+_NAME_BYTES = 300
+"""What a name takes beside its text in either process; a place takes that, too."""
 
 
 class Feeds:
@@ -127,7 +130,7 @@ class Feed:
         self._sock.close()
 
     def _frame(self, entries: Sequence[tuple[Entry, Beside]], first: int, offset_ns: int) -> bytes:
-        forget = self._names.sent > _NAMES_MAX
+        forget = self._names.sent_bytes > _NAMES_BYTES_MAX
         if forget:
             self._names.forget()
         names = list(self._names.of(entries))
@@ -200,14 +203,15 @@ class _NewNames:
         self.forget()
 
     @property
-    def sent(self) -> int:
-        """How many it has."""
-        return len(self._sent) + len(self._sent_places)
+    def sent_bytes(self) -> int:
+        """What those that it has take."""
+        return self._text_bytes + _NAME_BYTES * (len(self._sent) + len(self._sent_places))
 
     def forget(self) -> None:
         """It has none any more."""
         self._sent: set[tuple[str, int]] = set()
         self._sent_places: set[bytes] = set()
+        self._text_bytes = 0
 
     def of(self, entries: Sequence[tuple[Entry, Beside]]) -> Iterator[tuple[str, int, str]]:
         """Sort, number and name of each that these entries need and that is known."""
@@ -235,4 +239,5 @@ class _NewNames:
             name = self._lookups[sort](number)
             if name is not None:
                 self._sent.add((sort, number))
+                self._text_bytes += path_bytes(name)
                 yield sort, number, name

@@ -73,7 +73,7 @@ class ExecRenderer:
             _container(whose),
         )
         known = path is not None  # or it may be found the next time
-        if known and len(filename) + len(cwd) <= _PART_KEPT_BYTES:
+        if known and len(filename) + len(cwd) + len(path or "") <= _PART_KEPT_BYTES:
             if len(self._parts) >= _PARTS_KEPT:
                 self._parts.clear()
                 self._unnamed.clear()

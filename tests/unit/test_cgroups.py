@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,17 @@ from agentd.helpers.client import Helpers
 from tests.helpers import FakeHelpers, with_helpers
 
 LINE = "30 20 0:26 / {} rw,relatime shared:9 - {} none rw\n"
+
+
+def test_paths_are_bounded_in_bytes() -> None:
+    """Of characters that take four bytes each, too; the one that came first goes first."""
+    paths = cgroups._Paths()
+    for number in range(3000):
+        paths.add(number, f"/{number}" + "\U0001f600" * 1000)
+    kept = [number for number in range(3000) if paths.get(number) is not None]
+    assert sum(sys.getsizeof(paths.get(number)) for number in kept) <= 8 << 20
+    assert kept == list(range(kept[0], 3000))
+    assert len(kept) > 1000
 
 
 def test_the_mount_is_found(tmp_path: Path) -> None:
@@ -129,7 +141,7 @@ def test_a_new_cgroup_is_found_later(mount: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.usefixtures("mount")
 def test_a_cgroup_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel's word is enough; where there is no room for more the oldest is forgotten."""
-    monkeypatch.setattr(cgroups, "_TEXT_BYTES_MAX", 500)
+    monkeypatch.setattr(cgroups, "_TEXT_BYTES_MAX", 600)
     paths = CgroupPaths()
     words = iter([{77: "/gone"}, {78: "/gone/too"}, {79: "/a"}])
     paths.made = lambda: next(words, {})

@@ -127,3 +127,27 @@ def test_the_name_of_a_unit(
 ) -> None:
     """The unit, or else the container, or else the slice."""
     assert unit_name(Where(cgroup, unit, piece, container, None, None)) == expected
+
+
+def test_names_have_a_bounded_length() -> None:
+    """However long paths of executables and of cgroups are; what has one beginning is one."""
+    host = Host()
+    PATHS[5] = "/" + "u" * 4000
+    for tgid, end in ((10, b"a"), (11, b"b")):
+        host.see(*_process(tgid, b"/" + b"\x01" * 4000 + end, 5, utime_ns=3))
+    for ranking in (host.workload.rankings.units, host.workload.rankings.executables):
+        ((name, work),) = ranking.named.items()
+        assert all(len(part) <= 256 for part in name)
+        assert name[0].endswith("…")
+        assert (work.execs, work.exits, work.cpu_ns) == (2, 2, 6)
+
+
+def test_what_is_known_of_places_is_bounded_in_bytes() -> None:
+    """A thousand cgroups with paths of 4 KiB take no more than a MiB and its parts."""
+    tree = Tree(tree_limits(), TICK_NS)
+    names = Names(lambda number: f"/{number:d<4000}", _nobody, _nobody)
+    facts = FactFinder(tree, WIRE, names, "0" * 16)
+    for number in range(1, 1000):
+        assert facts.place(place(cgroup_id=number)).cgroup == f"/{number:d<4000}"
+        assert sum(len(where.cgroup or "") for where in facts._wheres.values()) <= 1 << 20
+    assert len(facts._wheres) > 100

@@ -205,6 +205,29 @@ def test_what_does_not_fit_is_reported(monkeypatch: Any) -> None:
     _run(test)
 
 
+def test_names_that_both_sides_have_are_bounded(monkeypatch: Any) -> None:
+    """In bytes: long paths of cgroups are forgotten and sent again; each line has its own."""
+    monkeypatch.setattr(feed, "_NAMES_BYTES_MAX", 20_000)
+    names = Names(lambda number: f"/{number:d<4000}", {1000: "alice"}.get, {1000: "staff"}.get)
+
+    async def test(host: Host) -> None:
+        host.feeds = Feeds(host.tree, WIRE, names)
+        renderer = EcsRenderer(WIRE, BOOT_ID, 4096, host.stream.names)
+        follower = Follower(lambda facts: True, renderer)
+        with host.stream.following(follower):
+            await _until(lambda: bool(host.feeds._feeds))
+            for number in range(50):
+                packed = place(cgroup_id=number + 1)
+                host.see(execed(b"/bin/sh", b"sh\0", place=packed, seq=number, **SHELL))
+            data = b""
+            while data.count(b"\n") < 50:
+                data += await follower.lines()
+        assert data == EcsRenderer(WIRE, BOOT_ID, 4096, names).render(Batch(host.entries, 0, 5))
+        assert len(host.stream._lookups["cgroup"]) <= 6
+
+    _run(test)
+
+
 def test_nobody_follows() -> None:
     """A feed is closed with its last reader, and nothing is packed any more."""
 
