@@ -11,6 +11,11 @@ from typing import Any, NoReturn
 
 from agentd import __version__, asking, output
 from agentd.asking import Help, examples
+from agentd.numerals import decimal
+from agentd.toml_text import shortened
+
+_MESSAGE_MAX = 400
+"""Characters: what was given may be long."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -18,7 +23,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(os.EX_USAGE, f"{self.prog}: {message}\n")
+        self.exit(os.EX_USAGE, f"{self.prog}: {shortened(message, _MESSAGE_MAX)}\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stdout is not None:
@@ -169,10 +174,9 @@ def _add_bench(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: must be a number of seconds, more than 0")
+    seconds = decimal(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(
+            f"{shortened(text)}: must be a number of seconds, more than 0"
+        )
     return seconds

@@ -6,7 +6,9 @@ import argparse
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
+from agentd.numerals import decimal, whole
 from agentd.settings import Control
+from agentd.toml_text import shortened
 
 _FILTER_HELP = 'which ones, for instance: exe ~ "^/usr/bin/" and uid != 0 (docs/filters.md)'
 COLUMNS = (
@@ -77,7 +79,7 @@ def _add_tree(commands: Any) -> None:
         "agentd tree --user alice --since 10m",
         "agentd tree --filter 'unit = cron.service' --all",
     )  # fmt: skip
-    tree.add_argument("pid", type=int, nargs="?", metavar="PID", help="only from this one down")
+    tree.add_argument("pid", type=count, nargs="?", metavar="PID", help="only from this one down")
     tree.add_argument("--all", action="store_true", help="each of several that are alike")
     tree.add_argument("--live", action="store_true", help="without those that have exited")
     tree.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
@@ -146,7 +148,11 @@ def _add_top(commands: Any) -> None:
         "agentd top --count 1 --json | jq .units",
     )  # fmt: skip
     top.add_argument(
-        "--seconds", type=float, default=1.0, metavar="N", help="an interval; default: %(default)s"
+        "--seconds",
+        type=_interval,
+        default=1.0,
+        metavar="N",
+        help="an interval; default: %(default)s",
     )
     top.add_argument("--count", type=count, metavar="N", help="stop after so many")
     top.add_argument("--filter", default="", metavar="FILTER", help=_FILTER_HELP)
@@ -154,9 +160,18 @@ def _add_top(commands: Any) -> None:
 
 def count(text: str) -> int:
     """A whole number, more than 0."""
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number, more than 0")
-    return int(text)
+    number = whole(text)
+    if not number:
+        raise argparse.ArgumentTypeError(f"{shortened(text)}: must be a whole number, more than 0")
+    return number
+
+
+def _interval(text: str) -> float:
+    """Seconds, as the daemon takes them."""
+    seconds = decimal(text)
+    if seconds is None:
+        raise argparse.ArgumentTypeError(f"{shortened(text)}: must be a number of seconds")
+    return seconds
 
 
 def _columns(text: str) -> tuple[str, ...]:
@@ -164,7 +179,9 @@ def _columns(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
-        raise argparse.ArgumentTypeError(f"no column {unknown[0]!r}: {', '.join(COLUMNS)}")
+        raise argparse.ArgumentTypeError(
+            f"no column {shortened(unknown[0])!r}: {', '.join(COLUMNS)}"
+        )
     return names
 
 
@@ -174,7 +191,10 @@ def _moment(text: str) -> str:
     amount, unit = text[:-1], text[-1:]
     try:
         if unit in _UNITS:
-            moment = now - timedelta(**{_UNITS[unit]: float(amount)})
+            ago = decimal(amount)
+            if ago is None:
+                raise ValueError
+            moment = now - timedelta(**{_UNITS[unit]: ago})
         elif ":" in text and "-" not in text:
             moment = datetime.combine(now, time.fromisoformat(text.zfill(5)), now.tzinfo)
             moment -= timedelta(days=moment > now)
@@ -182,7 +202,7 @@ def _moment(text: str) -> str:
             moment = datetime.fromisoformat(text.zfill(5)).astimezone()
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time: 5m, 14:30, 2026-11-23T14:30"
+            f"{shortened(text)!r} is no time: 5m, 14:30, 2026-11-23T14:30"
         ) from None
     moment = moment.astimezone(UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}000Z"

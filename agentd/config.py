@@ -25,7 +25,7 @@ def load_config(path: Path | None, assignments: Iterable[str] = ()) -> Config:
     if path is not None:
         config = _apply(config, _read(path), str(path))
     for assignment in assignments:
-        config = _apply(config, _parse_assignment(assignment), f"--set {assignment}")
+        config = _apply(config, _parse_assignment(assignment), f"--set {shortened(assignment)}")
     return config
 
 
@@ -86,7 +86,7 @@ def _parse_assignment(assignment: str) -> dict[str, Any]:
     name, equals, text = assignment.partition("=")
     section, dot, key = map(str.strip, name.partition("."))
     if not (equals and dot and section and key):
-        raise ConfigError(f"--set {assignment}: must be section.key=value")
+        raise ConfigError(f"--set {shortened(assignment)}: must be section.key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except _NOT_TOML:

@@ -27,6 +27,7 @@ from agentd.kernel.handover import LINKS, Handover, decode_settings, encode_sett
 from agentd.kernel.kept import KeptPrograms
 from agentd.kernel.program import Settings
 from agentd.ledger import Ledger, turn_of
+from agentd.numerals import whole
 from agentd.past import Past, read_past, write_past
 from agentd.paths import bpf_dir
 from agentd.service import Service
@@ -231,7 +232,7 @@ def _wire_text() -> str:
 
 def _number(name: str) -> int:
     number = name.partition("@")[2]
-    return int(number) if number.isdigit() else 0
+    return whole(number) or 0
 
 
 def _numbered(fds: Mapping[str, int], name: str) -> list[int]:

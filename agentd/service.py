@@ -29,7 +29,11 @@ class Service:
         """Within which time it must hear of us, or ends us; None without a watchdog."""
         usec = os.environ.get("WATCHDOG_USEC", "")
         pid = os.environ.get("WATCHDOG_PID", str(os.getpid()))
-        return int(usec) / _USEC if usec.isdigit() and pid == str(os.getpid()) else None
+        return (
+            int(usec) / _USEC
+            if usec.isascii() and usec.isdigit() and pid == str(os.getpid())
+            else None
+        )
 
     def ready(self, status: str) -> bool:
         """Attached and seeded, and the pipeline moves. Returns whether that was heard."""

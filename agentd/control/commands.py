@@ -18,8 +18,9 @@ from agentd.asking import COLUMNS
 from agentd.control import client, explain, forest, status, table, top, widths, words
 from agentd.core.text import as_text
 from agentd.errors import AnswerError
-from agentd.printable import printable
+from agentd.numerals import whole
 from agentd.sinks.text import HEADING
+from agentd.toml_text import shortened
 
 _RATE_SECONDS = 0.5
 _ROWS = 20
@@ -141,14 +142,14 @@ def _processes(arguments: argparse.Namespace, *, exited: bool) -> list[dict[str,
     filters = _filters(arguments)
     user = getattr(arguments, "user", None)
     if user:
-        filters.append(f"uid = {user}" if user.isdecimal() else f"user ~ {_only(user, '$')}")
+        filters.append(f"uid = {user}" if whole(user) is not None else f"user ~ {_only(user, '$')}")
     if getattr(arguments, "container", None):
         filters.append(f"container ~ {_only(arguments.container)}")
     rows = client.ask_lines(
         arguments.socket, "processes", filter=filters, exited="1" if exited else "0"
     )
     if user and not rows and not _is_user(user):
-        raise AnswerError(f"there is no user {printable(user)}")
+        raise AnswerError(f"there is no user {shortened(user)}")
     return rows
 
 
@@ -166,7 +167,7 @@ def _is_user(name: str) -> bool:
     try:
         pwd.getpwnam(name)
     except KeyError:
-        return name.isdecimal()
+        return whole(name) is not None
     return True
 
 

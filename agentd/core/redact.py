@@ -14,9 +14,9 @@ wrote are searched by what an edge hands in (``Finder``), which may give up. ``M
 all of it may take. When time runs out, the argument that was being searched and all behind it are
 replaced as a whole: an argument that nobody has searched is never shown.
 
-What the default patterns leave alone: ``-psecret`` and ``-p secret``, as of mysql and sshpass,
-because ``-p`` is a port, a path or a process elsewhere; a token in place of a URL's user; secrets
-that no name announces.
+What the default patterns leave alone: ``-psecret`` and ``-p secret`` of others than sshpass, as of
+mysql, because ``-p`` is a port, a path or a process elsewhere; a token in place of a URL's user; a
+URL's password that looks like a port with a path behind it; secrets that no name announces.
 """
 
 from __future__ import annotations
@@ -47,8 +47,13 @@ DEFAULT_PATTERNS: tuple[str, ...] = (
     rf"(?i)(?<!\S)--(?!{_SWITCH})(?:[\w.-]*[-_.])?(?:{_NAMES})\s+{_VALUE}",
     # {"password": "x"}
     rf'(?is)"[\w.-]*(?:{_NAMES})"\s*:\s*"(?P<secret>(?:[^"\\]|\\.)+)',
-    # scheme://user:x@host
-    r"""://[^/?#\s:@"']*:(?P<secret>[^/?#\s"']+)@""",
+    # scheme://user:x@host, also with a slash in x, where that is no port
+    r"""://(?!\[)[^/?#\s:@"']*:(?P<secret>[^/?#\s"']+|(?!\d*[/?#])(?:(?!://)[^\s"'])+)@""",
+    # PASSWORD: x, as a header or a line of YAML has it
+    rf"""(?i)(?:{_NAMES})\s*:\s+["']?(?P<secret>[^\s"'][^"'\r\n]*)""",
+    # sshpass -p x, sshpass -v -px, sh -c 'sshpass -p x ssh host'
+    r"sshpass\x00(?:-[ev]\x00|-P\x00?[^\x00]+\x00){0,4}-p\x00?(?P<secret>[^\x00]+)",
+    rf"sshpass\s+(?:-[ev]\s+)?-p\s*{_VALUE}",
     # Authorization: Bearer x, X-Api-Key: x
     r"(?i)(?:authorization|(?<![\w-])x-[\w-]*(?:key|token|secret)|(?<![\w-])private-token)"
     r"""["']?\s*:\s*["']?(?:(?:bearer|basic|digest|negotiate|token)\s+)?(?P<secret>[^\s"'][^"'\r\n]*)""",

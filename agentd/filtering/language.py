@@ -43,7 +43,7 @@ _GRAMMAR = r"""
 ?value: STRING | NUMBER | NAME | PATH
 OPERATOR: "==" | "=" | "!=" | "!~" | "~" | "<=" | "<" | ">=" | ">"
 STRING: /"([^"\\]|\\.)*"/ | /'([^'\\]|\\.)*'/
-NUMBER: /-?\d+/
+NUMBER: /-?[0-9]+/
 PATH: /\/[^\s()'",]*/
 NAME: /(?!(and|or|not|in)\b)[A-Za-z_][\w.\/-]*/i
 %import common.WS

@@ -10,10 +10,11 @@ import asyncio
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from agentd import asgi
 from agentd.asgi import Asgi, Receive, Scope, Send
@@ -27,10 +28,13 @@ from agentd.front.numbers import Numbers, SilentError
 from agentd.front.questions import Questions
 from agentd.front.stream import Stream
 from agentd.front.work import Interval
+from agentd.numerals import decimal
 from agentd.sinks.renderer import Renderer
+from agentd.toml_text import shortened
 
 _SECONDS_MIN, _SECONDS_MAX = 0.1, 3600.0
 _DAY_SECONDS = 86_400
+_PARAMETERS_MAX = 64
 STATUS = "/v1/status"
 ABOUT_PROCESSES = ("/v1/explain", "/v1/processes")
 STREAMS = ("/v1/follow", "/v1/work")
@@ -83,13 +87,12 @@ def make_app(
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         path, answer = scope["path"], answers.get(scope["path"])
-        query = parse_qs(as_text(scope["query_string"]))
-        last = {name: values[-1] for name, values in query.items()}
-        asked = _Asked(path, last, query.get("filter", []), receive, send)
         try:
             if answer is None:
-                raise _RefusedError(404, f"there is no {path}; there is {', '.join(answers)}")
-            await answer(sources, asked)
+                known = ", ".join(answers)
+                raise _RefusedError(404, f"there is no {shortened(path)}; there is {known}")
+            query, filters = _query(as_text(scope["query_string"]))
+            await answer(sources, _Asked(path, query, filters, receive, send))
         except _RefusedError as refused:
             status, message = refused.args
             await asgi.as_json(send, status, {"error": message})
@@ -97,6 +100,20 @@ def make_app(
             await asgi.as_json(send, 503, {"error": str(silent)})
 
     return asgi.application(route, on_failure)
+
+
+def _query(text: str) -> tuple[dict[str, str], list[str]]:
+    """The parameters of a question, and its filters, of which there may be several."""
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
+    except ValueError:
+        raise _RefusedError(400, f"more than {_PARAMETERS_MAX} parameters") from None
+    query = {name: value for name, value in pairs if name != "filter"}
+    filters = [value for name, value in pairs if name == "filter"]
+    if len(query) + len(filters) != len(pairs):
+        names = Counter(name for name, _ in pairs if name != "filter")
+        raise _RefusedError(400, f"{shortened(names.most_common(1)[0][0])} is there twice")
+    return query, filters
 
 
 async def _status(sources: Sources, asked: _Asked) -> None:
@@ -117,13 +134,13 @@ async def _not_for_anybody(sources: Sources, asked: _Asked) -> None:
 
 async def _follow(sources: Sources, asked: _Asked) -> None:
     """Events as they leave, until the peer does."""
-    verdict = await _verdict(sources, asked)
-    name = asked.query.get("format", "json")
+    name, offset_seconds = asked.query.get("format", "json"), _utc_offset_seconds(asked)
     if name not in sources.renderers:
         raise _RefusedError(
-            400, f"there is no format {name}; there is {', '.join(sources.renderers)}"
+            400, f"there is no format {shortened(name)}; there is {', '.join(sources.renderers)}"
         )
-    follower = Follower(verdict, sources.renderers[name](_utc_offset_seconds(asked)))
+    verdict = await _verdict(sources, asked)
+    follower = Follower(verdict, sources.renderers[name](offset_seconds))
     gone = asyncio.ensure_future(asgi.gone(asked.receive))
     try:
         with sources.stream.following(follower):
@@ -168,12 +185,11 @@ async def _work(sources: Sources, asked: _Asked) -> None:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not _SECONDS_MIN <= seconds <= _SECONDS_MAX:
-        raise _RefusedError(400, f"seconds={text}: not from {_SECONDS_MIN} to {_SECONDS_MAX:g}")
+    seconds = decimal(text)
+    if seconds is None or not _SECONDS_MIN <= seconds <= _SECONDS_MAX:
+        raise _RefusedError(
+            400, f"seconds={shortened(text)}: not from {_SECONDS_MIN} to {_SECONDS_MAX:g}"
+        )
     return seconds
 
 
@@ -183,7 +199,7 @@ def _utc_offset_seconds(asked: _Asked) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"-?\d{1,5}", text, re.ASCII) or abs(int(text)) > _DAY_SECONDS:
-        raise _RefusedError(400, f"utc_offset={text}: no number of seconds within a day")
+        raise _RefusedError(400, f"utc_offset={shortened(text)}: no number of seconds within a day")
     return int(text)
 
 

@@ -21,6 +21,7 @@ from agentd.filtering.fields import Filter
 from agentd.packing import pack, unpack
 from agentd.snapshot.describe import Describer
 from agentd.snapshot.question import BODY, END, HEAD, PIECE_BYTES, QUESTION_BYTES
+from agentd.toml_text import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,9 @@ def _explain(subject: Subject, question: dict[str, Any]) -> tuple[str, Iterator[
     wanted = question["query"].get("id", "")
     process = _find(subject, wanted)
     if process is None:
-        raise _RefusedError(404, f"nothing is known of {wanted}: it exited too long ago, if ever")
+        raise _RefusedError(
+            404, f"nothing is known of {shortened(wanted)}: it exited too long ago, if ever"
+        )
     return "application/json", object_texts(subject.describer().explained(process))
 
 
@@ -135,7 +138,7 @@ def _find(subject: Subject, asked: str) -> Process | None:
         return subject.tree.find((int(whole[2]), int(whole[3])))
     if re.fullmatch(r"\d{1,10}", asked, re.ASCII):
         return latest(subject.tree, int(asked))
-    raise _RefusedError(400, f"{asked!r} is no pid and no entity id")
+    raise _RefusedError(400, f"{shortened(asked)!r} is no pid and no entity id")
 
 
 _ANSWERS: dict[str, Callable[[Subject, dict[str, Any]], tuple[str, Iterator[str]]]] = {

@@ -115,6 +115,14 @@ def test_questions_about_itself(
         (("run", "--duration", "nan"), "more than 0"),
         (("run", "--duration", "inf"), "more than 0"),
         (("run", "--duration", "soon"), "soon"),
+        (("run", "--duration", "1_0"), "more than 0"),
+        (("run", "--duration", "\u0661"), "more than 0"),
+        (("run", "--duration", "9" * 5000), "more than 0"),
+        (("tree", "1_0"), "whole number"),
+        (("tree", "9" * 5000), "whole number"),
+        (("tree", "--since", "1_0m"), "is no time"),
+        (("top", "--seconds", "1_0"), "a number of seconds"),
+        (("top", "--count", "1_0"), "whole number"),
     ],
 )
 def test_usage_errors(
@@ -129,6 +137,7 @@ def test_usage_errors(
     assert out == ""
     assert err.startswith("usage: agentd")
     assert word in err.splitlines()[-1]
+    assert len(err.splitlines()[-1]) < 500
 
 
 def test_a_duration_that_is_no_number(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agentd.config import default_toml, load_config
 from agentd.errors import ConfigError
 from agentd.settings import Config
+from agentd.toml_text import shortened
 
 SHIPPED = Path(__file__).resolve().parents[2] / "config/agentd.toml"
 BOUNDS = [
@@ -212,7 +213,7 @@ def test_extreme_files_are_refused(content: bytes) -> None:
 @given(st.text(max_size=40) | st.text(max_size=20).map("tree.live_capacity={}".format))
 def test_any_assignment_is_good_or_refused(assignment: str) -> None:
     """Whatever stands behind --set is a configuration or a ConfigError that shows it."""
-    _accept_or_refuse(f"--set {assignment}", None, [assignment])
+    _accept_or_refuse(f"--set {shortened(assignment)}", None, [assignment])
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,9 @@ THIRD_PARTY = {
 }
 LEAVES = {
     "agentd", "asgi", "asking", "cgroup_filter", "conversation", "copies", "errors", "files",
-    "filtering", "host", "journal_log", "limits", "log_rate", "memory", "observations", "output",
-    "packing", "paths", "pattern_limits", "patterns", "printable", "requirements", "rules",
-    "serving", "settings", "terminal", "toml_text", "trial", "vantage",
+    "filtering", "host", "journal_log", "limits", "log_rate", "memory", "numerals", "observations",
+    "output", "packing", "paths", "pattern_limits", "patterns", "printable", "requirements",
+    "rules", "serving", "settings", "terminal", "toml_text", "trial", "vantage",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {

@@ -127,6 +127,7 @@ def test_a_loss_is_told() -> None:
         ("id=x", "/v1/explain", 400, "'x' is no pid and no entity id"),
         ("", "/v1/explain", 400, "no pid"),
         ("id=%FF", "/v1/explain", 400, "no pid"),
+        (f"id={'9' * 5000}", "/v1/explain", 400, "…' is no pid"),
     ],
 )
 def test_what_cannot_be_answered(query: str, path: str, status: int, words: str) -> None:

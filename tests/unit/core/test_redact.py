@@ -73,6 +73,11 @@ def test_assignments(arg: str, expected: str) -> None:
         ("git+ssh://u:p@ss:w@h", "git+ssh://u:[redacted]@h"),
         ("--db=postgres://u:x@h/db?a=b", "--db=postgres://u:[redacted]@h/db?a=b"),
         ("a://u:x@h b://v:y@i", "a://u:[redacted]@h b://v:[redacted]@i"),
+        ("https://bob:pa/ss@example.org/a", "https://bob:[redacted]@example.org/a"),
+        ("https://bob:/p?a#s@h", "https://bob:/p?a#s@h"),
+        ("https://:p/q@h", "https://:[redacted]@h"),
+        ("a://u:x/y@h,b://v:z/w@i", "a://u:[redacted]@h,b://v:[redacted]@i"),
+        ("postgres://u:x@h/db?mail=a@b", "postgres://u:[redacted]@h/db?mail=a@b"),
     ],
 )
 def test_urls(arg: str, expected: str) -> None:
@@ -91,6 +96,10 @@ def test_urls(arg: str, expected: str) -> None:
         ("X-Vault-Token: a", "X-Vault-Token: [redacted]"),
         ("PRIVATE-TOKEN: a", "PRIVATE-TOKEN: [redacted]"),
         ('{"Authorization": "Bearer a"}', '{"Authorization": "Bearer [redacted]"}'),
+        ("PASSWORD: x", "PASSWORD: [redacted]"),
+        ("X-Auth-Password: a b", "X-Auth-Password: [redacted]"),
+        ("Api-Key:  x", "Api-Key:  [redacted]"),
+        ("user: bob\npassword: 'a b'\nport: 1", "user: bob\npassword: '[redacted]'\nport: 1"),
     ],
 )
 def test_headers(arg: str, expected: str) -> None:
@@ -114,8 +123,25 @@ def test_user_and_password(args: tuple[str, ...], expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (("-p", "a b", "ssh", "h"), ["-p", "[redacted]", "ssh", "h"]),
+        (("-pa", "ssh"), ["-p[redacted]", "ssh"]),
+        (("-v", "-P", "pin:", "-p", "a", "ssh"), ["-v", "-P", "pin:", "-p", "[redacted]", "ssh"]),
+        (("-f", "/x", "ssh", "-p", "22"), ["-f", "/x", "ssh", "-p", "22"]),
+    ],
+)
+def test_sshpass(args: tuple[str, ...], expected: list[str]) -> None:
+    """The password behind its -p is hidden, a port behind ssh's is not."""
+    for name in ("sshpass", "/usr/bin/sshpass"):
+        assert _redact(name, *args) == [name, *expected]
+
+
+@pytest.mark.parametrize(
     ("arg", "expected"),
     [
+        ("sshpass -p a ssh -p 22 h", "sshpass -p [redacted] ssh -p 22 h"),
+        ("sshpass -v -p'a b' ssh h", "sshpass -v -p[redacted] ssh h"),
         ("user=bob&password=a&x=y", "user=bob&password=[redacted]&x=y"),
         ("password=a&user=bob", "password=[redacted]&user=bob"),
         ("http://h/?token=a&api_key=b c", "http://h/?token=[redacted]&api_key=[redacted] c"),
@@ -160,7 +186,12 @@ def test_within_an_argument(arg: str, expected: str) -> None:
         ("curl", "-u", "https://example.org/a@b"),
         ("systemctl", "--user", "start", "a:b"),
         ("ssh-keygen", "-t", "ed25519"),
-        ("curl", "http://h:80/a@b", "http://h:80?a@b"),
+        ("curl", "http://h:80/a@b", "http://h:80?a@b", "http://h:/a@b"),
+        ("curl", "http://[::1]:80/a@b", "http://[fe80::a]:80/a@b"),
+        ("skopeo", "docker://h:5000/a/b@sha256:00"),
+        ("docker", "run", "-v", "secret:/run/secret", "-v", "token:/t"),
+        ("sudo", "-p", "Password: ", "id"),
+        ("ssh", "-p", "22", "sshpass"),
         ("curl", "-H", "Authorization:"),
         ("env", "PWD=/", "KEY=a", "AWS_ACCESS_KEY_ID=a"),
     ],
@@ -370,7 +401,10 @@ WORST = [
     ("--a-", ""), ("@", ""), ("@\0", ""), ("key=\0", ""), ("key=", ""), ("://", "@"), ('"', "key"),
     ("://:", "x@"), ("--password ", ""), ("-", "password="), ("A", "TOKEN="), ("x-", "key:"),
     ("authorization: ", ""), (" ", "authorization:"), ("-u\0a", ":b"), (" -u a", ":b"),
-    ('"password" ', ""), ("token\0", ""), ("--user=a", ":1"), ("=", "secret"), ("-u ", ""),
+    ("://:", ""), ("://a:b/", ""), ("://a:b/c", "@"), ("://a:1", "/"), ("password: ", ""),
+    ('password: "', ""), ("password ", ": x"), ("sshpass\0-P\0", ""), ("sshpass\0-v\0", ""),
+    ("sshpass -p ", ""), ("sshpass ", "-p"), ('"password" ', ""),
+    ("token\0", ""), ("--user=a", ":1"), ("=", "secret"), ("-u ", ""),
 ]  # fmt: skip
 
 
