@@ -77,7 +77,9 @@ class Recording:
         try:
             self._file = open_file(path)
         except UnreadableFileError as error:
-            raise RecordingError(f"{path}: cannot be read: {error}", "a recording") from None
+            raise RecordingError(
+                f"{path}: cannot be read: {error}", "a file that run --record made"
+            ) from None
         limits = dict.fromkeys(("max_buffer_size", "max_bin_len", "max_str_len"), 1 << 31)
         self._unpacker = msgpack.Unpacker(self._file, use_list=False, **limits)
         self._values = self._read()
@@ -132,7 +134,8 @@ class Recording:
                 return
             except OSError as error:  # a file of /proc that only looks regular
                 raise RecordingError(
-                    f"{self.path}: cannot be read: {error.strerror or error}", "a recording"
+                    f"{self.path}: cannot be read: {error.strerror or error}",
+                    "a file that run --record made",
                 ) from None
             except _NOT_PACKED as error:
                 raise self.damaged(f"after byte {end_bytes}: {error}") from None

@@ -175,8 +175,9 @@ def _odd_values(value: Any) -> Iterator[Any]:
     )
     yield from (["(a+)+$", "x{1000}"], ['args ~ "(a|a)*$"'], msgpack.ExtType(7, b"x"), [value])
     if isinstance(value, int):
-        yield from (value + 1, value - 1, -value, value * 2, value // 2, value + 10**9)
-        yield from (value - 10**9, (1 << 31) - 1, 4711)
+        near = (value + 1, value - 1, -value, value * 2, value // 2, value + 10**9, value - 10**9)
+        yield from (one for one in near if -(1 << 63) <= one < 1 << 64)  # as msgpack has them
+        yield from ((1 << 31) - 1, 4711)
     yield from ("cgroup", "user", "reserve", "lost_samples", "output.filter", "redact.patterns")
     if isinstance(value, list):
         yield from (value * 2, value[::-1], value[:1])
