@@ -11,6 +11,7 @@ from agentd.core.containers import identify
 from agentd.core.ending import read_exit_code
 from agentd.core.event import Exit, kind_names
 from agentd.core.images import path_bytes
+from agentd.core.lineage import whereabouts
 from agentd.core.names import Names, tty_name
 from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
@@ -103,14 +104,10 @@ class FactFinder:
 
     def where(self, process: Process) -> Where:
         """Where a process runs: as of its last exec, or as /proc showed it or its creator."""
-        above: Process | None = process
-        while above is not None:
-            if above.image.place:
-                return self.place(above.image.place)
-            if above.seen_cgroup:
-                return _by_path(above.seen_cgroup, None, None)
-            above = above.creator
-        return _NOWHERE
+        place_bytes, seen_cgroup = whereabouts(process)
+        if place_bytes:
+            return self.place(place_bytes)
+        return _by_path(seen_cgroup, None, None) if seen_cgroup else _NOWHERE
 
     def user(self, uid: int) -> str | None:
         """The user's name, if it is known."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from agentd.core.process import Key, Process
 from agentd.core.tree import Tree
+
+_UP_MAX: Final = 64
+"""Others choose how long a line of ancestors is, and each event may ask."""
 
 
 class Ancestor(NamedTuple):
@@ -28,6 +31,20 @@ def ancestors(tree: Tree, process: Process) -> list[Ancestor]:
         chain.append(Ancestor(above, process.creator is not None))
         met.add(id(above))
         process = above
+
+
+def whereabouts(process: Process) -> tuple[bytes, str]:
+    """Place and cgroup path of the nearest that has one: as of its last exec, or as /proc showed
+    it. Children have both from their creator, so only what was forgotten is looked for further up.
+    """
+    above: Process | None = process
+    for _ in range(_UP_MAX):
+        if above is None:
+            break
+        if above.image.place or above.seen_cgroup:
+            return above.image.place, above.seen_cgroup
+        above = above.creator
+    return b"", ""
 
 
 def depth(tree: Tree, process: Process, known: dict[Key, int]) -> int:

@@ -158,6 +158,7 @@ class Tree:
             process.process_group = creator.process_group
             process.session = creator.session
             process.entry = creator.entry
+            process.seen_cgroup = creator.seen_cgroup
             creator.children += 1
         self._insert(process, process.image_ns)
 

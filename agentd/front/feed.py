@@ -16,10 +16,11 @@ from collections.abc import Iterator, Sequence
 from agentd.core.batch import Batch
 from agentd.core.event import Exec
 from agentd.core.images import path_bytes
+from agentd.core.lineage import whereabouts
 from agentd.core.names import NameOf, Names
 from agentd.core.pipeline import Entry
 from agentd.core.place import PlaceReader
-from agentd.core.process import Applied, Key, Process
+from agentd.core.process import Applied, Key
 from agentd.core.reconcile import Inferred
 from agentd.core.tree import Tree
 from agentd.core.untold import Untold
@@ -83,17 +84,7 @@ class Feeds:
             return NOTHING
         if entry.image.place:
             return Beside(process.session, b"", "")
-        return Beside(process.session, *_whereabouts(process))
-
-
-def _whereabouts(process: Process) -> tuple[bytes, str]:
-    """As of its last exec, or as /proc showed it or its creator."""
-    above: Process | None = process
-    while above is not None:
-        if above.image.place or above.seen_cgroup:
-            return above.image.place, above.seen_cgroup
-        above = above.creator
-    return b"", ""
+        return Beside(process.session, *whereabouts(process))
 
 
 class Feed:

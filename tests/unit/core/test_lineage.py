@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentd.core.lineage import ancestors, children, depth, latest
+from agentd.core.lineage import ancestors, children, depth, latest, whereabouts
 from agentd.core.process import Image, Key, Process, Unknown
 from agentd.core.tree import Tree
 from tests.records import TICK_NS, execed, exited, fork, tree_limits
@@ -102,3 +102,29 @@ def test_depth_is_the_number_of_ancestors() -> None:
         depths = {process.key[0]: depth(tree, process, known) for process in some}
         assert (depths[1], depths[2], depths[3]) == (0, 1, 2)
         assert max(depths[20], depths[21]) <= 2
+
+
+def test_where_somebody_runs_is_found_at_once() -> None:
+    """At the end of a line that a stranger made long: whoever forks hands on what /proc showed of
+    it, and no event walks up to the one of whom it was seen.
+    """
+    tree = Tree(tree_limits(live_capacity=20_000), TICK_NS)
+    image = Image(b"old", b"/bin/old", b"old\0", 1)
+    first = Process((1, TICK_NS), (0, 0), image, executed=True, coarse=True, seen_cgroup="/a.slice")
+    tree.seed([first], 2 * TICK_NS)
+    for tgid in range(2, 10_000):
+        who = {"tgid": tgid, "start_boottime_ns": tgid * TICK_NS, "boottime_ns": tgid * TICK_NS}
+        above = {"parent_tgid": tgid - 1, "parent_start_boottime_ns": (tgid - 1) * TICK_NS}
+        tree.apply(fork(**who, **above))
+    last = tree.living.at(9_999)
+    assert last is not None
+    assert whereabouts(last) == (b"", "/a.slice")
+    assert last.seen_cgroup is first.seen_cgroup  # held once
+    for process in tree.living.values():
+        process.seen_cgroup = ""  # as if it had been forgotten, all of it
+    first.seen_cgroup = "/too/far"
+    assert whereabouts(last) == (b"", "")
+    above_it = tree.living.at(9_950)
+    assert above_it is not None
+    above_it.seen_cgroup = "/near"
+    assert whereabouts(last) == (b"", "/near")

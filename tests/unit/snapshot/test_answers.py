@@ -16,7 +16,7 @@ from agentd.snapshot.question import PIECE_BYTES
 from tests.questions import answered
 from tests.records import TICK_NS, WIRE, fork, tree_limits
 
-CHAIN = 3000
+CHAIN = 60_000
 
 
 @given(st.lists(st.text("ab", max_size=3 * PIECE_BYTES // 2), max_size=6))
