@@ -16,10 +16,11 @@ from agentd.core.journal import Seed, no_journal
 from agentd.core.pace import Pace
 from agentd.core.process import entity_prefix
 from agentd.errors import AgentdError
+from agentd.fdstore import Former
 from agentd.front.keeper import FrontKeeper, Sources, front_settings
 from agentd.helpers.client import Helpers
 from agentd.inheriting import inherit
-from agentd.keeping import Former, Keeper
+from agentd.keeping import Keeper
 from agentd.kernel.attach import Attached
 from agentd.limits import is_filtered, limits_of
 from agentd.liveness import Liveness

@@ -17,7 +17,7 @@ from agentd.core.overlap import Inheritance
 from agentd.core.resumed import unread
 from agentd.core.untold import untold_by
 from agentd.core.wire import parse_wire
-from agentd.keeping import Former
+from agentd.fdstore import Former
 from agentd.kernel.counters import Counters
 from agentd.kernel.program import PERFBUF
 from agentd.kernel.ringbuf import Ringbuf

@@ -22,7 +22,8 @@ from agentd.settings import Config
 from agentd.tried_config import load_tried_config, reload_tried_config
 
 if TYPE_CHECKING:
-    from agentd.keeping import Former, Left
+    from agentd.fdstore import Former
+    from agentd.keeping import Left
 
 
 _NS_PER_SEQ_BITS = 10
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace, process: LoaderProcess | None) -> int:
     from agentd.keeping import left_by  # noqa: PLC0415 (while the loader compiles)
 
     kept = programs if isinstance(programs, KeptPrograms) else former
-    left = left_by(kept, past_fd, service.forget)
+    left = left_by(kept, past_fd, service.forget, _refuse)
     try:
         return _run_daemon(config, programs, arguments, service, left)
     finally:
@@ -81,14 +82,18 @@ def _programs(
     """Those that a process before us left; or the loader of new ones, and others that run."""
     if not fds:
         return Loader(settings, process), None
-    from agentd import keeping  # noqa: PLC0415 (memory)
+    from agentd import fdstore  # noqa: PLC0415 (memory)
 
-    kept = keeping.take(fds, settings, service.forget)
+    kept = fdstore.take(fds, settings, service.forget, _refuse)
     if kept is None:
-        output.note("what another process kept cannot be used; what was not read of it is lost")
+        output.note("agentd begins anew; events that were not read before are lost")
     if isinstance(kept, KeptPrograms):
         return kept, None
     return Loader(settings, process), kept
+
+
+def _refuse(reason: str) -> None:
+    output.note(f"what another process kept cannot be used: {reason}")
 
 
 def _run_daemon(

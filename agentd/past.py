@@ -3,29 +3,44 @@
 The tree, how far the stream was handed on, and what the outputs had not taken by then belong
 together: who has the tree of a later moment than the position reads events again that the tree
 knows, and would report none of them. So all of it is taken at once, when nothing happens any more,
-and lies in one memfd, whole or not at all. It holds only as long as the ledger still says what it
-said then: a process that was killed since has gone further.
+and lies in one memfd with a checksum, whole or not at all. It holds only for the programs whose
+stream it is about, and as long as their ledger still says what it said then: a process that was
+killed since has gone further.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from agentd import checksummed
 from agentd.core.accounting import Progress
 from agentd.core.unwritten import Unwritten
 
-_FORMAT = "agentd-past-1"
+_FORMAT = "agentd-past-2"
 _PART_BYTES_MAX = 1 << 30
+
+
+class PastError(Exception):
+    """There is no past to go on from, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a past was taken."""
+
+    first_seq: int
+    """Where the numbers of its programs begin: no other programs of this boot have that."""
+    turn: int
+    """Of the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """All of it. ``turn``: of the ledger, when it was taken."""
+    """All of it."""
 
-    turn: int
+    moment: Moment
     progress: Progress
     tree: Any
     """``core.snapshot``"""
@@ -35,31 +50,42 @@ class Past:
 
 def write_past(past: Past) -> int:
     """Give a memfd that holds it."""
+    return checksummed.write("agentd-past", _parts(past))
+
+
+def _parts(past: Past) -> Iterator[bytes]:
     import msgpack  # noqa: PLC0415 (memory)
 
     unwritten = {
         name: (rest.form, rest.payloads, rest.spans) for name, rest in past.unwritten.items()
     }
-    fd = os.memfd_create("agentd-past")
-    with open(fd, "wb", closefd=False) as file:
-        for part in (_FORMAT, past.turn, astuple(past.progress), past.tree, unwritten):
-            file.write(msgpack.packb(part))
-    return fd
+    for part in (_FORMAT, astuple(past.moment), astuple(past.progress), past.tree, unwritten):
+        yield msgpack.packb(part)
 
 
-def read_past(fd: int, turn: int) -> Past | None:
-    """What a memfd holds, which is closed; None if it is not whole, or of before that ``turn``."""
+def read_past(fd: int, moment: Moment | None) -> Past:
+    """What a memfd holds, which is closed. ``moment``: that of the programs which we go on with.
+
+    Raises PastError if it is not whole, or of another moment.
+    """
+    try:
+        file = checksummed.read(fd)
+    except checksummed.DamagedError as error:
+        raise PastError(str(error)) from None
     import msgpack  # noqa: PLC0415 (memory)
 
     limits = dict.fromkeys(("max_buffer_size", "max_bin_len", "max_array_len"), _PART_BYTES_MAX)
-    with open(fd, "rb") as file:
-        file.seek(0)
+    with file:
         try:
             parts = iter(msgpack.Unpacker(file, use_list=False, **limits))
-            if next(parts) != _FORMAT or next(parts) != turn:
-                return None
+            if next(parts) != _FORMAT:
+                raise PastError("is of another version")
+            if moment is None:
+                raise PastError("is of programs that run no more")
+            if next(parts) != astuple(moment):
+                raise PastError("is of another moment than the position of the stream")
             progress, tree = Progress(*next(parts)), next(parts)
             unwritten = {name: Unwritten(*rest) for name, rest in next(parts).items()}
         except (StopIteration, ValueError, TypeError, AttributeError, msgpack.UnpackException):
-            return None
-    return Past(turn, progress, tree, unwritten)
+            raise PastError("is none that this version has written") from None
+    return Past(moment, progress, tree, unwritten)

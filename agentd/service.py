@@ -57,9 +57,12 @@ class Service:
             return {}
         from systemd.daemon import listen_fds_with_names  # noqa: PLC0415 (memory)
 
-        fds = {name: fd for fd, name in listen_fds_with_names(unset_environment=True).items()}
-        for fd in fds.values():
+        fds: dict[str, int] = {}
+        for fd, name in listen_fds_with_names(unset_environment=True).items():
             os.set_inheritable(fd, False)
+            if name in fds:
+                os.close(fds[name])
+            fds[name] = fd
         return fds
 
     def keep(self, named: Iterable[tuple[str, int]]) -> bool:

@@ -62,10 +62,10 @@ class Loader:
         try:
             async with asyncio.timeout(LOADER_TIMEOUT_SECONDS):
                 await self._readable()
+            self._socket.settimeout(LOADER_TIMEOUT_SECONDS)
+            answer = handover.receive(self._socket)
         except TimeoutError:
             raise LoaderError("the loader did not answer", _DEBUG_HINT, self._log()) from None
-        self._socket.settimeout(LOADER_TIMEOUT_SECONDS)
-        answer = handover.receive(self._socket)
         if isinstance(answer, Handover):
             return Attached(answer, self._settings, self._log())
         code = self._process.wait()

@@ -7,6 +7,7 @@ that carries the file descriptors (SCM_RIGHTS), or says what went wrong, and exi
 from __future__ import annotations
 
 import json
+import os
 import socket
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -68,6 +69,7 @@ FAILED_REQUIREMENT = "requirement"
 FAILED_COMPILE = "compile"
 FAILED_LOAD = "load"
 FAILED_PERF = "perf"
+_KINDS = (FAILED_PERMISSION, FAILED_REQUIREMENT, FAILED_COMPILE, FAILED_LOAD, FAILED_PERF)
 
 
 def encode_settings(settings: Settings) -> bytes:
@@ -103,27 +105,43 @@ def send_failure(sock: socket.socket, failure: Failure) -> None:
 
 
 def receive(sock: socket.socket) -> Handover | Failure | None:
-    """The loader's answer, once its first message is there; None when it ended without one."""
-    body, fds = _receive_part(sock)
+    """The loader's answer, once its first message is there; None when it ended without one.
+
+    What is no answer counts as none: the loader has ended, or will, and its words are in its log.
+    """
+    fds: list[int] = []
+    try:
+        answer = _received(sock, fds)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, Handover):
+        for fd in fds:
+            os.close(fd)
+    return answer
+
+
+def _received(sock: socket.socket, fds: list[int]) -> Handover | Failure | None:
+    """The same; ``fds`` are those that have come."""
+    body = _receive_part(sock, fds)
     if body is None:
         return None
     if "failure" in body:
-        return Failure(**body["failure"])
-    while len(fds) < body["fds"]:
-        more, some = _receive_part(sock)
-        if more is None:
+        failure = Failure(**{name: str(value) for name, value in body["failure"].items()})
+        return failure if failure.kind in _KINDS else None
+    count = body.pop("fds")
+    while len(fds) < count:
+        if _receive_part(sock, fds) is None:
             return None
-        fds += some
     events_fd, counters_fd, cgroups_fd, *rest = fds
     links, rest = tuple(rest[: len(LINKS)]), rest[len(LINKS) :]
     programs, perf = tuple(rest[: len(TRACEPOINTS)]), tuple(rest[len(TRACEPOINTS) :])
-    del body["fds"]
     return Handover(events_fd, counters_fd, cgroups_fd, links, programs, perf, **body)
 
 
-def _receive_part(sock: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+def _receive_part(sock: socket.socket, fds: list[int]) -> dict[str, Any] | None:
     try:
-        message, fds, _flags, _address = socket.recv_fds(sock, MESSAGE_BYTES_MAX, _FDS_MAX)
+        message, more, _flags, _address = socket.recv_fds(sock, MESSAGE_BYTES_MAX, _FDS_MAX)
     except ConnectionResetError:  # it ended before it had read its orders
-        return None, []
-    return (json.loads(message) if message else None), list(fds)
+        return None
+    fds += more
+    return json.loads(message) if message else None

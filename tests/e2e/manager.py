@@ -153,7 +153,7 @@ class Manager:
             names = [line.removeprefix("FDNAME=") for line in lines if line.startswith("FDNAME=")]
             if "FDSTORE=1" in lines:
                 self.kept[names[0]] = fds[0]
-            elif "FDSTOREREMOVE=1" in lines:
+            elif "FDSTOREREMOVE=1" in lines and names[0] in self.kept:
                 os.close(self.kept.pop(names[0]))
             self.told += lines
 

@@ -12,7 +12,6 @@ import subprocess
 import threading
 import time
 import urllib.request
-import zlib
 from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agentd import checksummed
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, free_port, whole_lines
 from tests.e2e.manager import Manager, managing
@@ -505,12 +505,12 @@ def test_other_records_are_lost_and_told(cgroup: Cgroup, tmp_path: Path) -> None
 
 
 def _pretend_another_version(about_fd: int) -> None:
-    about = json.loads(os.pread(about_fd, 1 << 20, 0).partition(b"\n")[2])
+    with checksummed.read(os.dup(about_fd)) as file:
+        about = json.loads(file.read())
     about |= {"fingerprint": "another", "wire": about["wire"] + "/* another version */\n"}
-    text = json.dumps(about).encode()
-    data = b"%08x\n%b" % (zlib.crc32(text), text)
-    os.pwrite(about_fd, data, 0)
-    os.ftruncate(about_fd, len(data))
+    another = checksummed.write("agentd-about", [json.dumps(about).encode()])
+    os.dup2(another, about_fd)
+    os.close(another)
 
 
 def test_a_planned_restart_forgets_nobody(cgroup: Cgroup, tmp_path: Path) -> None:
@@ -557,3 +557,91 @@ def test_damaged_keepings(cgroup: Cgroup, tmp_path: Path) -> None:
         assert link not in manager.kept
         assert f"link-1@{manager.first_seq()}" in manager.kept
         manager.end(signal.SIGTERM)
+
+
+def _foreign(sort: str) -> int:
+    """A descriptor that is nothing of agentd's."""
+    if sort == "pipe":
+        ours, theirs = os.pipe()
+        os.close(theirs)
+        return ours
+    if sort == "folder":
+        return os.open("/", os.O_RDONLY)
+    fd = os.memfd_create("foreign")
+    os.write(fd, bytes(range(256)) * 4096)
+    return fd
+
+
+@pytest.mark.parametrize(
+    ("name", "sort"),
+    [
+        ("about", "pipe"), ("progress", "memory"), ("progress", "pipe"), ("events", "memory"),
+        ("counters", "memory"), ("cgroups", "folder"), ("link-0", "pipe"), ("program-0", "memory"),
+    ],
+)  # fmt: skip
+def test_a_foreign_descriptor_in_a_place(
+    cgroup: Cgroup, tmp_path: Path, name: str, sort: str
+) -> None:
+    """agentd refuses the whole set, says why, has it removed, and begins anew.
+
+    A ledger that is other memory is a damaged one; then the programs are gone on with.
+    """
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        manager.start()
+        manager.end(signal.SIGKILL)
+        first = manager.first_seq()
+        os.dup2(_foreign(sort), manager.kept[f"{name}@{first}"])
+        manager.start()
+        said, is_ledger = manager.log(), (name, sort) == ("progress", "memory")
+        assert "checkpoint damaged" in said if is_ledger else "cannot be used: " in said
+        assert (first == manager.first_seq()) is is_ledger
+        assert {kept for kept in manager.kept if kept.endswith(f"@{first}")} == (
+            set(manager.kept) if is_ledger else set()
+        )
+        cgroup.run(["/bin/true"])
+        lines = _stopped(manager)
+    assert "Traceback" not in said
+    assert Counter(line["event"]["action"] for line in lines) == {"exec": 1, "exit": 1}
+
+
+@pytest.mark.parametrize(
+    "pair", [("counters", "cgroups"), ("events", "progress"), ("link-0", "link-1")]
+)
+def test_descriptors_under_each_others_names(
+    cgroup: Cgroup, tmp_path: Path, pair: tuple[str, str]
+) -> None:
+    """They are none that belong there: nothing is read or cleared through them."""
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        manager.start()
+        manager.end(signal.SIGKILL)
+        first = manager.first_seq()
+        one, other = (f"{name}@{first}" for name in pair)
+        manager.kept[one], manager.kept[other] = manager.kept[other], manager.kept[one]
+        manager.start()
+        assert "cannot be used: " in manager.log()
+        assert manager.first_seq() != first
+        cgroup.run(["/bin/true"])
+        lines = _stopped(manager)
+    assert Counter(line["event"]["action"] for line in lines) == {"exec": 1, "exit": 1}
+
+
+@pytest.mark.parametrize("sort", ["pipe", "changed"])
+def test_a_foreign_past(cgroup: Cgroup, tmp_path: Path, sort: str) -> None:
+    """The next process begins without it, says why, and has it removed; the stream goes on."""
+    with managing(tmp_path, *_options(cgroup)) as manager:
+        manager.start()
+        cgroup.run(["/bin/true", "before"])
+        _settle(manager)
+        manager.end(signal.SIGTERM)
+        if sort == "changed":
+            os.pwrite(manager.kept["past"], b"\x01", os.fstat(manager.kept["past"]).st_size // 2)
+        else:
+            os.dup2(_foreign(sort), manager.kept["past"])
+        cgroup.run(["/bin/true", "between"])
+        manager.start()
+        assert "cannot be used: the state of its end" in manager.log()
+        assert "past" not in manager.kept
+        lines = _once(_stopped(manager))
+        assert '"imbalance": 0' in manager.log()
+    runs = [line["process"]["args"][1] for line in lines if line["event"]["action"] == "exec"]
+    assert runs == ["before", "between"]

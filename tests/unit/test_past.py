@@ -6,25 +6,29 @@ import os
 
 import pytest
 
+from agentd import checksummed
 from agentd.core.accounting import Progress
 from agentd.core.unwritten import Unwritten, whole_lines
-from agentd.past import Past, read_past, write_past
+from agentd.past import Moment, Past, PastError, read_past, write_past
 
 PROGRESS = Progress((5, 6), ((0, 1), (2, 3)), 77, 66, (), (0, 0, 1), ((0, 3, 1),))
+MOMENT = Moment(1024, 9)
 PAST = Past(
-    9, PROGRESS, ("tree", ((1, 2), b"x")),
+    MOMENT, PROGRESS, ("tree", ((1, 2), b"x")),
     {"stdout": Unwritten("json", (b"{}\n", b"[]\n"), ((0, (5, 2, 10, 20)),))},
 )  # fmt: skip
 
 
 def test_what_is_left_is_found() -> None:
     """By the next process, as it was."""
-    assert read_past(write_past(PAST), 9) == PAST
+    assert read_past(write_past(PAST), MOMENT) == PAST
 
 
-def test_it_holds_for_one_moment() -> None:
-    """When the ledger has been written since, it is of before."""
-    assert read_past(write_past(PAST), 10) is None
+@pytest.mark.parametrize("other", [Moment(1024, 10), Moment(1025, 9), None])
+def test_it_holds_for_one_moment(other: Moment | None) -> None:
+    """When the ledger was written since it is of before; other programs have another stream."""
+    with pytest.raises(PastError, match=r"programs|moment"):
+        read_past(write_past(PAST), other)
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 1, 20, 60, -1])
@@ -32,15 +36,26 @@ def test_it_is_whole_or_not_at_all(kept_bytes: int) -> None:
     """Who wrote it may have been ended meanwhile."""
     fd = write_past(PAST)
     os.ftruncate(fd, kept_bytes % os.fstat(fd).st_size)
-    assert read_past(fd, 9) is None
+    with pytest.raises(PastError, match="checksum"):
+        read_past(fd, MOMENT)
 
 
-def test_what_is_no_past() -> None:
-    """Anything else in its place is nothing."""
-    for content in (b"\xc1", b"\xa1x" * 5, b"\x00" * 100, os.urandom(100)):
-        fd = os.memfd_create("test")
-        os.write(fd, content)
-        assert read_past(fd, 0) is None
+def test_each_changed_byte_is_seen() -> None:
+    """A number of the tree, too, which would be another number: never a false tree."""
+    size = os.fstat(write_past(PAST)).st_size
+    for place in range(size):
+        fd = write_past(PAST)
+        (before,) = os.pread(fd, 1, place)
+        os.pwrite(fd, bytes([before ^ 0x10]), place)
+        with pytest.raises(PastError, match="checksum"):
+            read_past(fd, MOMENT)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xc1", b"\xa1x" * 5, b"\x00" * 100])
+def test_what_another_version_wrote(content: bytes) -> None:
+    """Whole, and nothing that this one knows."""
+    with pytest.raises(PastError, match="version"):
+        read_past(checksummed.write("test", [content]), MOMENT)
 
 
 def test_a_line_that_was_begun_is_left_as_a_whole() -> None:

@@ -67,3 +67,29 @@ def test_a_failure_is_told() -> None:
             handover.send_failure(theirs, Failure("compile", "no"))
         assert handover.receive(ours) == Failure("compile", "no")
         assert handover.receive(ours) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"", b"{", b"null", b"5", b"[]", b"{}", b'{"failure": null}', b'{"failure": {"kind": 1}}',
+        b'{"failure": {"kind": "load", "message": "x", "more": 1}}',
+        b'{"failure": {"kind": "unheard of", "message": "x"}}', b'{"fds": "2"}', b'{"fds": 1}',
+        b'{"fds": 1, "transport": "ringbuf"}', b'{"fds": 99}', b"[" * 60000, b"\xff\xfe",
+    ],
+    ids=lambda message: repr(message[:24]),
+)  # fmt: skip
+def test_what_is_no_answer_counts_as_none(message: bytes) -> None:
+    """As if the loader had ended without one. Descriptors that came with it are closed."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(30)
+    sent, seen = os.pipe()
+    os.set_blocking(sent, False)
+    with ours:
+        with theirs:
+            if message:
+                socket.send_fds(theirs, [message], [seen])
+        os.close(seen)
+        assert handover.receive(ours) is None
+    assert os.read(sent, 1) == b""  # nobody has the other end any more
+    os.close(sent)
