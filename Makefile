@@ -75,6 +75,7 @@ docs: .venv/dev.stamp
 	$(BIN)/python packaging/man.py build/man
 	cp build/man/config.md docs
 	$(BIN)/python packaging/pages.py
+	$(BIN)/python packaging/openapi.py
 	$(BIN)/python -m tests.shown
 
 fixtures: .venv/dev.stamp

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from urllib.parse import parse_qs
 
+from agentd.asked import read_query
 from agentd.packing import pack, unpack
 from agentd.snapshot import question
 from agentd.snapshot.answers import Subject, answer
@@ -13,11 +13,9 @@ from agentd.snapshot.answers import Subject, answer
 
 def answered(subject: Subject, path: str, query: str) -> tuple[int, bytes]:
     """Status and body. Fails unless the answer is whole, in pieces that are not too long."""
-    values = parse_qs(query)
-    last = {name: found[-1] for name, found in values.items()}
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
-        ours.send(pack({"path": path, "query": last, "filters": values.get("filter", [])}))
+        ours.send(pack({"path": path, "query": read_query(query)}))
         answering = threading.Thread(target=answer, args=(subject, theirs.detach()))
         answering.start()
         messages = list[bytes]()

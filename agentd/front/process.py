@@ -14,7 +14,7 @@ import socket
 from collections.abc import Coroutine
 from typing import Any
 
-from agentd import asgi, settings
+from agentd import asgi, asked, settings
 from agentd.asgi import Asgi, Receive, Scope, Send
 from agentd.control import server as control_server
 from agentd.copies import limit
@@ -157,12 +157,11 @@ class _Front:
 
     def _http_app(self, door: Door) -> Asgi:
         """Metrics, health and the page."""
-        paths = (routes.STATUS, *routes.ABOUT_PROCESSES)
         answers = routes.make_app(
             self._sources(self._questions()),
             self._failures.note,
-            paths,
-            locked=() if door.asks_who_comes else routes.ABOUT_PROCESSES,
+            asked.AT_THE_PORT,
+            locked=() if door.asks_who_comes else asked.ABOUT_PROCESSES,
         )
         return web_server.make_app(
             functools.partial(self._metrics, door),

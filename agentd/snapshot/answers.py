@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from agentd.asked import EXITED, EXPLAIN, FILTER, ID, PROCESSES, ParameterError, Query
 from agentd.control.facts import FactFinder
 from agentd.core.lineage import latest
 from agentd.core.process import Process
@@ -47,15 +48,20 @@ def answer(subject: Subject, fd: int) -> None:
     with socket.socket(fileno=fd) as asked:
         question = unpack(asked.recv(QUESTION_BYTES))
         try:
-            content_type, pieces = _ANSWERS[question["path"]](subject, question)
+            content_type, pieces = _ANSWERS[question["path"]](subject, question["query"])
             status = 200
+        except ParameterError as wrong:
+            status, (content_type, pieces) = 400, _error(str(wrong))
         except _RefusedError as refused:
-            status, message = refused.args
-            content_type, pieces = "application/json", iter([json.dumps({"error": message}) + "\n"])
+            status, (content_type, pieces) = refused.args[0], _error(refused.args[1])
         asked.send(HEAD + pack((status, content_type)))
         for piece in joined(pieces):
             asked.send(BODY + piece)
         asked.send(END)
+
+
+def _error(message: str) -> tuple[str, Iterator[str]]:
+    return "application/json", iter([json.dumps({"error": message}) + "\n"])
 
 
 def joined(texts: Iterable[str]) -> Iterator[bytes]:
@@ -74,8 +80,8 @@ def joined(texts: Iterable[str]) -> Iterator[bytes]:
         yield "".join(waiting).encode("ascii")
 
 
-def _explain(subject: Subject, question: dict[str, Any]) -> tuple[str, Iterator[str]]:
-    wanted = question["query"].get("id", "")
+def _explain(subject: Subject, query: Query) -> tuple[str, Iterator[str]]:
+    wanted = ID.read(query)
     process = _find(subject, wanted)
     if process is None:
         raise _RefusedError(
@@ -105,11 +111,11 @@ def _list_texts(values: Iterator[Any]) -> Iterator[str]:
     yield "[]" if before == "[" else "]"
 
 
-def _processes(subject: Subject, question: dict[str, Any]) -> tuple[str, Iterator[str]]:
+def _processes(subject: Subject, query: Query) -> tuple[str, Iterator[str]]:
     """A line for each that is wanted: the live ones, and with ``exited=1`` those remembered."""
-    wanted, tree, facts = _filter(question["filters"]), subject.tree, subject.facts
+    wanted, tree, facts = _filter(query.get(FILTER.name, ())), subject.tree, subject.facts
     found: list[Process] = list(tree.living.values())
-    if question["query"].get("exited") == "1":
+    if EXITED.read(query) == "1":
         found += tree.departed.values()
     describe = subject.describer().process
     return "application/x-ndjson", (
@@ -141,7 +147,7 @@ def _find(subject: Subject, asked: str) -> Process | None:
     raise _RefusedError(400, f"{shortened(asked)!r} is no pid and no entity id")
 
 
-_ANSWERS: dict[str, Callable[[Subject, dict[str, Any]], tuple[str, Iterator[str]]]] = {
-    "/v1/explain": _explain,
-    "/v1/processes": _processes,
+_ANSWERS: dict[str, Callable[[Subject, Query], tuple[str, Iterator[str]]]] = {
+    EXPLAIN.path: _explain,
+    PROCESSES.path: _processes,
 }

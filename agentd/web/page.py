@@ -9,11 +9,9 @@ from pathlib import Path
 
 from agentd import asgi
 from agentd.asgi import Asgi, Receive, Scope, Send
+from agentd.asked import AT_THE_PORT
 from agentd.settings import Metrics
 from agentd.web.web_config import WebConfig
-
-ANSWERS = ("/v1/status", "/v1/processes", "/v1/explain")
-"""What of the control socket's answers is to be had here, too."""
 
 _FOLDER = Path(__file__).with_name("static")
 _FILES = {
@@ -56,7 +54,7 @@ def make_page(answers: Asgi) -> dict[str, Asgi]:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         await answers(scope, receive, _with_headers(send))
 
-    return {**dict.fromkeys(files, file), **dict.fromkeys(ANSWERS, answer)}
+    return {**dict.fromkeys(files, file), **dict.fromkeys(AT_THE_PORT, answer)}
 
 
 def _with_headers(send: Send) -> Send:

@@ -38,20 +38,22 @@ THIRD_PARTY = {
     "matplotlib": {"experiment/plot.py"},
 }
 LEAVES = {
-    "agentd", "asgi", "asking", "cgroup_filter", "conversation", "copies", "errors", "files",
-    "filtering", "host", "journal_log", "limits", "log_rate", "memory", "numerals", "observations",
-    "output", "packing", "paths", "pattern_limits", "patterns", "printable", "requirements",
-    "rules", "serving", "settings", "terminal", "toml_text", "trial", "vantage",
+    "agentd", "asgi", "asked", "asking", "cgroup_filter", "checksummed", "conversation", "copies",
+    "errors", "files", "filtering", "host", "journal_log", "limits", "log_rate", "memory",
+    "numerals", "observations", "output", "packing", "paths", "pattern_limits", "patterns",
+    "printable", "requirements", "rules", "serving", "settings", "terminal", "toml_text", "trial",
+    "vantage",
 }  # fmt: skip
 """Rooms that every edge may use."""
 ABOVE_EDGES = {
     "rounds": {"rounds"},
     "ledger": set(),
-    "keeping": {"ledger", "past"},
+    "fdstore": set(),
+    "keeping": {"fdstore", "ledger", "past"},
     "recovery": {"ledger"},
     "options": {"keeping"},
     "capture": {"recovery"},
-    "inheriting": {"keeping", "recovery"},
+    "inheriting": {"fdstore", "recovery"},
     "settling": {"rounds"},
     "scanning": set(),
     "reconciler": {"scanning"},
@@ -65,6 +67,7 @@ ABOVE_EDGES = {
     "daemon": {
         "capture",
         "control",
+        "fdstore",
         "front",
         "inheriting",
         "keeping",
@@ -81,7 +84,7 @@ ABOVE_EDGES = {
     },
     "starting": {"control", "daemon", "front", "options"},
     "tried_config": set(),
-    "launching": {"keeping", "options", "starting", "tried_config"},
+    "launching": {"fdstore", "keeping", "options", "starting", "tried_config"},
     "replay": {"capture", "control", "recording"},
     "doctor": {"doctor", "front", "tried_config"},
     "experiment": {"capture", "experiment", "rounds"},
