@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 
-from agentd import host, procfs
+from agentd import host, kernel_counts
 from agentd.core.accounting import KernelCounters, Progress, causes
 from agentd.core.decode import Decoder
 from agentd.core.pipeline import Limits, Pipeline
@@ -136,7 +136,7 @@ class Capture:
     def program_costs(self) -> tuple[ProgramCost, ...]:
         """What the kernel counted of the programs."""
         return tuple(
-            ProgramCost(tracepoint, *procfs.program_counts(fd))
+            ProgramCost(tracepoint, *kernel_counts.program_counts(fd))
             for tracepoint, fd in zip(TRACEPOINTS, self._program_fds, strict=False)
         )
 

@@ -23,6 +23,10 @@ _ROOT_INODE = 1
 """Of the root of a whole kernfs hierarchy (fs/kernfs/dir.c, kernfs_create_root)."""
 
 
+_MOUNT_FIELDS = 5
+"""Of a line of mountinfo, up to the mount point."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Mount:
     """One cgroup v2 mount of a mountinfo."""
@@ -64,9 +68,11 @@ def _cgroup2_mounts(lines: Iterable[str]) -> Iterator[_Mount]:
     """In the order of a mountinfo (proc_pid_mountinfo(5))."""
     for line in lines:
         before, _, after = line.partition(" - ")
-        if after.startswith("cgroup2 "):
-            _, _, device, root, point, *_ = before.split(" ")
-            yield _Mount(Path(_unescaped(point)), device, _unescaped(root))
+        fields = before.split(" ")
+        if after.startswith("cgroup2 ") and len(fields) >= _MOUNT_FIELDS:
+            device, root, point = fields[2], _unescaped(fields[3]), _unescaped(fields[4])
+            if "\0" not in point:
+                yield _Mount(Path(point), device, root)
 
 
 def _unescaped(field: str) -> str:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from agentd.core.text import as_text
+
 NEW_OBJECTS_MAX = 20_000
 """How many objects may come and not go again before the garbage collector looks. Of a round nothing
 is left for it to find; cycles come with sessions and with requests."""
@@ -82,7 +84,7 @@ def file_pages() -> Iterator[tuple[int, int]]:
     of what the start has touched. Nothing where /proc/self/smaps cannot be read.
     """
     try:
-        smaps = Path("/proc/self/smaps").read_text()
+        smaps = as_text(Path("/proc/self/smaps").read_bytes())
     except OSError:
         return
     for start, end, written_kib in _AREA.findall(smaps):

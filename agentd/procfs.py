@@ -9,6 +9,7 @@ a bound, and only a helper (``agentd.helpers``) looks at processes other than it
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,9 +35,14 @@ _DELETED = b" (deleted)"
 ARGS_BYTES_MAX = 16384
 """As much as an exec record may hold (``AGENTD_ARGS_MAX``); of what is behind it is only known that
 there is more."""
+_PID_MAX, _ID_MAX = (1 << 31) - 1, (1 << 32) - 1
+_TICKS_MAX = ((1 << 63) - 1) // TICK_NS
+_NAME_BYTES_MAX = 64
+"""A kernel thread's may be so long (fs/proc/array.c, proc_task_name)."""
 _STAT_BYTES_MAX = 4096
 _STATUS_BYTES_MAX = 4096
 """The ids come before up to 65,536 groups."""
+_PATH_BYTES_MAX = 4095
 _CGROUP_BYTES_MAX = 1 << 16
 """A line for each hierarchy, each with a path shorter than PATH_MAX; that of cgroup v2 is last."""
 
@@ -101,14 +107,16 @@ class Look:
             return self._seen(tgid, stat, seen_ns)
         except OSError as error:
             self._fail(error)
-            return None
+        except ValueError as error:
+            self._fail(ValueError(f"{self._proc}/{tgid}: {error}"))
+        return None
 
     def end(self) -> None:
         """Find out whether some were hidden: init, which is root's, can be read unless they are."""
         try:
             if _stat(self._proc, 1) is None:
                 self.complete = False
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._fail(error)
 
     def _seen(self, tgid: int, stat: Stat, seen_ns: int) -> Observed:
@@ -146,7 +154,7 @@ class Look:
         stat = self._stats[parent]
         return 0 if stat is None else stat.start_ns
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: OSError | ValueError) -> None:
         """Hidden processes (proc(5), hidepid) are no failure: they will be so the next time."""
         self.complete = False
         if not isinstance(error, PermissionError):
@@ -166,38 +174,28 @@ def parse_stat(text: bytes) -> Stat:
     """
     opening, closing = text.find(b"("), text.rfind(b")")
     rest = text[closing + 1 :].split()
-    if opening < 0 or closing < opening or len(rest) <= _STAT_STARTTIME:
+    name_bytes = closing - opening - 1
+    if opening < 0 or not 0 <= name_bytes <= _NAME_BYTES_MAX or len(rest) <= _STAT_STARTTIME:
         raise ValueError("not a line of /proc/PID/stat")
     dead, alone = rest[_STAT_STATE] in _DEAD_STATES, int(rest[_STAT_NUM_THREADS]) <= 1
     return Stat(
         name=text[opening + 1 : closing],
-        parent_tgid=int(rest[_STAT_PPID]),
-        process_group=int(rest[_STAT_PGRP]),
-        session=int(rest[_STAT_SESSION]),
-        start_ns=int(rest[_STAT_STARTTIME]) * TICK_NS,
+        parent_tgid=_number(rest[_STAT_PPID], _PID_MAX),
+        # -1 of one that is just being reaped (fs/proc/array.c, do_task_stat)
+        process_group=max(0, int(rest[_STAT_PGRP])),
+        session=max(0, int(rest[_STAT_SESSION])),
+        start_ns=_number(rest[_STAT_STARTTIME], _TICKS_MAX) * TICK_NS,
         is_dead=dead and alone,
         leader_left=dead and not alone,
     )
 
 
-def program_counts(fd: int, proc: str = "/proc") -> tuple[int, int, int]:
-    """Of a BPF program of ours: runs that were left out; runs, and the ns that they took.
-
-    The first is counted since Linux 5.12, the others only with kernel.bpf_stats_enabled
-    (kernel/bpf/syscall.c, bpf_prog_show_fdinfo).
-    """
-    with open(f"{proc}/self/fdinfo/{fd}") as file:
-        values = dict(line.split(":", 1) for line in file)
-    names = ("recursion_misses", "run_cnt", "run_time_ns")
-    skipped, runs, run_ns = (int(values.get(name, 0)) for name in names)
-    return skipped, runs, run_ns
-
-
-def forks_total(proc: str = "/proc") -> int:
-    """Forks of the kernel since boot, threads included (``processes`` in /proc/stat)."""
-    with open(f"{proc}/stat", "rb") as file:
-        line = next(line for line in file if line.startswith(b"processes "))
-    return int(line.split()[1])
+def _number(text: bytes, most: int) -> int:
+    """Raises ValueError if it is none, or one that the kernel has not."""
+    number = int(text)
+    if not 0 <= number <= most:
+        raise ValueError("a number in /proc is out of its range")
+    return number
 
 
 def _stat(proc: str, tgid: int) -> Stat | None:
@@ -223,16 +221,27 @@ def _owner(folder: str) -> tuple[int, int]:
     for line in _read(f"{folder}/status", _STATUS_BYTES_MAX).splitlines():
         name, _, value = line.partition(b":")
         words[name] = value.split()
-    effective = [words.get(name, [b"0", b"0"])[1] for name in (b"Uid", b"Gid")]
-    return int(effective[0]), int(effective[1])
+    uid, gid = (words.get(name, [b"0", b"0"]) for name in (b"Uid", b"Gid"))
+    if len(uid) < 2 or len(gid) < 2:
+        raise ValueError(f"{folder}/status names no user")
+    return _number(uid[1], _ID_MAX), _number(gid[1], _ID_MAX)
 
 
 def _cgroup(folder: str) -> str:
-    """Its path below the cgroup v2 mount; empty where it has gone, or there is none."""
-    text = _read(f"{folder}/cgroup", _CGROUP_BYTES_MAX)
+    """Its path below the cgroup v2 mount; empty where it has gone, or there is none.
+
+    Anybody with a cgroup of his own may make one whose path is longer than PATH_MAX. Of that the
+    kernel shows the beginning, or says that it is too long (proc_cgroup_show).
+    """
+    try:
+        text = _read(f"{folder}/cgroup", _CGROUP_BYTES_MAX)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return ""
     for line in text.split(b"\n"):  # the one character that no name has
         if line.startswith(b"0::"):
-            return as_text(line[3:])
+            return as_text(line[3 : 3 + _PATH_BYTES_MAX])
     return ""
 
 

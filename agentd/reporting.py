@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from agentd import __version__, host, procfs
+from agentd import __version__, host, kernel_counts
 from agentd.audit import ForkAudit
 from agentd.canary import Canary
 from agentd.capture import Capture
@@ -94,7 +94,7 @@ class Reporting:
         self._log_lines = log_lines
         self._undecided = undecided
         self._rankings = rankings
-        self._audit = None if filtered else ForkAudit(capture.forks_seen, procfs.forks_total)
+        self._audit = None if filtered else ForkAudit(capture.forks_seen, kernel_counts.forks_total)
         self._kind_names = kind_names(capture.wire)
         self._latency = Lately(rounds.latency, _LATELY_NS)
 

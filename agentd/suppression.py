@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agentd import journal_log
+from agentd.core.text import as_text
 from agentd.helpers.client import JOURNAL, HelperError, Helpers
 from agentd.settings import Config
 
@@ -34,12 +35,12 @@ def journal_unit(config: Config) -> str:
     """The unit whose events go to the journal, by whichever way; none if they do not."""
     if not config.journal.actions and not journal_log.is_journal(1):
         return ""
-    return own_unit(Path("/proc/self/cgroup").read_text())
+    return own_unit(Path("/proc/self/cgroup").read_bytes())
 
 
-def own_unit(cgroups: str) -> str:
+def own_unit(cgroups: bytes) -> str:
     """The service that a process belongs to, by its /proc/PID/cgroup; empty if to none."""
-    names = cgroups.replace("\n", "/").split("/")
+    names = as_text(cgroups).replace("\n", "/").split("/")
     return next((name for name in reversed(names) if name.endswith(".service")), "")
 
 

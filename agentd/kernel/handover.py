@@ -69,7 +69,7 @@ FAILED_REQUIREMENT = "requirement"
 FAILED_COMPILE = "compile"
 FAILED_LOAD = "load"
 FAILED_PERF = "perf"
-_KINDS = (FAILED_PERMISSION, FAILED_REQUIREMENT, FAILED_COMPILE, FAILED_LOAD, FAILED_PERF)
+KINDS = (FAILED_PERMISSION, FAILED_REQUIREMENT, FAILED_COMPILE, FAILED_LOAD, FAILED_PERF)
 
 
 def encode_settings(settings: Settings) -> bytes:
@@ -127,7 +127,7 @@ def _received(sock: socket.socket, fds: list[int]) -> Handover | Failure | None:
         return None
     if "failure" in body:
         failure = Failure(**{name: str(value) for name, value in body["failure"].items()})
-        return failure if failure.kind in _KINDS else None
+        return failure if failure.kind in KINDS else None
     count = body.pop("fds")
     while len(fds) < count:
         if _receive_part(sock, fds) is None:

@@ -10,6 +10,9 @@ from agentd.errors import AgentdError, ConfigError
 from agentd.filtering.fields import FIELDS, Facts
 from agentd.filtering.language import FilterError, parse_filter
 from agentd.web.web_config import load_web_config
+from tests.fuzz.doors import WORDS as HTTP
+from tests.fuzz.doors import try_doors
+from tests.fuzz.foreign import TARGETS as FOREIGN
 from tests.fuzz.recordings import replay_mutated
 from tests.fuzz.target import Target
 
@@ -81,9 +84,10 @@ _FILTER = (
     b"\xed\xa0\x80", b"\xd9\xa3", b"\n",
 )  # fmt: skip
 
-TARGETS = {
+TARGETS = FOREIGN | {
     "config": Target(_config, _TOML),
     "filter": Target(_filter, _FILTER),
     "recording": Target(replay_mutated),
+    "http": Target(try_doors, HTTP),
     "web_config": Target(_web_config, _YAML),
 }

@@ -69,6 +69,17 @@ def test_the_whole_hierarchy_comes_first(tmp_path: Path, monkeypatch: pytest.Mon
         assert cgroups.cgroup2_mount(str(file)) == expected
 
 
+@pytest.mark.parametrize("line", ["1 - cgroup2 x", "1 2 3:4 / /a\0b rw - cgroup2 x rw"])
+def test_a_line_that_is_none_is_no_mount(tmp_path: Path, line: str) -> None:
+    """Too short, or with a path that no file can have; a good one behind it counts."""
+    file = tmp_path / "mountinfo"
+    file.write_text(f"{line}\n")
+    with pytest.raises(ConfigError, match="mount -t cgroup2"):
+        cgroups.cgroup2_mount(str(file))
+    file.write_text(f"{line}\n" + LINE.format("/a", "cgroup2"))
+    assert cgroups.cgroup2_mount(str(file)) == Path("/a")
+
+
 def test_no_mount_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     """Without cgroup v2 the error says how to get it."""
     file = tmp_path / "mountinfo"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd import host, procfs
+from agentd import host, kernel_counts, procfs
 from agentd.core.process import Image
 from tests.programs import compile_c
 from tests.records import WIRE
@@ -143,6 +144,56 @@ def test_what_is_there_and_cannot_be_read_is_a_failure(tmp_path: Path, unreadabl
     assert f"50/{unreadable}" in look.failure
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("stat", "50 (sh) S"),
+        ("stat", "50 (sh)" + STAT.replace(" 7 ", " -1 ", 1).format(ticks=4)),
+        ("stat", "50 (sh)" + STAT.format(ticks="9" * 30)),
+        ("stat", "50 (sh)" + STAT.format(ticks="many")),
+        ("stat", f"50 ({'x' * 65})" + STAT.format(ticks=4)),
+        ("status", "Uid:\t5\nGid:\t5\n"),
+        ("status", "Uid:\t0\tx\nGid:\t0\t0\n"),
+        ("status", "Uid:\t0\t-1\nGid:\t0\t0\n"),
+        ("status", f"Uid:\t0\t0\nGid:\t0\t{1 << 32}\n"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_understood_is_a_failure(tmp_path: Path, file: str, text: str) -> None:
+    """Of that process alone: the others are seen, and the look says which one it was."""
+    _process(tmp_path, 1, "init", 0, 3)
+    (_process(tmp_path, 50, "sh", 1, 4) / file).write_text(text)
+    look = procfs.Look(str(tmp_path))
+    assert [seen.process.key[0] for seen in look] == [1]
+    assert not look.complete
+    assert f"{tmp_path}/50" in look.failure
+
+
+def test_a_long_path_of_a_cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its beginning is known, or nothing of it; the process is seen in any case."""
+    folder = _process(tmp_path, 1, "init", 0, 3)
+    (folder / "cgroup").write_text("0::/" + "a" * 5000 + "\n")
+    (seen,) = procfs.Look(str(tmp_path))
+    assert seen.process.seen_cgroup == "/" + "a" * 4094
+    whole = procfs._read
+
+    def read(path: str, bytes_max: int) -> bytes:
+        if path.endswith("/cgroup"):
+            raise OSError(errno.ENAMETOOLONG, "File name too long", path)
+        return whole(path, bytes_max)
+
+    monkeypatch.setattr(procfs, "_read", read)
+    look = procfs.Look(str(tmp_path))
+    assert [seen.process.seen_cgroup for seen in look] == [""]
+    assert look.complete
+
+
+def test_who_is_being_reaped_has_no_session(tmp_path: Path) -> None:
+    """The kernel says -1 then, which is no number of a session."""
+    text = f"12 (sh){STAT.replace(' 5 6 ', ' -1 -1 ').format(ticks=55)}".encode()
+    stat = procfs.parse_stat(text)
+    assert (stat.process_group, stat.session) == (0, 0)
+
+
 def test_without_a_proc_nothing_is_seen(tmp_path: Path) -> None:
     """What cannot be listed is a failure, and no reason to end."""
     look = procfs.Look(str(tmp_path / "none"))
@@ -215,7 +266,7 @@ def test_the_live_proc_has_this_process() -> None:
 def test_forks_total_is_the_kernels_counter(tmp_path: Path) -> None:
     """The number behind ``processes`` is read, whatever stands around it."""
     (tmp_path / "stat").write_text("cpu 1 2\nprocesses 12345\nprocs_running 2\n")
-    assert procfs.forks_total(str(tmp_path)) == 12345
+    assert kernel_counts.forks_total(str(tmp_path)) == 12345
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,12 @@ from tests.helpers import FakeHelpers, Log
 
 def test_the_unit_is_the_innermost_service() -> None:
     """A process's unit is read from its cgroup, of either version."""
-    assert own_unit("0::/system.slice/agentd.service\n") == "agentd.service"
+    assert own_unit(b"0::/system.slice/agentd.service\n") == "agentd.service"
     assert (
-        own_unit("1:name=systemd:/user.slice/user@0.service/app.slice/a.service\n") == "a.service"
+        own_unit(b"1:name=systemd:/user.slice/user@0.service/app.slice/a.service\n") == "a.service"
     )
-    assert own_unit("0::/user.slice/session-1.scope\n") == ""
+    assert own_unit(b"0::/user.slice/session-1.scope\n") == ""
+    assert own_unit(b"0::/\xff.slice/a.service\n") == "a.service"
 
 
 def test_entries_of_other_units_do_not_count() -> None:
