@@ -98,7 +98,6 @@ class Keeper:
         is told by ``leave``.
         """
         self.begins = False
-        """From now on a next process can go on where this one stops."""
         about = about_fd(self._attached)
         if not self._service.keep(names_and_fds(self._attached, about, ledger.fd)):
             self._log.warning("not kept", reason="the service manager does not listen")

@@ -47,6 +47,19 @@ def test_what_is_said(manager: socket.socket) -> None:
         os.close(fd)
 
 
+def test_one_name_twice(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one counts, the other is closed, and no child inherits it."""
+    first, last = os.memfd_create("first", 0), os.memfd_create("last", 0)
+    monkeypatch.setenv("LISTEN_FDS", "2")
+    names = {first: "past", last: "past"}
+    monkeypatch.setattr("systemd.daemon.listen_fds_with_names", lambda **_: names)
+    assert Service().kept() == {"past": last}
+    assert not os.get_inheritable(last)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(first)
+    os.close(last)
+
+
 def test_nobody_reads(manager: socket.socket) -> None:
     """A service manager that has frozen does not stop agentd, which knows that it was not heard."""
     room = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
