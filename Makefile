@@ -33,8 +33,8 @@ DEB_PACKAGES := build-essential dpkg-dev debhelper lintian dh-python pybuild-plu
 COMPILED := build/compiled
 WITH_COMPILED := PYTHONPATH=$(CURDIR)/$(COMPILED)
 # what runs compiled code: the core, rendering and draining by themselves, and all that streams of events go through
-COMPILED_TESTS := tests/unit/core tests/unit/kernel tests/unit/sinks tests/unit/test_compiled.py tests/unit/test_recording.py \
-	tests/unit/test_rounds.py tests/unit/test_work_per_event.py tests/property tests/kernel \
+COMPILED_TESTS := tests/unit/core tests/unit/kernel tests/unit/sinks tests/unit/test_compiled.py tests/unit/recording/test_format.py \
+	tests/unit/daemon/test_loop.py tests/unit/test_work_per_event.py tests/property tests/kernel \
 	tests/e2e/test_faults.py tests/e2e/test_output.py tests/e2e/test_replay.py tests/e2e/test_restart.py \
 	tests/e2e/test_restart_unwritten.py tests/e2e/test_streams.py tests/hostile/test_large_text.py tests/hostile/test_siege.py
 
@@ -111,7 +111,7 @@ deb: .venv/dev.stamp
 clean:
 	rm -rf .venv .vm build bench/build dist
 
-$(COMPILED)/stamp: .venv/dev.stamp packaging/compile agentd $(wildcard agentd/core/*.py agentd/kernel/*.py agentd/sinks/*.py)
+$(COMPILED)/stamp: .venv/dev.stamp packaging/compile agentd $(wildcard $(foreach folder,core kernel sinks,agentd/$(folder)/*.py agentd/$(folder)/*/*.py))
 	@rm -rf $(COMPILED)
 	@mkdir -p $(COMPILED)/agentd
 	@ln -s $(CURDIR)/agentd/* $(COMPILED)/agentd

@@ -22,17 +22,18 @@ sys.path.append(str(HERE.parent))
 from load import Cgroup, own_cgroup  # noqa: E402
 from observe import rss_mib  # noqa: E402
 
-from agentd import host, memory  # noqa: E402
-from agentd.core.place import PlaceReader  # noqa: E402
-from agentd.core.reconcile import Comparison, Kinds, Scan  # noqa: E402
-from agentd.core.sight import Observed  # noqa: E402
-from agentd.core.tree import Tree  # noqa: E402
+from agentd.config.limits import limits_of  # noqa: E402
+from agentd.config.schema import Config  # noqa: E402
+from agentd.core.tree.proc_compare import Observed  # noqa: E402
+from agentd.core.tree.reconcile import Comparison, Kinds, Scan  # noqa: E402
+from agentd.core.tree.tree import Tree  # noqa: E402
+from agentd.core.wire.exec_context import PlaceReader  # noqa: E402
+from agentd.daemon import memory  # noqa: E402
 from agentd.helpers.client import Helpers  # noqa: E402
+from agentd.helpers.proc_scan import Scanner  # noqa: E402
+from agentd.host import clock  # noqa: E402
+from agentd.host.capabilities import CAP_SYS_PTRACE  # noqa: E402
 from agentd.kernel.wire_header import read_wire  # noqa: E402
-from agentd.limits import limits_of  # noqa: E402
-from agentd.privileges import CAP_SYS_PTRACE  # noqa: E402
-from agentd.scanning import Scanner  # noqa: E402
-from agentd.settings import Config  # noqa: E402
 
 PROCESSES = 30_000
 CALM_S = 0.2
@@ -88,10 +89,10 @@ async def scan(cgroup: str) -> tuple[list[Observed], float, float]:
 
 async def measure(cgroup: str) -> None:
     """Do what the daemon does, first at its start, then after a loss."""
-    tree = Tree(limits_of(Config()).tree, host.TICK_NS)
+    tree = Tree(limits_of(Config()).tree, clock.TICK_NS)
     memory.settle()
     before_mib = rss_mib(os.getpid())
-    begun_ns = host.boottime_ns()
+    begun_ns = clock.boottime_ns()
     found, seconds, pause_ms = await scan(cgroup)
     print(f"processes                 {len(found)}")
     print(f"scan                      {seconds:.2f} s, longest pause {pause_ms:.1f} ms")
@@ -103,15 +104,15 @@ async def measure(cgroup: str) -> None:
     print(f"memory                    {grown_mib:.1f} MiB")
     memory.settle()
     tree.watched_exits.begin()
-    begun_ns = host.boottime_ns()
+    begun_ns = clock.boottime_ns()
     found, seconds, pause_ms = await scan(cgroup)
     print(f"scan after a loss         {seconds:.2f} s, longest pause {pause_ms:.1f} ms")
-    seen = Scan(begun_ns, host.boottime_ns(), tuple(found), complete=True)
+    seen = Scan(begun_ns, clock.boottime_ns(), tuple(found), complete=True)
     kinds = Kinds(0, 1, 2)
     comparison = Comparison(tree, seen, kinds, PlaceReader(read_wire()))
     slices_ms = []
     while not comparison.over:
-        slices_ms.append(timed_ms(lambda: comparison.advance(host.boottime_ns())))
+        slices_ms.append(timed_ms(lambda: comparison.advance(clock.boottime_ns())))
     print(
         f"comparing                 {sum(slices_ms):.1f} ms in {len(slices_ms)} rounds,"
         f" longest {max(slices_ms):.1f} ms"

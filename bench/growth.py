@@ -20,11 +20,11 @@ sys.path.append(str(HERE.parent))
 
 from replay import Player, record  # noqa: E402
 
-from agentd.core.accounting import KernelCounters  # noqa: E402
-from agentd.core.event import Fork  # noqa: E402
-from agentd.core.journal import Round, Seed  # noqa: E402
-from agentd.core.pipeline import Delivery  # noqa: E402
-from agentd.core.process import Image, Key, Process  # noqa: E402
+from agentd.core.loss.tracker import KernelCounters  # noqa: E402
+from agentd.core.steps import Round, Seed  # noqa: E402
+from agentd.core.tree.process import Image, Key, Process  # noqa: E402
+from agentd.core.wire.delivery import Delivery  # noqa: E402
+from agentd.core.wire.events import Fork  # noqa: E402
 from agentd.kernel.wire_header import read_wire  # noqa: E402
 
 SECONDS = 5.0

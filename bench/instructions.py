@@ -19,7 +19,7 @@ from pathlib import Path
 
 from replay import Player, record
 
-from agentd import memory
+from agentd.daemon import memory
 
 SECONDS = 2.0
 TURNS = 2

@@ -23,18 +23,18 @@ sys.path.append(str(HERE.parent))
 from load import LoadPlan, own_cgroup, running_load  # noqa: E402
 from subject import running_agentd  # noqa: E402
 
+from agentd.config.limits import limits_of  # noqa: E402
+from agentd.config.schema import Config  # noqa: E402
 from agentd.core.batch import Batch  # noqa: E402
-from agentd.core.journal import Round, Seed  # noqa: E402
 from agentd.core.names import Names  # noqa: E402
 from agentd.core.pipeline import Pipeline  # noqa: E402
 from agentd.core.redact import Redactor  # noqa: E402
+from agentd.core.steps import Round, Seed  # noqa: E402
+from agentd.host.proc_codec import checked_process, plain_process  # noqa: E402
 from agentd.kernel.wire_header import read_wire  # noqa: E402
-from agentd.limits import limits_of  # noqa: E402
-from agentd.observations import checked_process, plain_process  # noqa: E402
-from agentd.recorded import Head  # noqa: E402
-from agentd.replay import open_recording  # noqa: E402
-from agentd.settings import Config  # noqa: E402
-from agentd.sinks.ecs import EcsRenderer  # noqa: E402
+from agentd.recording.replay import open_recording  # noqa: E402
+from agentd.recording.values import Head  # noqa: E402
+from agentd.sinks.render.ecs import EcsRenderer  # noqa: E402
 
 RATE_PER_S = 2000
 TURNS = 5

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from agentd.arguments import make_parser
-from agentd.asking import COLUMNS
-from agentd.filtering.fields import FIELDS
-from agentd.settings import Config
+from agentd.cli.parser import make_parser
+from agentd.cli.query_parser import COLUMNS
+from agentd.config.schema import Config
+from agentd.filters.fields import FIELDS
 
 KEYS = [
     f"{section.name}.{key.name}="

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from agentd import __version__
-from agentd.arguments import make_parser
-from agentd.settings import Config
-from agentd.toml_text import inline
+from agentd.cli.parser import make_parser
+from agentd.config.schema import Config
+from agentd.config.toml_writer import inline
 
 _FILES = {
     "/etc/agentd/agentd.toml": "the configuration of the service",

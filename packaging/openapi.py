@@ -1,4 +1,4 @@
-"""Writes docs/openapi.json: paths and parameters out of agentd/asked.py, answers as they are here.
+"""Writes docs/openapi.json: paths and parameters out of agentd/filters/parameters.py, answers as they are here.
 
 An answer of lines (NDJSON) has the schema of a line under ``x-line``.
 """
@@ -9,9 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from agentd import __version__, asked
-from agentd.control.facts import Where
-from agentd.core import stages
+from agentd import __version__
+from agentd.core.loss import stages
+from agentd.filters import parameters
+from agentd.filters.facts import Where
 from agentd.helpers.client import ALL as HELPERS
 from agentd.metrics.snapshot import SinkCounts
 
@@ -177,12 +178,12 @@ REFUSED = {
 BUSY = {503: ("The daemon does not answer, or others ask already.", (JSON,))}
 WRONG = {400: ("A parameter has a value that it does not take.", (JSON,))}
 OF_PATHS: dict[str, tuple[dict[str, Schema], dict[int, tuple[str, tuple[str, ...]]]]] = {
-    asked.STATUS.path: ({JSON: {"schema": ref("Status")}}, {**BUSY}),
-    asked.PROCESSES.path: (
+    parameters.STATUS.path: ({JSON: {"schema": ref("Status")}}, {**BUSY}),
+    parameters.PROCESSES.path: (
         {LINES: {"schema": TEXT, "x-line": ref("Process")}},
         {**WRONG, **BUSY, 504: ("There was no answer in time.", (JSON,))},
     ),
-    asked.EXPLAIN.path: (
+    parameters.EXPLAIN.path: (
         {JSON: {"schema": ref("Explanation")}},
         {
             **WRONG,
@@ -191,14 +192,14 @@ OF_PATHS: dict[str, tuple[dict[str, Schema], dict[int, tuple[str, tuple[str, ...
             504: ("There was no answer in time.", (JSON,)),
         },
     ),
-    asked.FOLLOW.path: (
+    parameters.FOLLOW.path: (
         {
             LINES: {"schema": TEXT, "x-line": {"$ref": "events.schema.json"}},
             "text/plain": {"schema": TEXT},
         },
         {**WRONG, **BUSY},
     ),
-    asked.WORK.path: (
+    parameters.WORK.path: (
         {LINES: {"schema": TEXT, "x-line": ref("Interval")}},
         {**WRONG, **BUSY},
     ),
@@ -232,7 +233,7 @@ def description() -> dict[str, Any]:
             "/readyz": {
                 "get": _check("readyz", "Whether it is attached, and knows what runs already.")
             },
-            **{path.path: _path(path) for path in asked.ALL},
+            **{path.path: _path(path) for path in parameters.ALL},
         },
         "components": {
             "schemas": SCHEMAS,
@@ -247,7 +248,7 @@ def text() -> str:
     return json.dumps(description(), indent=1) + "\n"
 
 
-def _path(path: asked.Path) -> Schema:
+def _path(path: parameters.Path) -> Schema:
     good, others = OF_PATHS[path.path]
     answers = {200: {"description": path.meaning, "content": good}}
     get = {
@@ -260,7 +261,7 @@ def _path(path: asked.Path) -> Schema:
     return {"servers": servers, "get": get}
 
 
-def _parameter(parameter: asked.Parameter) -> Schema:
+def _parameter(parameter: parameters.Parameter) -> Schema:
     return {
         "name": parameter.name,
         "in": "query",

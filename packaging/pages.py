@@ -10,29 +10,29 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agentd.metrics import front, pipeline, running, sinks, work
+from agentd.metrics import daemon, front, pipeline, sinks, usage
 from agentd.metrics.family import Family
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SCHEMA = json.loads((DOCS / "events.schema.json").read_text())
 
 METRICS: dict[str, tuple[Family, ...]] = {
-    "account": (*pipeline.ACCOUNT, running.FORKS_UNACCOUNTED),
+    "account": (*pipeline.ACCOUNT, daemon.FORKS_UNACCOUNTED),
     "order": pipeline.ORDER,
     "tree": pipeline.TREE,
-    "rounds": running.LATENCIES,
-    "work": (*work.UNITS, *work.EXECUTABLES, work.CAPACITY),
+    "rounds": daemon.LATENCIES,
+    "work": (*usage.UNITS, *usage.EXECUTABLES, usage.CAPACITY),
     "costs": (
-        running.PROGRAM_RUNS, running.PROGRAM_SECONDS, running.WAKEUPS, running.PYTHON_BLOCKS,
+        daemon.PROGRAM_RUNS, daemon.PROGRAM_SECONDS, daemon.WAKEUPS, daemon.PYTHON_BLOCKS,
         sinks.BYTES,
     ),
     "front": front.FRONT,
     "alive": (
-        running.LAST_EVENT, sinks.WRITTEN, sinks.DROPPED, sinks.UNWANTED, sinks.MERGED,
+        daemon.LAST_EVENT, sinks.WRITTEN, sinks.DROPPED, sinks.UNWANTED, sinks.MERGED,
         sinks.ENCODE_FAILURES, sinks.FAILING, sinks.QUEUED, sinks.QUEUED_BYTES,
         sinks.CAPACITY_BYTES, sinks.SUPPRESSED, sinks.LIMITED,
-        sinks.LOG_DROPPED, running.UNDECIDED,
-        sinks.CANARIES, sinks.CANARY_LATENCY, running.HELPER_FAILURES,
+        sinks.LOG_DROPPED, daemon.UNDECIDED,
+        sinks.CANARIES, sinks.CANARY_LATENCY, daemon.HELPER_FAILURES,
     ),
 }  # fmt: skip
 """What the sections of docs/metrics.md are about."""

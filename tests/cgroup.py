@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from agentd.cgroups import cgroup2_mount
+from agentd.host.cgroups import cgroup2_mount
 
 ENOUGH_SECONDS = 300.0
 """A safety net for what should be over at once, on an emulated CPU that others want, too."""

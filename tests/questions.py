@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 
-from agentd.asked import read_query
-from agentd.packing import pack, unpack
+from agentd.filters.parameters import read_query
+from agentd.runtime.packing import pack, unpack
 from agentd.snapshot import question
 from agentd.snapshot.answers import Subject, answer
 

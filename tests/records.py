@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentd.core.accounting import KernelCounters, causes
-from agentd.core.event import Exec, Exit, Fork, Lost
-from agentd.core.pipeline import Delivery, Limits
-from agentd.core.place import Place
-from agentd.core.stages import STAGE_RESERVE
-from agentd.core.tree import TreeLimits
-from agentd.core.wire import Wire, parse_wire
+from agentd.core.loss.stages import STAGE_RESERVE
+from agentd.core.loss.tracker import KernelCounters, causes
+from agentd.core.pipeline import Limits
+from agentd.core.tree.tree import TreeLimits
+from agentd.core.wire.delivery import Delivery
+from agentd.core.wire.events import Exec, Exit, Fork, Lost
+from agentd.core.wire.exec_context import Place
+from agentd.core.wire.header import Wire, parse_wire
 from agentd.paths import bpf_dir
 
 WIRE: Wire = parse_wire((bpf_dir() / "agentd.h").read_text())

@@ -7,14 +7,15 @@ import contextlib
 import os
 from collections.abc import Callable
 
-from agentd import host
-from agentd.core.accounting import KernelCounters, Progress
 from agentd.core.batch import Batch
-from agentd.core.event import Event
-from agentd.core.pace import Pace
-from agentd.core.pipeline import Delivery, Pipeline
-from agentd.core.untold import Untold
-from agentd.rounds import Rounds
+from agentd.core.loss.tracker import KernelCounters, Progress
+from agentd.core.pipeline import Pipeline
+from agentd.core.undelivered import Untold
+from agentd.core.wire.delivery import Delivery
+from agentd.core.wire.events import Event
+from agentd.daemon.batch_delay import Pace
+from agentd.daemon.loop import Rounds
+from agentd.host import clock
 from tests.records import CPUS, FORK, WIRE, counters, delivery, fork, limits
 
 
@@ -34,7 +35,7 @@ class FakeTransport:
         """The kernel submits."""
         for _ in range(count):
             event = fork(
-                boottime_ns=host.boottime_ns(), seq=self.put_total, tgid=self.put_total + 2
+                boottime_ns=clock.boottime_ns(), seq=self.put_total, tgid=self.put_total + 2
             )
             self.queue.append(event)
             self.put_total += 1

@@ -38,7 +38,7 @@ def readable_agentd() -> Iterator[Readable]:
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         python = os.path.realpath(sys.executable)
-        command = [python, "-P", "-c", "from agentd.cli import main; main()"]
+        command = [python, "-P", "-c", "from agentd.cli.main import main; main()"]
         yield Readable(command, {**os.environ, "PYTHONPATH": str(folder)})
 
 

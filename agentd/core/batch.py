@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agentd.core.event import Event
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied
+from agentd.core.tree.process import Applied
+from agentd.core.wire.events import Event
 
 
 @dataclass(frozen=True, slots=True)

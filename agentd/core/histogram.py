@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agentd.core.process import Key
+from agentd.core.tree.process import Key
 
 
 class Example(NamedTuple):

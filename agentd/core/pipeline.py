@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
-from agentd.core.accounting import (
+from agentd.core.loss.balance import Balance
+from agentd.core.loss.stages import STAGE_RESERVE, STAGE_SKIPPED
+from agentd.core.loss.tracker import (
     KernelCounters,
     LossTracker,
     PerCpu,
@@ -21,21 +23,20 @@ from agentd.core.accounting import (
     causes,
     unread_losses,
 )
-from agentd.core.balance import Balance
-from agentd.core.decode import Decoder, Span
-from agentd.core.event import BOOTTIME_NS, KIND, NO_CPU, RECORD_BYTES, Event, Lost, by_order
-from agentd.core.overlap import Inheritance, Overlap
-from agentd.core.place import PlaceReader
-from agentd.core.process import Applied, Process
-from agentd.core.reconcile import Inferred, Kinds, Reconciliation, Scan
+from agentd.core.order.reorder import Reorderer
+from agentd.core.order.watermark import Watermark
 from agentd.core.redact import Redact, redact_nothing
-from agentd.core.reorder import Reorderer
-from agentd.core.resumed import unread
-from agentd.core.stages import STAGE_RESERVE, STAGE_SKIPPED
-from agentd.core.tree import Tree, TreeLimits
+from agentd.core.restart.resumed import unread
+from agentd.core.restart.takeover import Inheritance, Overlap
+from agentd.core.tree.process import Applied, Process
+from agentd.core.tree.reconcile import Inferred, Kinds, Reconciliation, Scan
+from agentd.core.tree.tree import Tree, TreeLimits
 from agentd.core.waiting_losses import WaitingLosses
-from agentd.core.watermark import Watermark
-from agentd.core.wire import Wire
+from agentd.core.wire.decode import Decoder
+from agentd.core.wire.delivery import Delivery
+from agentd.core.wire.events import BOOTTIME_NS, KIND, NO_CPU, RECORD_BYTES, Event, Lost, by_order
+from agentd.core.wire.exec_context import PlaceReader
+from agentd.core.wire.header import Wire
 
 Entry: TypeAlias = Applied | Lost | Inferred
 """What leaves the core: an event with its process, a loss at its place, or what it hid."""
@@ -52,18 +53,6 @@ class Limits:
     reorder_capacity: int
     slack_ns: int
     tree: TreeLimits
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What a transport delivered in one drain.
-
-    ``drained``: the drain reached everything that the kernel had put there when it began.
-    """
-
-    data: bytes
-    spans: list[Span]
-    drained: bool
 
 
 class _Drain(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentd.core.untold import Span, Untold
+from agentd.core.undelivered import Span, Untold
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from agentd.core.accounting import PerCpu, Progress
-from agentd.core.event import NO_CPU, Lost
-from agentd.core.stages import STAGE_MIXED
+from agentd.core.loss.stages import STAGE_MIXED
+from agentd.core.loss.tracker import PerCpu, Progress
+from agentd.core.wire.events import NO_CPU, Lost
 
 _WAITING_MAX: Final = 1 << 16
 """Losses, of 150 bytes each."""

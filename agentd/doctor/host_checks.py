@@ -8,15 +8,15 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
+from agentd.config.tried_config import load_tried_config
+from agentd.doctor.check import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
 from agentd.front.checking import check_web_config
 from agentd.kernel.btf import kernel_headers
-from agentd.kernel.spawn import check_capabilities
+from agentd.kernel.loader_process import check_capabilities
 from agentd.paths import core_form
 from agentd.requirements import packages, probe
 from agentd.requirements.packages import BCC, PACKAGES, RUN, Package
-from agentd.tried_config import load_tried_config
 
 SYSTEMD_NEEDED = 252
 """Debian 12's; the unit uses what came until then."""

@@ -10,15 +10,15 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
-from agentd import host
-from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
+from agentd.doctor.check import BAD, GOOD, NOTE, Finding
 from agentd.errors import AgentdError
-from agentd.kernel import helpers
-from agentd.kernel.attach import Loader
+from agentd.host import system
+from agentd.kernel import bpf_helpers
 from agentd.kernel.btf import BtfError, kernel_btf, kernel_headers
-from agentd.kernel.handover import Handover
-from agentd.kernel.program import OPTIONAL_MEMBERS, Settings, lacking
-from agentd.kernel.spawn import check_capabilities
+from agentd.kernel.compile import OPTIONAL_MEMBERS, Settings, lacking
+from agentd.kernel.loader_client import Loader
+from agentd.kernel.loader_process import check_capabilities
+from agentd.kernel.loader_protocol import Handover
 from agentd.kernel.syscalls import ringbuf_map
 
 
@@ -59,30 +59,30 @@ def fields() -> Finding:
     return Finding("fields", NOTE, absent)
 
 
-def functions(offers: Callable[[int], bool] = helpers.offers) -> Finding:
+def functions(offers: Callable[[int], bool] = bpf_helpers.offers) -> Finding:
     """Whether the kernel has the helpers that the programs call."""
     try:
         check_capabilities()
-        there = {name for name, number in helpers.EVERY.items() if offers(number)}
+        there = {name for name, number in bpf_helpers.EVERY.items() if offers(number)}
     except AgentdError as error:
         return Finding("helpers", NOTE, f"could not be tried: {error.message}")
     except OSError as error:
         return Finding("helpers", NOTE, f"could not be tried: {error.strerror}")
-    missing = [name for name in helpers.EVERY if name not in there]
+    missing = [name for name in bpf_helpers.EVERY if name not in there]
     if not missing:
-        return Finding("helpers", GOOD, f"all there: {', '.join(helpers.EVERY)}")
+        return Finding("helpers", GOOD, f"all there: {', '.join(bpf_helpers.EVERY)}")
     what = f"not there: {', '.join(missing)}"
     transports = {
-        "the ring buffer": helpers.OF_THE_RING.keys() <= there,
-        "perf buffers": helpers.OF_PERF_BUFFERS.keys() <= there,
+        "the ring buffer": bpf_helpers.OF_THE_RING.keys() <= there,
+        "perf buffers": bpf_helpers.OF_PERF_BUFFERS.keys() <= there,
     }
-    if not helpers.NEEDED.keys() <= there or not any(transports.values()):
+    if not bpf_helpers.NEEDED.keys() <= there or not any(transports.values()):
         return Finding(
             "helpers", BAD, what, "Linux 5.5 or later, and raw tracepoints that may call them"
         )
     if not all(transports.values()):
         what += "".join(f"; {name} can be used" for name, can in transports.items() if can)
-    if not helpers.OF_TYPED_READS.keys() <= there:
+    if not bpf_helpers.OF_TYPED_READS.keys() <= there:
         what += "; the programs take longer in the kernel"
     return Finding("helpers", NOTE, what)
 
@@ -90,7 +90,7 @@ def functions(offers: Callable[[int], bool] = helpers.offers) -> Finding:
 def ring_buffer() -> Finding:
     """Whether there is a BPF ring buffer."""
     try:
-        os.close(ringbuf_map(host.PAGE_BYTES))
+        os.close(ringbuf_map(system.PAGE_BYTES))
     except OSError as error:
         if error.errno == errno.EINVAL:
             return Finding("ringbuf", NOTE, "not in this kernel: perf buffers are used")

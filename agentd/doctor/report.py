@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
+from agentd.doctor.check import BAD, GOOD, NOTE, Finding
 
 _COLUMNS = 120
 _WRAPPED: Any = {

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import tqdm
 
-from agentd import host, output
 from agentd.errors import ConfigError, UnavailableError
 from agentd.experiment import plot
 from agentd.experiment.load import own_cgroup
 from agentd.experiment.report import Report
 from agentd.experiment.run import Outcome, Plan, run
 from agentd.experiment.throughput import Throughput
-from agentd.kernel.program import PERFBUF, RINGBUF
-from agentd.kernel.spawn import check_capabilities
+from agentd.host import system
+from agentd.kernel.compile import PERFBUF, RINGBUF
+from agentd.kernel.loader_process import check_capabilities
+from agentd.terminal import stdout
 
 _WRITABLE = "a regular file, in a folder that exists"
 MEMORY_BYTES = 4 << 20
@@ -47,7 +48,7 @@ def bench_transport(options: Options) -> None:
     if options.plot_file is not None:
         plot.check(options.plot_file)
     report = _report(options.commands)
-    output.write(report.to_text())
+    stdout.write(report.to_text())
     if options.json_file is not None:
         _write(options.json_file, lambda file: file.write_text(report.to_json()))
     if options.plot_file is not None:
@@ -71,7 +72,7 @@ def _write(file: Path, write: Callable[[Path], object]) -> None:
 
 def plans(commands: int) -> list[Plan]:
     """Each transport with the same memory, then with less than it needs."""
-    small_bytes = 1 << (SMALL_BYTES_PER_CPU * len(host.online_cpus()) - 1).bit_length()
+    small_bytes = 1 << (SMALL_BYTES_PER_CPU * len(system.online_cpus()) - 1).bit_length()
     return [
         Plan(transport, reorders, memory_bytes, commands)
         for memory_bytes in (MEMORY_BYTES, small_bytes)

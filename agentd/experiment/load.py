@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentd.cgroups import cgroup2_mount
+from agentd.host.cgroups import cgroup2_mount
 
 _LOOP = 'read -r go; i=0; while [ "$i" -lt "$1" ]; do /bin/true; i=$((i + 1)); done'
 _REMOVE_TRIES = 100

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agentd import __version__, host
+from agentd import __version__
 from agentd.experiment.run import Outcome
 from agentd.experiment.throughput import Throughput
+from agentd.host import system
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Report:
             "agentd": __version__,
             "kernel": platform.release(),
             "machine": platform.machine(),
-            "online_cpus": len(host.online_cpus()),
+            "online_cpus": len(system.online_cpus()),
         }
         runs = [asdict(outcome) for outcome in self.outcomes]
         rates = [asdict(throughput) for throughput in self.throughputs]

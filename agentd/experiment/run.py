@@ -15,24 +15,26 @@ from statistics import quantiles
 
 import uvloop
 
-from agentd import cgroups, host, procfs
-from agentd.capture import Capture
+from agentd.config.schema import Config
 from agentd.core.batch import Batch
-from agentd.core.event import Event, Lost
-from agentd.core.journal import Round, Step
 from agentd.core.names import Names
-from agentd.core.pace import Pace
-from agentd.core.pipeline import Delivery, Limits
-from agentd.core.process import Applied
-from agentd.core.reorder import Unordered
-from agentd.core.tree import Tree, TreeLimits
+from agentd.core.order.reorder import Unordered
+from agentd.core.pipeline import Limits
+from agentd.core.steps import Round, Step
+from agentd.core.tree.process import Applied
+from agentd.core.tree.tree import Tree, TreeLimits
+from agentd.core.wire.delivery import Delivery
+from agentd.core.wire.events import Event, Lost
+from agentd.daemon.batch_delay import Pace
+from agentd.daemon.capture import Capture
+from agentd.daemon.loop import Rounds
 from agentd.experiment.load import Load
-from agentd.kernel.attach import Attached, Loader
-from agentd.kernel.program import Settings
-from agentd.rounds import Rounds
-from agentd.settings import Config
-from agentd.sinks.ecs import EcsRenderer
+from agentd.helpers import cgroup_paths
+from agentd.host import cgroups, clock, procfs, system
+from agentd.kernel.compile import Settings
+from agentd.kernel.loader_client import Attached, Loader
 from agentd.sinks.fanout import Fanout
+from agentd.sinks.render.ecs import EcsRenderer
 
 CAPACITY = 1 << 20
 """Of queue and tree: more than any run has events."""
@@ -95,9 +97,9 @@ class _Tracer:
         wire = self.capture.wire
         if not plan.reorders:
             self.pipeline.reorderer = Unordered()
-        self.raw_tree = Tree(bounds, host.TICK_NS)
+        self.raw_tree = Tree(bounds, clock.TICK_NS)
         for seed in (self.pipeline.seed, self.raw_tree.seed):
-            begun_ns = host.boottime_ns()
+            begun_ns = clock.boottime_ns()
             seed(procfs.scan(), begun_ns)
         self.delivered: list[Delivery] = []
         self.stamps_ns: list[int] = []
@@ -105,9 +107,9 @@ class _Tracer:
         self.lost_events = 0
         self._renderer = EcsRenderer(
             wire,
-            host.boot_id(),
-            host.PAGE_BYTES,
-            Names(cgroups.CgroupPaths().path, _no_name, _no_name),
+            system.boot_id(),
+            system.PAGE_BYTES,
+            Names(cgroup_paths.CgroupPaths().path, _no_name, _no_name),
         )
         transport = Config().transport
         self.rounds = Rounds(
@@ -132,7 +134,7 @@ class _Tracer:
 
     def _note(self, batch: Batch) -> None:
         self._renderer.render(batch)
-        now_ns = host.boottime_ns()
+        now_ns = clock.boottime_ns()
         events = [entry for entry in batch.entries if isinstance(entry, Applied)]
         self.lost_events += sum(e.missing for e in batch.entries if isinstance(e, Lost))
         stamps_ns = [entry[0][0] for entry in events]
@@ -160,18 +162,18 @@ def run(plan: Plan, cgroup: Path) -> Outcome:
 def _settings(plan: Plan, cgroup: Path) -> Settings:
     path = str(cgroup.relative_to(cgroups.cgroup2_mount()))
     return Settings(
-        cpus=host.possible_cpus(),
-        page_bytes=host.PAGE_BYTES,
+        cpus=system.possible_cpus(),
+        page_bytes=system.PAGE_BYTES,
         cgroup=cgroups.find_filter(path),
         transport=plan.transport,
         ring_bytes=plan.memory_bytes,
-        perf_bytes_per_cpu=_power_of_two(plan.memory_bytes // len(host.online_cpus())),
+        perf_bytes_per_cpu=_power_of_two(plan.memory_bytes // len(system.online_cpus())),
     )
 
 
 def _power_of_two(size_bytes: int) -> int:
     """The largest size not above that which the kernel takes."""
-    return max(host.PAGE_BYTES, 1 << (size_bytes.bit_length() - 1))
+    return max(system.PAGE_BYTES, 1 << (size_bytes.bit_length() - 1))
 
 
 async def _run(plan: Plan, settings: Settings, load: Load) -> Outcome:

@@ -17,10 +17,10 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agentd import host
-from agentd.kernel.perf_events import open_event
+from agentd.host import system
+from agentd.kernel.compile import PERFBUF
+from agentd.kernel.perf_event import open_event
 from agentd.kernel.perfbuf import Perfbuf
-from agentd.kernel.program import PERFBUF
 from agentd.kernel.ringbuf import Ringbuf
 from agentd.kernel.syscalls import run_program
 from agentd.paths import bpf_dir
@@ -55,8 +55,8 @@ def measure(transport: str, record_bytes: int, buffer_bytes: int, seconds: float
     flags = [
         f"-DRECORD_BYTES={record_bytes}",
         f"-DRECORDS_PER_RUN={_RECORDS_PER_RUN}",
-        f"-DRING_PAGES={buffer_bytes // host.PAGE_BYTES}",
-        f"-DAGENTD_PAGE_SIZE={host.PAGE_BYTES}UL",
+        f"-DRING_PAGES={buffer_bytes // system.PAGE_BYTES}",
+        f"-DAGENTD_PAGE_SIZE={system.PAGE_BYTES}UL",
         *(["-DPERFBUF"] if transport == PERFBUF else []),
     ]
     program = bcc.BPF(text=(bpf_dir() / "throughput.bpf.c").read_text(), cflags=flags)

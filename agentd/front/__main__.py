@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from agentd import privileges
 from agentd.front.process import main
+from agentd.host import capabilities
 
 if __name__ == "__main__":
-    privileges.keep_only(())
+    capabilities.keep_only(())
     main(int(sys.argv[1]))

@@ -12,12 +12,12 @@ import hashlib
 import os
 from typing import Any
 
+from agentd.config.schema import Config, Metrics
 from agentd.errors import UnavailableError
-from agentd.options import CheckedWebConfig
-from agentd.packing import pack
+from agentd.front.listeners import CheckedWebConfig
 from agentd.requirements import packages
-from agentd.settings import Config, Metrics
-from agentd.trial import Bounds, TrialError, run_in_child, run_in_child_async
+from agentd.runtime.packing import pack
+from agentd.runtime.trial import Bounds, TrialError, run_in_child, run_in_child_async
 
 _BOUNDS = Bounds(cpu_seconds=20, memory_bytes=256 << 20, seconds=60.0)
 """Enough for a host that is very busy as agentd starts: the check has to import what it checks."""
@@ -73,6 +73,6 @@ def _check(metrics: Metrics, fd: int) -> Any:
 
 
 def _read(metrics: Metrics) -> Any:
-    from agentd.web.web_config import web_config_of  # noqa: PLC0415 (the daemon has none of it)
+    from agentd.http.web_config import web_config_of  # noqa: PLC0415 (the daemon has none of it)
 
     return web_config_of(metrics)

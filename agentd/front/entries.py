@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from agentd.core.event import Event, Exec, Exit, Fork, Lost
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied, Doubt, Image, Leaders
-from agentd.core.reconcile import Inferred
+from agentd.core.tree.process import Applied, Doubt, Image, Leaders
+from agentd.core.tree.reconcile import Inferred
+from agentd.core.wire.events import Event, Exec, Exit, Fork, Lost
 
 
 class Beside(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from agentd.log_rate import LogRate
+from agentd.core.log_rate import LogRate
 from agentd.metrics.family import Metric
 from agentd.metrics.front import HTTP_FAILURES
 

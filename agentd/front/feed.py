@@ -14,19 +14,19 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from agentd.core.batch import Batch
-from agentd.core.event import Exec
-from agentd.core.images import path_bytes
-from agentd.core.lineage import whereabouts
 from agentd.core.names import NameOf, Names
 from agentd.core.pipeline import Entry
-from agentd.core.place import PlaceReader
-from agentd.core.process import Applied, Key
-from agentd.core.reconcile import Inferred
-from agentd.core.tree import Tree
-from agentd.core.untold import Untold
-from agentd.core.wire import Wire
+from agentd.core.tree.ancestry import whereabouts
+from agentd.core.tree.images import path_bytes
+from agentd.core.tree.process import Applied, Key
+from agentd.core.tree.reconcile import Inferred
+from agentd.core.tree.tree import Tree
+from agentd.core.undelivered import Untold
+from agentd.core.wire.events import Exec
+from agentd.core.wire.exec_context import PlaceReader
+from agentd.core.wire.header import Wire
 from agentd.front.entries import NOTHING, Beside, plain_entry
-from agentd.packing import pack
+from agentd.runtime.packing import pack
 
 FRAME_BYTES = 128 << 10
 """The longest frame; an entry has less than half of it."""

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from agentd.core.allowance import Allowance
-from agentd.filtering.fields import Facts
-from agentd.patterns import Matcher
+from agentd.filters.fields import Facts
+from agentd.filters.patterns import Matcher
 
 FOLLOW_FILTER = "follow.filter"
 """What ``agentd.undecided`` says of an event that the filter of a follower could not decide on."""
@@ -36,7 +36,7 @@ class Filters:
 
     async def parse(self, texts: Sequence[str]) -> Verdict:
         """What all of these texts ask for. Raises FilterError."""
-        from agentd.filtering.language import parse_filter  # noqa: PLC0415 (memory)
+        from agentd.filters.language import parse_filter  # noqa: PLC0415 (memory)
 
         tests = []
         for text in texts:

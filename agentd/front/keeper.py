@@ -22,13 +22,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from agentd import host
-from agentd.copies import copied, keep_fds
+from agentd.config.schema import Config
 from agentd.front import protocol
+from agentd.front.listeners import Doors
 from agentd.front.ports import open_later
-from agentd.options import Doors
-from agentd.packing import pack
-from agentd.settings import Config
+from agentd.host import system
+from agentd.runtime.copies import copied, keep_fds
+from agentd.runtime.packing import pack
 
 _NUMBERS_SECONDS = 1.0
 """Numbers are sent no more often."""
@@ -48,8 +48,8 @@ def front_settings(config: Config) -> dict[str, Any]:
     return {
         "metrics": asdict(config.metrics),
         "log": (config.log.level, config.log.format),
-        "boot_id": host.boot_id(),
-        "page_bytes": host.PAGE_BYTES,
+        "boot_id": system.boot_id(),
+        "page_bytes": system.PAGE_BYTES,
     }
 
 

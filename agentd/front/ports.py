@@ -9,9 +9,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from agentd.config.validate import split_address
 from agentd.errors import AgentdError, ConfigError, TakenError
-from agentd.rules import split_address
-from agentd.trial import TrialError, run_in_child_async
+from agentd.runtime.trial import TrialError, run_in_child_async
 
 _AGAIN_SECONDS = 5.0
 """Until a port that could not be had is tried again."""

@@ -14,26 +14,26 @@ import socket
 from collections.abc import Coroutine
 from typing import Any
 
-from agentd import asgi, asked, settings
-from agentd.asgi import Asgi, Receive, Scope, Send
-from agentd.control import server as control_server
-from agentd.copies import limit
-from agentd.core.event import kind_names
-from agentd.core.process import entity_prefix
+from agentd.config import schema
+from agentd.core.tree.process import entity_prefix
+from agentd.core.wire.events import kind_names
+from agentd.filters import parameters
 from agentd.front import protocol, routes
 from agentd.front.failures import Failures
 from agentd.front.numbers import Numbers, SilentError
 from agentd.front.questions import Questions
 from agentd.front.stream import Stream
+from agentd.http import asgi, control_auth, metrics_server
+from agentd.http.asgi import Asgi, Receive, Scope, Send
+from agentd.http.metrics_server import Door, Health
+from agentd.http.server import Visitors
+from agentd.http.web_config import WebConfig, from_plain
 from agentd.kernel.wire_header import read_wire
-from agentd.log import configure_log, set_level
-from agentd.packing import unpack
-from agentd.serving import Visitors
-from agentd.sinks.ecs_merged import ecs_renderer
-from agentd.sinks.text import TextRenderer
-from agentd.web import server as web_server
-from agentd.web.server import Door, Health
-from agentd.web.web_config import WebConfig, from_plain
+from agentd.log.setup import configure_log, set_level
+from agentd.runtime.copies import limit
+from agentd.runtime.packing import unpack
+from agentd.sinks.render.ecs_aggregate import ecs_renderer
+from agentd.sinks.render.text import TextRenderer
 
 _IDLE_SECONDS = 60.0
 _IDLE_LOOKS = 6
@@ -136,7 +136,7 @@ class _Front:
     def _take_settings(self, new: dict[str, Any], fds: list[int]) -> None:
         """Serve at the sockets that have come, and as is wanted now."""
         set_level(new["log"][0])
-        metrics = settings.Metrics(**new["metrics"])
+        metrics = schema.Metrics(**new["metrics"])
         web_config = _held(fds.pop(0)) if new["has_web_config"] else WebConfig()
         socks = dict(zip(new["listening"], (socket.socket(fileno=fd) for fd in fds), strict=True))
         if protocol.CONTROL in socks:
@@ -146,11 +146,11 @@ class _Front:
         elif protocol.METRICS in socks:
             self._door = Door(socks[protocol.METRICS], metrics, web_config)
             app = functools.partial(self._http_app, self._door)
-            self._begin(web_server.run(app, self._door, self._over.wait, self._visitors))
+            self._begin(metrics_server.run(app, self._door, self._over.wait, self._visitors))
 
     def _serve_control(self, sock: socket.socket) -> None:
         app = routes.make_app(self._sources(self._questions()), self._failures.note)
-        self._begin(control_server.run(app, sock, self._over.wait, self._visitors))
+        self._begin(control_auth.run(app, sock, self._over.wait, self._visitors))
 
     def _questions(self) -> Questions:
         return Questions(functools.partial(self._hand_over, protocol.QUESTION))
@@ -160,10 +160,10 @@ class _Front:
         answers = routes.make_app(
             self._sources(self._questions()),
             self._failures.note,
-            asked.AT_THE_PORT,
-            locked=() if door.asks_who_comes else asked.ABOUT_PROCESSES,
+            parameters.AT_THE_PORT,
+            locked=() if door.asks_who_comes else parameters.ABOUT_PROCESSES,
         )
-        return web_server.make_app(
+        return metrics_server.make_app(
             functools.partial(self._metrics, door),
             self._healthz,
             self._readyz,

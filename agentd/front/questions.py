@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from agentd import asgi
-from agentd.asgi import Send
-from agentd.packing import pack, unpack
+from agentd.http import asgi
+from agentd.http.asgi import Send
+from agentd.runtime.packing import pack, unpack
 from agentd.snapshot.question import BODY, DEADLINE_SECONDS, END, HEAD, MESSAGE_BYTES
 
 _PATIENCE_SECONDS = 10.0

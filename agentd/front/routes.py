@@ -13,21 +13,30 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from agentd import asgi, asked
-from agentd.asgi import Asgi, Receive, Scope, Send
-from agentd.asked import ABOUT_PROCESSES, FILTER, FORMAT, SECONDS, UTC_OFFSET, ParameterError, Query
-from agentd.control.facts import EntryFilter
-from agentd.core.process import Applied
 from agentd.core.text import as_text
+from agentd.core.tree.process import Applied
 from agentd.errors import AgentdError
+from agentd.filters import parameters
+from agentd.filters.facts import EntryFilter
+from agentd.filters.parameters import (
+    ABOUT_PROCESSES,
+    FILTER,
+    FORMAT,
+    SECONDS,
+    UTC_OFFSET,
+    ParameterError,
+    Query,
+)
 from agentd.front.filters import Verdict
-from agentd.front.followers import Follower
 from agentd.front.numbers import Numbers, SilentError
 from agentd.front.questions import Questions
 from agentd.front.stream import Stream
-from agentd.front.work import Interval
-from agentd.sinks.renderer import Renderer
-from agentd.toml_text import shortened
+from agentd.front.subscribers import Follower
+from agentd.front.usage import Interval
+from agentd.http import asgi
+from agentd.http.asgi import Asgi, Receive, Scope, Send
+from agentd.sinks.render.renderer import Renderer
+from agentd.terminal.escape import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +69,16 @@ class _Asked:
 def make_app(
     sources: Sources,
     on_failure: Callable[[Exception], None],
-    paths: Sequence[str] = asked.EVERYWHERE,
+    paths: Sequence[str] = parameters.EVERYWHERE,
     *,
     locked: Sequence[str] = (),
 ) -> Asgi:
     """The application. ``paths``: what there is; ``locked``: what of that is not for anybody."""
     all_answers: dict[str, Callable[[Sources, _Asked], Awaitable[None]]] = {
-        asked.STATUS.path: _status,
+        parameters.STATUS.path: _status,
         **dict.fromkeys(ABOUT_PROCESSES, _about_processes),
-        asked.FOLLOW.path: _follow,
-        asked.WORK.path: _work,
+        parameters.FOLLOW.path: _follow,
+        parameters.WORK.path: _work,
     }
     answers = {path: _not_for_anybody if path in locked else all_answers[path] for path in paths}
 
@@ -79,7 +88,7 @@ def make_app(
             if answer is None:
                 known = ", ".join(answers)
                 raise _RefusedError(404, f"there is no {shortened(path)}; there is {known}")
-            query = asked.read_query(as_text(scope["query_string"]))
+            query = parameters.read_query(as_text(scope["query_string"]))
             await answer(sources, _Asked(path, query, receive, send))
         except ParameterError as wrong:
             await asgi.as_json(send, 400, {"error": str(wrong)})

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from agentd.control.facts import EntryFilter, FactFinder
-from agentd.core.adopters import Adopters
-from agentd.core.living import Living
 from agentd.core.names import Names
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied, Image, Key, Process
-from agentd.core.wire import Wire
+from agentd.core.tree.live import Living
+from agentd.core.tree.process import Applied, Image, Key, Process
+from agentd.core.tree.reparenting import Adopters
+from agentd.core.wire.header import Wire
+from agentd.filters.facts import EntryFilter, FactFinder
 from agentd.front.entries import NOTHING, Beside, read_entry
 from agentd.front.feed import FRAME_BYTES
 from agentd.front.filters import Filters
-from agentd.front.followers import Follower, Followers
-from agentd.front.work import Asking, Interval
-from agentd.packing import unpack
+from agentd.front.subscribers import Follower, Followers
+from agentd.front.usage import Asking, Interval
+from agentd.runtime.packing import unpack
 
 _RECEIVED_BYTES = 4 * FRAME_BYTES
 _AGAIN_SECONDS = 0.2

@@ -10,14 +10,14 @@ import os
 import socket
 import sys
 
-from agentd import privileges
 from agentd.helpers.coordinator import JOBS, Coordinator
+from agentd.host import capabilities
 
 
 def main() -> int:
     """Serve the daemon, until it has gone."""
     fd, *kept = map(int, sys.argv[1:])
-    privileges.keep_only(kept)
+    capabilities.keep_only(kept)
     os.set_inheritable(fd, False)
     with socket.socket(fileno=fd) as control, contextlib.suppress(ValueError):
         Coordinator(control, JOBS, gives_up=bool(kept)).run()

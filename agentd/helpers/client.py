@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+from agentd.core.log_rate import LogRate
 from agentd.helpers import frames
 from agentd.helpers.links import ChildLink, Link, ServiceLink
-from agentd.log_rate import LogRate
 
 Take: TypeAlias = Callable[[Any], None]
 

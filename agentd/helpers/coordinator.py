@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentd.helpers import frames
-from agentd.helpers.job import Answers, Progress
+from agentd.helpers.worker import Answers, Progress
 
 _TICK_SECONDS = 0.05
 """How often workers are looked at while there are any."""
@@ -49,13 +49,13 @@ class Kind:
     """How long one item may take, where another worker can go on behind it; 0: it cannot."""
 
 
-SCAN = {"processes": Kind("agentd.helpers.processes", stuck_max=8, item_seconds=1.0)}
+SCAN = {"processes": Kind("agentd.helpers.jobs.proc_scan", stuck_max=8, item_seconds=1.0)}
 """The one job for which a capability is of use."""
 JOBS = SCAN | {
-    "users": Kind("agentd.helpers.users", stuck_max=2),
-    "cgroups": Kind("agentd.helpers.hierarchy", stuck_max=2),
-    "journal": Kind("agentd.helpers.journal", stuck_max=2),
-    "canary": Kind("agentd.helpers.canary", stuck_max=4),
+    "users": Kind("agentd.helpers.jobs.user_names", stuck_max=2),
+    "cgroups": Kind("agentd.helpers.jobs.cgroup_paths", stuck_max=2),
+    "journal": Kind("agentd.helpers.jobs.journal", stuck_max=2),
+    "canary": Kind("agentd.helpers.jobs.canary", stuck_max=4),
 }
 
 
@@ -227,9 +227,9 @@ class Coordinator:
         try:
             _be_the_first_to_go()
             if self._gives_up and job.name not in SCAN:
-                from agentd import privileges  # noqa: PLC0415 (memory)
+                from agentd.host import capabilities  # noqa: PLC0415 (memory)
 
-                privileges.keep_only(())
+                capabilities.keep_only(())
             if job.name in SCAN:
                 arguments = arguments | {"stuck": list(self._stuck), "bare": bare}
             importlib.import_module(job.kind.module).run(answers, arguments, job.progress)

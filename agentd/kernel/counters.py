@@ -6,8 +6,8 @@ import mmap
 import os
 import struct
 
-from agentd.core.accounting import KernelCounters, PerCpu
-from agentd.core.wire import Layout
+from agentd.core.loss.tracker import KernelCounters, PerCpu
+from agentd.core.wire.header import Layout
 
 
 class Counters:

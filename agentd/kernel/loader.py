@@ -17,16 +17,16 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from agentd import host
 from agentd.errors import AgentdError
-from agentd.kernel import handover
+from agentd.host import system
+from agentd.host.capabilities import ALL_CAPABILITIES, CAP_SYSLOG, keep_only
+from agentd.kernel import loader_protocol
 from agentd.kernel.btf import kernel_btf, libbpf
-from agentd.kernel.handover import Failure, Handover
-from agentd.kernel.perf_events import open_event
-from agentd.kernel.program import AUTO, PERFBUF, RINGBUF, Settings, Source, variants
+from agentd.kernel.compile import AUTO, PERFBUF, RINGBUF, Settings, Source, variants
+from agentd.kernel.loader_protocol import Failure, Handover
+from agentd.kernel.perf_event import open_event
 from agentd.kernel.syscalls import ringbuf_map
 from agentd.paths import bpf_dir
-from agentd.privileges import ALL_CAPABILITIES, CAP_SYSLOG, keep_only
 from agentd.requirements.causes import known_cause
 from agentd.requirements.packages import BCC, load
 
@@ -42,14 +42,14 @@ def main() -> int:
     """Answer one request on the socket named by the first argument."""
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         _prepare()
-        orders = sock.recv(handover.MESSAGE_BYTES_MAX)
+        orders = sock.recv(loader_protocol.MESSAGE_BYTES_MAX)
         if not orders:  # nothing is to be loaded, after all
             os._exit(0)
         answer = _answer(orders)
         if isinstance(answer, Failure):
-            handover.send_failure(sock, answer)
+            loader_protocol.send_failure(sock, answer)
         else:
-            handover.send_handover(sock, answer)
+            loader_protocol.send_handover(sock, answer)
             sock.recv(1)  # perf buffers live here until the daemon has mapped them, or has died
     sys.stderr.flush()
     # bcc would detach what it attached at exit; the links now belong to the daemon
@@ -69,12 +69,12 @@ def _prepare() -> None:
 
 def _answer(orders: bytes) -> Handover | Failure:
     try:
-        return _load(handover.decode_settings(orders))
+        return _load(loader_protocol.decode_settings(orders))
     except Exception as error:
         cause = known_cause(error)
         if cause is None:
             raise
-        return Failure(handover.FAILED_REQUIREMENT, cause.message, cause.hint)
+        return Failure(loader_protocol.FAILED_REQUIREMENT, cause.message, cause.hint)
 
 
 def _load(settings: Settings) -> Handover | Failure:
@@ -93,7 +93,7 @@ def _load(settings: Settings) -> Handover | Failure:
         if isinstance(answer, Handover):
             return answer
         first_failure = first_failure or answer
-        if answer.kind == handover.FAILED_PERMISSION:
+        if answer.kind == loader_protocol.FAILED_PERMISSION:
             break
     assert first_failure is not None
     return first_failure
@@ -104,7 +104,7 @@ def _choose(kind: str) -> tuple[str, str]:
     if kind != AUTO:
         return kind, "as configured"
     try:
-        os.close(ringbuf_map(host.PAGE_BYTES))
+        os.close(ringbuf_map(system.PAGE_BYTES))
     except OSError as error:
         if error.errno == errno.EINVAL:
             return PERFBUF, "this kernel has no BPF ring buffer"
@@ -121,10 +121,10 @@ def _load_source(bcc: Any, source: Source, settings: Settings, reason: str) -> H
         # before the programs are attached, or their first records would find no buffer
         perf_fds = _open_perf(program, settings) if settings.transport == PERFBUF else ()
         # exits first: whose fork is told, of that no exec and no exit may be missing
-        for tracepoint, function in reversed(handover.LINKS.items()):
+        for tracepoint, function in reversed(loader_protocol.LINKS.items()):
             program.attach_raw_tracepoint(tracepoint, function)
     except _PerfError as error:
-        return Failure(handover.FAILED_PERF, str(error))
+        return Failure(loader_protocol.FAILED_PERF, str(error))
     except Exception as error:  # bcc raises nothing more specific
         return _explain(str(error))
     return Handover(
@@ -132,7 +132,7 @@ def _load_source(bcc: Any, source: Source, settings: Settings, reason: str) -> H
         program["counters"].map_fd,
         program["cgroups"].map_fd,
         tuple(_link_fds(program)),
-        tuple(program.funcs[name.encode()].fd for name in handover.TRACEPOINTS.values()),
+        tuple(program.funcs[name.encode()].fd for name in loader_protocol.TRACEPOINTS.values()),
         perf_fds,
         transport=settings.transport,
         transport_reason=reason,
@@ -153,7 +153,7 @@ def _number_from(program: Any, settings: Settings) -> None:
 def _open_perf(program: Any, settings: Settings) -> tuple[int, ...]:
     """The events of the CPUs that are online, put where the programs find them."""
     fds = []
-    for cpu in host.online_cpus():
+    for cpu in system.online_cpus():
         try:
             fd, mapping = open_event(cpu, settings.perf_bytes_per_cpu)
         except OSError as error:
@@ -170,15 +170,15 @@ def _link_fds(program: Any) -> list[int]:
         str(name, "ascii") if isinstance(name, bytes) else name: fd
         for name, fd in program.raw_tracepoint_fds.items()
     }
-    return [links[name] for name in handover.LINKS]
+    return [links[name] for name in loader_protocol.LINKS]
 
 
 def _explain(message: str) -> Failure:
     if "Need super-user" in message or "Operation not permitted" in message:
-        return Failure(handover.FAILED_PERMISSION, message)
+        return Failure(loader_protocol.FAILED_PERMISSION, message)
     if "compile" in message:
-        return Failure(handover.FAILED_COMPILE, message)
-    return Failure(handover.FAILED_LOAD, message)
+        return Failure(loader_protocol.FAILED_COMPILE, message)
+    return Failure(loader_protocol.FAILED_LOAD, message)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
-from agentd.core.decode import Span
-from agentd.core.pipeline import Delivery
-from agentd.core.stages import STAGE_LOST_SAMPLES
-from agentd.kernel.barrier import Barrier
-from agentd.kernel.perf_events import map_event
+from agentd.core.loss.stages import STAGE_LOST_SAMPLES
+from agentd.core.wire.decode import Span
+from agentd.core.wire.delivery import Delivery
+from agentd.kernel.memory_barrier import Barrier
+from agentd.kernel.perf_event import map_event
 
 _DATA_HEAD_WORD = 1024 // 8  # offsetof(struct perf_event_mmap_page, data_head)
 _DATA_TAIL_WORD = 1032 // 8

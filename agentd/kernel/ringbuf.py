@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import ClassVar, Final, Protocol
 
-from agentd.core.decode import Span
-from agentd.core.pipeline import Delivery
-from agentd.core.stages import STAGE_RESERVE
-from agentd.kernel.barrier import Barrier
-from agentd.kernel.window import Window
+from agentd.core.loss.stages import STAGE_RESERVE
+from agentd.core.wire.decode import Span
+from agentd.core.wire.delivery import Delivery
+from agentd.kernel.memory_barrier import Barrier
+from agentd.kernel.mmap_window import Window
 
 _BUSY: Final = 1 << 31  # BPF_RINGBUF_BUSY_BIT: reserved, not yet submitted
 _DISCARDED: Final = 1 << 30  # BPF_RINGBUF_DISCARD_BIT

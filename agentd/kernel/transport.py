@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from agentd.kernel.handover import Handover
+from agentd.kernel.compile import PERFBUF
+from agentd.kernel.loader_protocol import Handover
 from agentd.kernel.perfbuf import Perfbuf
-from agentd.kernel.program import PERFBUF
 from agentd.kernel.ringbuf import Ringbuf
 
 Transport: TypeAlias = Ringbuf | Perfbuf

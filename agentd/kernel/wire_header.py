@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentd.core.wire import Wire, parse_wire
+from agentd.core.wire.header import Wire, parse_wire
 from agentd.paths import bpf_dir
 
 

@@ -14,7 +14,7 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from agentd.metrics import front, own, pipeline, running, sinks, work
+from agentd.metrics import daemon, front, own, pipeline, sinks, usage
 from agentd.metrics.snapshot import Snapshot
 
 
@@ -33,19 +33,19 @@ class AgentdCollector(Collector):
         yield from pipeline.reorder(now)
         yield from pipeline.tree(now)
         yield from pipeline.reconciling(now)
-        yield from running.rounds(now)
-        yield from running.transport(now)
-        yield from running.programs(now)
-        yield from running.memory(now)
-        yield from running.patterns(now)
+        yield from daemon.rounds(now)
+        yield from daemon.transport(now)
+        yield from daemon.programs(now)
+        yield from daemon.memory(now)
+        yield from daemon.patterns(now)
         yield from sinks.sinks(now)
-        yield from running.audit(now)
-        yield from running.helpers(now)
+        yield from daemon.audit(now)
+        yield from daemon.helpers(now)
         yield from sinks.canary(now)
-        yield running.build_info()
-        yield from work.units(now)
-        yield from work.executables(now)
-        yield work.capacity(now)
+        yield daemon.build_info()
+        yield from usage.units(now)
+        yield from usage.executables(now)
+        yield usage.capacity(now)
         yield from front.front(now)
         yield from own.process(now)
         yield from own.python(now)

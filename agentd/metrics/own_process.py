@@ -7,7 +7,7 @@ import os
 import resource
 import time
 
-from agentd import host
+from agentd.host import clock
 from agentd.metrics.snapshot import OwnProcess
 
 
@@ -17,7 +17,7 @@ def own_process(started_ns: int) -> OwnProcess:
     return OwnProcess(
         virtual_bytes,
         resident_bytes,
-        (started_ns + host.wall_offset_ns()) / 1e9,
+        (started_ns + clock.wall_offset_ns()) / 1e9,
         time.process_time(),
         len(os.listdir("/proc/self/fd")) - 1,
         resource.getrlimit(resource.RLIMIT_NOFILE)[0],

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agentd import vantage
 from agentd.errors import UnavailableError
+from agentd.host import namespaces
 from agentd.requirements.limits import check_descriptors, shortage
 
 
@@ -50,7 +50,7 @@ def check_null_device(path: str = os.devnull) -> None:
 
 REQUIREMENTS = (
     Requirement("fds", check_descriptors, "enough file descriptors are left"),
-    Requirement("/proc", vantage.check, "this host's own, and so are pids and clocks"),
+    Requirement("/proc", namespaces.check, "this host's own, and so are pids and clocks"),
     Requirement("/sys", check_sys, "mounted"),
     Requirement("/dev/null", check_null_device, "there"),
 )

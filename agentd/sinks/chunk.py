@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from agentd.core.untold import Untold
+from agentd.core.undelivered import Untold
 
 
 def lines(payload: memoryview) -> int:

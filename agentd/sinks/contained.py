@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 
 from agentd.core.batch import Batch
+from agentd.core.log_rate import LogRate
 from agentd.core.pipeline import Entry
-from agentd.core.untold import loss_of
+from agentd.core.undelivered import loss_of
 from agentd.errors import AgentdError
-from agentd.log_rate import LogRate
 
 Encode = Callable[[Batch], list[bytes]]
 """A batch as payloads: one for a stream, one an event for datagrams."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from agentd.core.batch import Batch
-from agentd.core.untold import Untold
+from agentd.core.undelivered import Untold
 from agentd.core.unwritten import Unwritten
 from agentd.errors import AgentdError
-from agentd.sinks.channel import SinkFailedError
-from agentd.sinks.queue import Sink
+from agentd.sinks.sink import Sink
+from agentd.sinks.writer import SinkFailedError
 
 
 class Fanout:

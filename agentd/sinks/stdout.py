@@ -14,7 +14,7 @@ import select
 import socket
 import stat
 
-from agentd.sinks.channel import SinkClosedError, SinkFailedError
+from agentd.sinks.writer import SinkClosedError, SinkFailedError
 
 
 class Stdout:

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from agentd.asked import EXITED, EXPLAIN, FILTER, ID, PROCESSES, ParameterError, Query
-from agentd.control.facts import FactFinder
-from agentd.core.lineage import latest
-from agentd.core.process import Process
-from agentd.core.tree import Tree
+from agentd.core.tree.ancestry import latest
+from agentd.core.tree.process import Process
+from agentd.core.tree.tree import Tree
 from agentd.errors import AgentdError
-from agentd.filtering.fields import Filter
-from agentd.packing import pack, unpack
+from agentd.filters.facts import FactFinder
+from agentd.filters.fields import Filter
+from agentd.filters.parameters import EXITED, EXPLAIN, FILTER, ID, PROCESSES, ParameterError, Query
+from agentd.runtime.packing import pack, unpack
 from agentd.snapshot.describe import Describer
 from agentd.snapshot.question import BODY, END, HEAD, PIECE_BYTES, QUESTION_BYTES
-from agentd.toml_text import shortened
+from agentd.terminal.escape import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _processes(subject: Subject, query: Query) -> tuple[str, Iterator[str]]:
 
 
 def _filter(texts: Iterable[str]) -> Filter:
-    from agentd.filtering.language import parse_filter  # noqa: PLC0415 (memory)
+    from agentd.filters.language import parse_filter  # noqa: PLC0415 (memory)
 
     try:
         tests = [parse_filter(text) for text in texts]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from agentd.control.facts import FactFinder
-from agentd.core.ending import read_exit_code
-from agentd.core.event import NO_CPU
-from agentd.core.lineage import ancestors, children, depth
-from agentd.core.process import SOMEBODY, Image, Key, Notes, Process, Unknown
+from agentd.core.exit_status import read_exit_code
 from agentd.core.text import as_text
-from agentd.core.tree import Tree
+from agentd.core.tree.ancestry import ancestors, children, depth
+from agentd.core.tree.process import SOMEBODY, Image, Key, Notes, Process, Unknown
+from agentd.core.tree.tree import Tree
+from agentd.core.wire.events import NO_CPU
+from agentd.filters.facts import FactFinder
 
 _SECOND_NS = 1_000_000_000
 _FOR_EVER_NS = 1 << 63

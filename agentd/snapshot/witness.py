@@ -20,8 +20,8 @@ from functools import partial
 from resource import RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_FSIZE
 from typing import Any
 
-from agentd.copies import copied, keep_fds, limit
-from agentd.log_rate import LogRate
+from agentd.core.log_rate import LogRate
+from agentd.runtime.copies import copied, keep_fds, limit
 from agentd.snapshot.question import DEADLINE_SECONDS
 
 _WAITING_MAX = 64

@@ -21,9 +21,9 @@ from typing import Any
 import pyte
 import pytest
 
-from agentd.asking import COLUMNS
-from agentd.control.widths import width
-from agentd.filtering.fields import FIELDS
+from agentd.cli.query_parser import COLUMNS
+from agentd.filters.fields import FIELDS
+from agentd.terminal.width import width
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, Agent, running
 from tests.unprivileged import readable_agentd, unused_uid

@@ -127,7 +127,7 @@ def _environment_without(folder: Path, *missing: str) -> list[str]:
         if package.name.partition(".")[0] not in missing:
             (site / package.name).symlink_to(package)
     python = str(folder / "venv/bin/python")
-    return [python, "-c", "from agentd.cli import main; main()"]
+    return [python, "-c", "from agentd.cli.main import main; main()"]
 
 
 @pytest.mark.parametrize(("module", "subject"), [("bcc", "bcc"), ("uvloop", "python")])

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agentd import checksummed
+from agentd.runtime import checksummed
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS, free_port, whole_lines
 from tests.e2e.manager import Manager, managing

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cgroups import cgroup2_mount
+from agentd.host.cgroups import cgroup2_mount
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
 from tests.kernel.altered import altered_copy, before
@@ -75,7 +75,7 @@ def test_programs_that_do_not_compile(cgroup: Cgroup, tmp_path: Path) -> None:
         tmp_path, "bpf/agentd.bpf.c", before("int on_fork(", "static int x = nonsense;\n")
     )
     options = {"env": os.environ | {"PYTHONPATH": str(copy)}, "cwd": copy}
-    command = [sys.executable, "-c", "from agentd.cli import main; main()"]
+    command = [sys.executable, "-c", "from agentd.cli.main import main; main()"]
     command += _command(cgroup)[1:]
 
     done = _run(command, **options)

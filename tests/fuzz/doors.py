@@ -12,22 +12,23 @@ import time
 from functools import partial
 from typing import Any
 
-from agentd import asgi, asked, settings
-from agentd.asgi import Asgi, Receive, Scope, Send
-from agentd.control.facts import FactFinder
-from agentd.conversation import Conversation, Place
-from agentd.core.event import kind_names
+from agentd.config import schema
 from agentd.core.names import Names
-from agentd.core.tree import Tree
+from agentd.core.tree.tree import Tree
+from agentd.core.wire.events import kind_names
+from agentd.filters import parameters
+from agentd.filters.facts import FactFinder
 from agentd.front.numbers import Numbers
 from agentd.front.questions import Questions
 from agentd.front.routes import Sources, make_app
 from agentd.front.stream import Stream
-from agentd.sinks.text import TextRenderer
+from agentd.http import asgi, metrics_server
+from agentd.http.asgi import Asgi, Receive, Scope, Send
+from agentd.http.connection import Conversation, Place
+from agentd.http.metrics_server import Door, Health
+from agentd.http.web_config import WebConfig
+from agentd.sinks.render.text import TextRenderer
 from agentd.snapshot.answers import Subject, answer
-from agentd.web import server as web_server
-from agentd.web.server import Door, Health
-from agentd.web.web_config import WebConfig
 from tests.records import TICK_NS, WIRE, execed, exited, fork, tree_limits
 
 _ENTITY = "0123456789abcdef"
@@ -102,14 +103,16 @@ class _Doors:
         text = partial(TextRenderer, kind_names(WIRE), colour=False)
         questions = Questions(self._answer)
         stream = Stream(WIRE, _ENTITY, lambda sock: None)
-        sources = Sources(numbers, questions, stream, dict.fromkeys(asked.FORMAT.choices, text), 1)
+        sources = Sources(
+            numbers, questions, stream, dict.fromkeys(parameters.FORMAT.choices, text), 1
+        )
         note = self.failures.append
-        answers = make_app(sources, note, asked.AT_THE_PORT)
+        answers = make_app(sources, note, parameters.AT_THE_PORT)
         self._apps: list[Asgi] = [make_app(sources, note)]
         self._listening = socket.create_server(("127.0.0.1", 0))
         for users in ({}, {"alice": _HASH}):
-            door = Door(self._listening, settings.Metrics(page="on"), WebConfig(users=users))
-            whole = web_server.make_app(_metrics, _good, _good, note, door.page(answers))
+            door = Door(self._listening, schema.Metrics(page="on"), WebConfig(users=users))
+            whole = metrics_server.make_app(_metrics, _good, _good, note, door.page(answers))
             self._apps.append(door.guard(whole))
 
     def _give(self) -> None:

@@ -9,27 +9,30 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from agentd import checksummed, fdstore
-from agentd.cgroups import CgroupPaths, cgroup2_mount
-from agentd.core.accounting import Progress as Position
-from agentd.core.containers import identify
-from agentd.core.lineage import ancestors, children
-from agentd.core.tree import Tree
+from agentd.core.cgroup_identity import identify
+from agentd.core.loss.tracker import Progress as Position
+from agentd.core.tree.ancestry import ancestors, children
+from agentd.core.tree.tree import Tree
+from agentd.daemon.restart import fdstore
+from agentd.daemon.restart.recovery import open_ledger
+from agentd.daemon.restart.saved_state import Moment, Past, PastError, read_past
 from agentd.errors import ConfigError
-from agentd.helpers import frames, hierarchy
+from agentd.helpers import frames
+from agentd.helpers.cgroup_paths import CgroupPaths
 from agentd.helpers.client import HelperError, Helpers
-from agentd.helpers.job import Answers, Progress
+from agentd.helpers.jobs import cgroup_paths
 from agentd.helpers.links import Link
-from agentd.kernel import handover
-from agentd.kernel.handover import Failure, Handover
-from agentd.kernel.program import Settings
-from agentd.names import HostNames
-from agentd.observations import plain_observed
-from agentd.past import Moment, Past, PastError, read_past
-from agentd.procfs import Look
-from agentd.recovery import open_ledger
-from agentd.scanning import Found, Scanner
-from agentd.suppression import own_unit
+from agentd.helpers.proc_scan import Found, Scanner
+from agentd.helpers.user_names import HostNames
+from agentd.helpers.worker import Answers, Progress
+from agentd.host.cgroups import cgroup2_mount
+from agentd.host.proc_codec import plain_observed
+from agentd.host.procfs import Look
+from agentd.kernel import loader_protocol
+from agentd.kernel.compile import Settings
+from agentd.kernel.loader_protocol import Failure, Handover
+from agentd.runtime import checksummed
+from agentd.systemd.rate_limit import own_unit
 from tests.fuzz.target import Target
 from tests.records import TICK_NS, tree_limits
 
@@ -177,7 +180,7 @@ def name_cgroup(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as mount:
         os.mkdir(os.fsencode(mount) + b"/" + name)
         answers = _Kept()
-        hierarchy.run(answers, [mount, []], Progress())
+        cgroup_paths.run(answers, [mount, []], Progress())
     paths = CgroupPaths()
     for part in answers.parts:
         paths._take(part)
@@ -202,15 +205,19 @@ def hear_loader(data: bytes) -> None:
     with ours:
         with theirs:
             for message in _parts(data)[:20]:
-                socket.send_fds(theirs, [message[: handover.MESSAGE_BYTES_MAX] or b" "], [null] * 9)
+                socket.send_fds(
+                    theirs, [message[: loader_protocol.MESSAGE_BYTES_MAX] or b" "], [null] * 9
+                )
         os.close(null)
-        answer = handover.receive(ours)
+        answer = loader_protocol.receive(ours)
     if isinstance(answer, Handover):
         fds = (answer.events_fd, answer.counters_fd, answer.cgroups_fd, *answer.link_fds)
         for fd in (*fds, *answer.program_fds, *answer.perf_fds):
             os.close(fd)
     else:
-        assert answer is None or (isinstance(answer, Failure) and answer.kind in handover.KINDS)
+        assert answer is None or (
+            isinstance(answer, Failure) and answer.kind in loader_protocol.KINDS
+        )
 
 
 def _memory(data: bytes) -> int:

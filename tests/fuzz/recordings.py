@@ -19,7 +19,7 @@ from typing import Any
 import msgpack
 
 from agentd.errors import ConfigError
-from agentd.replay import open_recording, play
+from agentd.recording.replay import open_recording, play
 from tests.fixtures.make import recording_of
 
 _BASES = ("losses-ring", "life")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from agentd.config import load_config
+from agentd.config.load import load_config
 from agentd.errors import AgentdError, ConfigError
-from agentd.filtering.fields import FIELDS, Facts
-from agentd.filtering.language import FilterError, parse_filter
-from agentd.web.web_config import load_web_config
+from agentd.filters.fields import FIELDS, Facts
+from agentd.filters.language import FilterError, parse_filter
+from agentd.http.web_config import load_web_config
 from tests.fuzz.doors import WORDS as HTTP
 from tests.fuzz.doors import try_doors
 from tests.fuzz.foreign import TARGETS as FOREIGN

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from schemathesis import GenerationMode
 
-from agentd import asked
+from agentd.filters import parameters
 from tests.certificate import make_certificate
 from tests.cgroup import own_cgroup
 from tests.e2e.agent import ENOUGH_SECONDS, Agent, free_port, listening, users_file
@@ -65,7 +65,7 @@ class Door:
         if self.name == "control":
             return [path for path in OPERATIONS if path.startswith("/v1/")]
         there = [path for path in OPERATIONS if not path.startswith("/v1/")]
-        return [*there, *asked.AT_THE_PORT]
+        return [*there, *parameters.AT_THE_PORT]
 
     def send(self, data: bytes, *, plain: bool = False) -> bytes:
         """What comes back when nothing follows these bytes. ``plain``: never encrypted."""
@@ -222,7 +222,7 @@ def _body(answer: http.client.HTTPResponse, path: str) -> bytes:
     try:
         return answer.read()
     except http.client.IncompleteRead as error:
-        assert path in (asked.FOLLOW.path, asked.WORK.path)
+        assert path in (parameters.FOLLOW.path, parameters.WORK.path)
         return error.partial
 
 

@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from agentd.helpers.client import Helpers
-from agentd.privileges import CAP_SYS_PTRACE
-from agentd.replay import open_recording
-from agentd.scanning import Scanned, Scanner
+from agentd.helpers.proc_scan import Scanned, Scanner
+from agentd.host.capabilities import CAP_SYS_PTRACE
+from agentd.recording.replay import open_recording
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, ENOUGH_SECONDS
 from tests.e2e.manager import managing

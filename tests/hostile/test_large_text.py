@@ -17,9 +17,9 @@ UNIT = bpf_dir().parent / "systemd/agentd.service"
 
 CROWD = """
 import resource, sys
-from agentd.core.tree import Tree
-from agentd.config import Config
-from agentd.limits import limits_of
+from agentd.core.tree.tree import Tree
+from agentd.config.load import Config
+from agentd.config.limits import limits_of
 from tests.records import execed, exited
 
 TICK_NS = 10_000_000

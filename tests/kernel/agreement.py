@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agentd import host, procfs
 from agentd.core.pipeline import Entry
-from agentd.core.process import Key, Process
-from agentd.core.reconcile import Scan
+from agentd.core.tree.process import Key, Process
+from agentd.core.tree.reconcile import Scan
+from agentd.host import clock, procfs
 from tests.cgroup import ENOUGH_SECONDS, Cgroup
 from tests.kernel.tracer import Tracer
 
@@ -23,7 +23,7 @@ Facts = tuple[Key, Key, bytes]
 
 def _facts(process: Process, parent: Key) -> Facts:
     (tgid, start_ns), (parent_tgid, parent_ns) = process.key, parent
-    tick_ns = host.TICK_NS
+    tick_ns = clock.TICK_NS
     return (
         (tgid, start_ns // tick_ns),
         (parent_tgid, parent_ns // tick_ns),
@@ -58,9 +58,9 @@ def at_rest(cgroup: Cgroup, count: int | None = None) -> dict[int, Facts]:
 def reconcile(tracer: Tracer, cgroup: Cgroup) -> list[Entry]:
     """Scan and compare, with rounds until that is done."""
     tracer.pipeline.tree.watched_exits.begin()
-    begun_ns = host.boottime_ns()
+    begun_ns = clock.boottime_ns()
     found = tuple(procfs.Look(cgroup=cgroup.path))
-    tracer.pipeline.offer(Scan(begun_ns, host.boottime_ns(), found, complete=True))
+    tracer.pipeline.offer(Scan(begun_ns, clock.boottime_ns(), found, complete=True))
     return tracer.collect()
 
 

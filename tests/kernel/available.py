@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 
-from agentd.cgroups import cgroup2_mount
 from agentd.errors import PermissionMissingError
-from agentd.kernel.spawn import check_capabilities
+from agentd.host.cgroups import cgroup2_mount
+from agentd.kernel.loader_process import check_capabilities
 from tests.requirements import do_without, need_bpf
 
 

@@ -10,8 +10,8 @@ import os
 import struct
 import sys
 
-from agentd.kernel.handover import TRACEPOINTS
-from agentd.kernel.program import Settings, variants
+from agentd.kernel.compile import Settings, variants
+from agentd.kernel.loader_protocol import TRACEPOINTS
 from agentd.paths import bpf_dir
 
 _DISCOVERED, _EXPLORED = 1, 2

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from agentd import kernel_counts
-from agentd.audit import ForkAudit
-from agentd.core.event import Event, Exec, Lost
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied
-from agentd.core.reconcile import Inferred
+from agentd.core.tree.process import Applied
+from agentd.core.tree.reconcile import Inferred
+from agentd.core.wire.events import Event, Exec, Lost
+from agentd.daemon.health.fork_audit import ForkAudit
+from agentd.host import program_counts
 from tests.cgroup import ENOUGH_SECONDS, Cgroup, own_cgroup
 from tests.kernel.available import need_tracing
 from tests.kernel.loadgen import built_loadgen, loadgen_command
@@ -232,7 +232,7 @@ def test_kernels_own_fork_count_agrees() -> None:
     """Unfiltered, forks and threads together are what /proc/stat counts."""
     need_tracing()
     with attached("") as tracer:
-        audit = ForkAudit(lambda: _forks(tracer), kernel_counts.forks_total)
+        audit = ForkAudit(lambda: _forks(tracer), program_counts.forks_total)
         threads = [threading.Thread(target=int) for _ in range(20)]
         for thread in threads:
             thread.start()
@@ -246,7 +246,7 @@ def test_kernels_own_fork_count_agrees() -> None:
 def test_kernels_own_fork_count_agrees_in_a_storm(loadgen: Path, storm_cgroup: Cgroup) -> None:
     """The same while both CPUs fork as fast as they can, with the audit reading meanwhile."""
     with attached("") as tracer:
-        audit = ForkAudit(lambda: _forks(tracer), kernel_counts.forks_total)
+        audit = ForkAudit(lambda: _forks(tracer), program_counts.forks_total)
         storm = _storm(loadgen, storm_cgroup, "--shape", "fork-exit", "--seconds", "1")
         meanwhile = []
         while storm.poll() is None:

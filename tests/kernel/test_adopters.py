@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agentd.core.event import Event, Exit, Fork
-from agentd.core.process import SOMEBODY, Key
+from agentd.core.tree.process import SOMEBODY, Key
+from agentd.core.wire.events import Event, Exit, Fork
 from tests.cgroup import Cgroup
 from tests.kernel.agreement import at_rest, held, in_tree, reconcile
 from tests.kernel.c_programs import FAR_SUBREAPER

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agentd import procfs
-from agentd.core.event import Exec
+from agentd.core.wire.events import Exec
+from agentd.host import procfs
 from tests.cgroup import Cgroup
 from tests.kernel.c_programs import EMPTY_ARGV, EXEC_AT
 from tests.kernel.tracer import Tracer, events

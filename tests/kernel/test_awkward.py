@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agentd.core.ending import read_exit_code
-from agentd.core.event import Exec, Exit
-from agentd.core.place import PlaceReader
+from agentd.core.exit_status import read_exit_code
+from agentd.core.wire.events import Exec, Exit
+from agentd.core.wire.exec_context import PlaceReader
 from tests.cgroup import Cgroup
 from tests.kernel.c_programs import PID_AGAIN
 from tests.kernel.loadgen import built_loadgen, loadgen_command

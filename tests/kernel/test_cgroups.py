@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from agentd.cgroups import CgroupPaths
 from agentd.core.batch import Batch
-from agentd.core.event import Fork
 from agentd.core.names import Names
-from agentd.sinks.ecs import EcsRenderer
+from agentd.core.wire.events import Fork
+from agentd.helpers.cgroup_paths import CgroupPaths
+from agentd.sinks.render.ecs import EcsRenderer
 from tests.cgroup import ENOUGH_SECONDS, Cgroup, own_cgroup
 from tests.kernel.c_programs import CLONE3
 from tests.kernel.tracer import Tracer, applied, attached, events, of, shape

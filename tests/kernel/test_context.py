@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from agentd.core.event import Exec, Exit
-from agentd.core.place import Place, PlaceReader
+from agentd.core.wire.events import Exec, Exit
+from agentd.core.wire.exec_context import Place, PlaceReader
 from tests.cgroup import Cgroup
 from tests.kernel.c_programs import DO_NOTHING
 from tests.kernel.tracer import Tracer, events

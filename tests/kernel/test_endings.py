@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agentd.core.ending import read_exit_code, scale_cpu_times
-from agentd.core.event import Exit
-from agentd.host import PAGE_BYTES
+from agentd.core.exit_status import read_exit_code, scale_cpu_times
+from agentd.core.wire.events import Exit
+from agentd.host.system import PAGE_BYTES
 from tests.cgroup import Cgroup
 from tests.kernel.c_programs import (
     ALL_THREADS_LEAVE,

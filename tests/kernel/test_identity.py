@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agentd import host, procfs
-from agentd.core.event import Event, Exec
+from agentd.core.wire.events import Event, Exec
+from agentd.host import clock, procfs
 from tests.cgroup import ENOUGH_SECONDS, Cgroup
 from tests.kernel.c_programs import CLONE3, DO_NOTHING, SHARES_MEMORY
 from tests.kernel.tracer import Tracer, applied, attached, events, of, shape
@@ -39,7 +39,7 @@ def test_start_is_that_of_proc(cgroup: Cgroup, tracer: Tracer) -> None:
         start_ns = procfs.parse_stat(Path(f"/proc/{process.pid}/stat").read_bytes()).start_ns
         own_start_ns = procfs.parse_stat(Path("/proc/self/stat").read_bytes()).start_ns
     (executed,) = events(entries)
-    tick_ns = host.TICK_NS
+    tick_ns = clock.TICK_NS
     assert executed.start_boottime_ns // tick_ns * tick_ns == start_ns
     assert executed.parent_start_boottime_ns // tick_ns * tick_ns == own_start_ns
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agentd.kernel.attach import LoaderError
-from agentd.kernel.spawn import LoaderProcess
-from agentd.privileges import CAP_SYSLOG
+from agentd.host.capabilities import CAP_SYSLOG
+from agentd.kernel.loader_client import LoaderError
+from agentd.kernel.loader_process import LoaderProcess
 from tests.cgroup import Cgroup
 from tests.kernel.altered import LoaderSwap, before
 from tests.kernel.available import need_tracing
@@ -59,7 +59,7 @@ def test_verifier_error(cgroup: Cgroup, swap_loader: LoaderSwap) -> None:
 
 def test_contract_that_python_reads_otherwise(cgroup: Cgroup, swap_loader: LoaderSwap) -> None:
     """A layout that the compiler sees otherwise than Python does not load."""
-    swap_loader("agentd/core/wire.py", before('("I", 4)', '("Q", 8) if True else '))
+    swap_loader("agentd/core/wire/header.py", before('("I", 4)', '("Q", 8) if True else '))
     assert "agentd.h and its reader disagree" in _failure(cgroup).hint
 
 

@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-from agentd import host
-from agentd.core.event import Exec
+from agentd.core.wire.events import Exec
+from agentd.host import clock, system
 from tests.cgroup import Cgroup, only_on
 from tests.kernel.altered import LoaderSwap
 from tests.kernel.loadgen import built_loadgen, loadgen_command
@@ -72,11 +72,11 @@ def test_cpu_that_goes_away(cgroup: Cgroup, last_cpu: int) -> None:
     """What its buffer holds is still read; what it would write later is lost, counted and told."""
     with attached(cgroup.path) as tracer:
         _run_on(last_cpu, cgroup, "/bin/true")
-        event_fd = tracer.handover.perf_fds[host.online_cpus().index(last_cpu)]
+        event_fd = tracer.handover.perf_fds[system.online_cpus().index(last_cpu)]
         fcntl.ioctl(event_fd, PERF_EVENT_IOC_DISABLE, 0)
         assert shape(events(tracer.collect())) == ["exec", "exit"]
     with attached(cgroup.path) as tracer:
-        event_fd = tracer.handover.perf_fds[host.online_cpus().index(last_cpu)]
+        event_fd = tracer.handover.perf_fds[system.online_cpus().index(last_cpu)]
         fcntl.ioctl(event_fd, PERF_EVENT_IOC_DISABLE, 0)
         _run_on(last_cpu, cgroup, "/bin/sh", "-c", "/bin/true; :")
         _assert_all_lost_on(last_cpu, tracer)
@@ -110,15 +110,15 @@ def test_a_burst_wakes_the_reader(cgroup: Cgroup) -> None:
 def test_kernel_that_gives_no_boot_time(cgroup: Cgroup, swap_loader: LoaderSwap) -> None:
     """Before 5.8 the stamps are made from the monotonic clock, and mean the same."""
     swap_loader(
-        "agentd/kernel/program.py",
+        "agentd/kernel/compile.py",
         lambda text: text.replace(
             "(*_typed_flags(), *_helper_flags(settings))", "_helper_flags(settings)[2:]"
         ),
     )
     with attached(cgroup.path) as tracer:
-        before_ns = host.boottime_ns()
+        before_ns = clock.boottime_ns()
         cgroup.run(["/bin/sh", "-c", "/bin/true; :"])
-        after_ns = host.boottime_ns()
+        after_ns = clock.boottime_ns()
         found = events(tracer.collect())
     assert shape(found) == ["exec", "fork", "exec", "exit", "exit"]
     assert before_ns < found[0].boottime_ns

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from agentd import host, procfs
-from agentd.core.process import Key
-from agentd.core.reconcile import Inferred
+from agentd.core.tree.process import Key
+from agentd.core.tree.reconcile import Inferred
+from agentd.host import clock, procfs
 from tests.cgroup import ENOUGH_SECONDS, Cgroup, only_on, own_cgroup
 from tests.kernel.agreement import in_proc, in_tree, reconcile
 from tests.kernel.available import need_tracing
@@ -304,7 +304,7 @@ def test_files_that_are_gone_or_deep_are_no_exec(storm_cgroup: Cgroup, tmp_path:
         tracer.collect()
         programs[0].unlink()
         programs[1].rename(tmp_path / "after")
-        tracer.pipeline.tree.doubts.lose(lost_event(host.boottime_ns()))
+        tracer.pipeline.tree.doubts.lose(lost_event(clock.boottime_ns()))
         assert _suspects(tracer) == 3
         assert reconcile(tracer, storm_cgroup) == []
         assert _suspects(tracer) == 0

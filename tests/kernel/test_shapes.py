@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agentd.core.ending import read_exit_code
-from agentd.core.event import Exec, Exit, Fork
+from agentd.core.exit_status import read_exit_code
 from agentd.core.pipeline import Entry
+from agentd.core.wire.events import Exec, Exit, Fork
 from tests.cgroup import Cgroup
 from tests.kernel.c_programs import EXEC_FROM_THREAD
 from tests.kernel.tracer import Tracer, applied, events, name_of, of, shape

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from agentd.core.event import Exec
+from agentd.core.wire.events import Exec
 from tests.cgroup import Cgroup
 from tests.kernel.agreement import Facts, at_rest, held, in_tree
 from tests.kernel.tracer import Current, attached, events, failures_by_kind, lost, shape

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agentd.core.process import Process
+from agentd.core.tree.process import Process
 from tests.cgroup import Cgroup
 from tests.kernel.agreement import Facts, at_rest, held, in_tree
 from tests.kernel.tracer import Tracer, attached

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agentd.core.ending import read_exit_code
-from agentd.core.event import Exec, Exit
-from agentd.core.process import SOMEBODY
-from agentd.kernel import helpers
+from agentd.core.exit_status import read_exit_code
+from agentd.core.tree.process import SOMEBODY
+from agentd.core.wire.events import Exec, Exit
+from agentd.kernel import bpf_helpers
 from tests.cgroup import Cgroup
 from tests.kernel.agreement import at_rest, held
 from tests.kernel.altered import LoaderSwap, before
@@ -129,10 +129,10 @@ def test_two_threads_that_both_are_the_last(
 
 def test_the_best_is_what_is_used(cgroup: Cgroup, swap_loader: LoaderSwap) -> None:
     """Where the kernel lets it read what it knows the type of, its verifier takes that variant."""
-    if not helpers.offers(helpers.OF_TYPED_READS["get_current_task_btf"]):
+    if not bpf_helpers.offers(bpf_helpers.OF_TYPED_READS["get_current_task_btf"]):
         pytest.skip("this kernel has no bpf_get_current_task_btf()")
     others = "(*_typed_flags(), *_helper_flags(settings))"
-    swap_loader("agentd/kernel/program.py", lambda text: text.replace(others, "_typed_flags()"))
+    swap_loader("agentd/kernel/compile.py", lambda text: text.replace(others, "_typed_flags()"))
     with attached(cgroup.path) as tracer:
         cgroup.run(["/bin/true"])
         assert shape(events(tracer.collect())) == ["exec", "exit"]

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from agentd import cgroups, host, procfs
-from agentd.capture import Capture
-from agentd.core.accounting import KernelCounters
-from agentd.core.event import Event, Exec, Exit, Fork, Lost
+from agentd.core.loss.tracker import KernelCounters
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied
-from agentd.kernel.attach import Attached, Loader
-from agentd.kernel.program import Settings
+from agentd.core.tree.process import Applied
+from agentd.core.wire.events import Event, Exec, Exit, Fork, Lost
+from agentd.daemon.capture import Capture
+from agentd.host import cgroups, clock, procfs, system
+from agentd.kernel.compile import Settings
+from agentd.kernel.loader_client import Attached, Loader
 from tests.cgroup import ENOUGH_SECONDS
 from tests.records import limits
 
@@ -31,7 +31,7 @@ class Tracer:
         self.transport = self.capture.transport
         self.pipeline = self.capture.pipeline
         if seed:
-            begun_ns = host.boottime_ns()
+            begun_ns = clock.boottime_ns()
             self.pipeline.seed(procfs.scan(cgroup=cgroup_path), begun_ns)
 
     def counters(self) -> KernelCounters:
@@ -40,7 +40,7 @@ class Tracer:
 
     def round(self) -> list[Entry]:
         """One round."""
-        now_ns = host.boottime_ns()
+        now_ns = clock.boottime_ns()
         before = self.counters()
         delivery = self.transport.drain(1 << 24)
         entries = self.pipeline.push(now_ns, before, delivery, self.counters())
@@ -95,8 +95,8 @@ def attached(
     ``buffer_bytes`` is the size of the ring, or of each CPU's perf buffer.
     """
     settings = Settings(
-        cpus=host.possible_cpus(),
-        page_bytes=host.PAGE_BYTES,
+        cpus=system.possible_cpus(),
+        page_bytes=system.PAGE_BYTES,
         cgroup=cgroups.find_filter(cgroup_path),
         transport=Current.transport,
         ring_bytes=buffer_bytes,

@@ -9,12 +9,12 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from agentd.core import stages
-from agentd.core.event import NO_CPU, Event, Exec, Exit, Fork, Lost
+from agentd.core.loss import stages
 from agentd.core.names import Names
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied, Doubt, Image, Leaders, Unknown
-from agentd.core.reconcile import Inferred
+from agentd.core.tree.process import Applied, Doubt, Image, Leaders, Unknown
+from agentd.core.tree.reconcile import Inferred
+from agentd.core.wire.events import NO_CPU, Event, Exec, Exit, Fork, Lost
 from tests.records import EXEC, EXIT, FORCED, FORK, LATE, WIRE, execed, exited, fork, place
 
 u32 = st.integers(0, 2**32 - 1)

@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from hypothesis import strategies as st
 
-from agentd.core.accounting import KernelCounters
-from agentd.core.event import Event
+from agentd.core.loss.tracker import KernelCounters
+from agentd.core.wire.events import Event
 from tests.records import CPUS, EXEC, EXIT, FORK, counters, execed, exited, fork
 
 KINDS = (FORK, EXEC, EXIT)

@@ -1,4 +1,4 @@
-"""agentd.core.accounting and pipeline, for any history of attempts, failures and rounds."""
+"""agentd.core.loss.tracker and pipeline, for any history of attempts, failures and rounds."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import Counter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agentd.core.accounting import LossTracker, Progress
-from agentd.core.balance import Balance
-from agentd.core.event import Event, Lost
+from agentd.core.loss.balance import Balance
+from agentd.core.loss.tracker import LossTracker, Progress
 from agentd.core.pipeline import Entry, Pipeline
-from agentd.core.process import Applied
-from agentd.core.reconcile import Inferred
+from agentd.core.tree.process import Applied
+from agentd.core.tree.reconcile import Inferred
+from agentd.core.wire.events import Event, Lost
 from tests.property.simulation import Kernel, actions, play, resume_all
 from tests.records import CAUSES, CPUS, FORK, WIRE, delivery, limits
 

@@ -1,4 +1,4 @@
-"""agentd.core.decode, for any bytes."""
+"""agentd.core.wire.decode, for any bytes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.core.decode import Decoder
-from agentd.core.event import Exec, Exit, Fork
+from agentd.core.wire.decode import Decoder
+from agentd.core.wire.events import Exec, Exit, Fork
 from tests.records import CPUS, EXEC, EXIT, FORK, WIRE, execed, exited, fork, record
 
 spans = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), max_size=6)

@@ -1,4 +1,5 @@
-"""agentd.ledger: whatever becomes of its memory, it says what was written or that it is damaged."""
+"""agentd.daemon.restart.checkpoint: whatever becomes of its memory,
+it says what was written or that it is damaged."""
 
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.core.accounting import Progress
-from agentd.ledger import Ledger, LedgerDamagedError
-from agentd.recovery import open_ledger
+from agentd.core.loss.tracker import Progress
+from agentd.daemon.restart.checkpoint import Ledger, LedgerDamagedError
+from agentd.daemon.restart.recovery import open_ledger
 from tests.records import CAUSES, CPUS
 
 SIZE = CPUS, len(CAUSES)

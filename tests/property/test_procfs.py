@@ -1,4 +1,5 @@
-"""agentd.procfs, for processes that vanish while they are read, and names that mean mischief."""
+"""agentd.host.procfs, for processes that vanish while they are read,
+and names that mean mischief."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentd import host, procfs
+from agentd.host import clock, procfs
 
 names = st.binary(min_size=1, max_size=15).filter(lambda name: b"\0" not in name)
 maybe = st.booleans()
@@ -54,7 +55,7 @@ def test_whatever_is_left_of_a_process(there: dict[int, dict[str, object]], cgro
             _write(Path(name), tgid, process)
         found = {seen.process.key: seen.process for seen in procfs.Look(name, cgroup)}
     alive = {t: p for t, p in there.items() if p["has_stat"] and p["state"] not in (b"Z", b"X")}
-    ticks = {t: int(str(p["ticks"])) * host.TICK_NS for t, p in there.items() if p["has_stat"]}
+    ticks = {t: int(str(p["ticks"])) * clock.TICK_NS for t, p in there.items() if p["has_stat"]}
     assert set(found) == {(tgid, ticks[tgid]) for tgid in alive}
     for (tgid, _), seen in found.items():
         expected = alive[tgid]

@@ -1,4 +1,4 @@
-"""agentd.core.reorder, for any arrival."""
+"""agentd.core.order.reorder, for any arrival."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.core.event import Event, by_order
-from agentd.core.reorder import Reorderer
+from agentd.core.order.reorder import Reorderer
+from agentd.core.wire.events import Event, by_order
 from tests.records import FORCED, LATE, fork
 
 stamps = st.lists(st.integers(1, 1000), max_size=12)

@@ -14,20 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentd.core.batch import Batch
-from agentd.core.event import Event, kind_names
 from agentd.core.names import Names
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied, Image
-from agentd.front.followers import Follower
-from agentd.sinks.ecs import EcsRenderer
-from agentd.sinks.ecs_merged import MergingRenderer
-from agentd.sinks.journal_entry import FIELDS, JournalEncoder
-from agentd.sinks.renderer import Renderer
-from agentd.sinks.text import TextRenderer
+from agentd.core.tree.process import Applied, Image
+from agentd.core.wire.events import Event, kind_names
+from agentd.front.subscribers import Follower
+from agentd.sinks.render.ecs import EcsRenderer
+from agentd.sinks.render.ecs_aggregate import MergingRenderer
+from agentd.sinks.render.journal_fields import FIELDS, JournalEncoder
+from agentd.sinks.render.renderer import Renderer
+from agentd.sinks.render.text import TextRenderer
 from tests.property.entries import ENTRIES, EVENTS, entries, names
 from tests.records import WIRE, fork
 from tests.requirements import do_without
-from tests.unit.sinks.test_journal_entry import parsed
+from tests.unit.sinks.render.test_journal_fields import parsed
 
 BOOT_ID = "0123456789abcdef" + "f" * 16
 OFFSET_NS = 1_700_000_000_000_000_000

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.core.process import Image, Notes, Process
-from agentd.core.tree import Tree
+from agentd.core.tree.process import Image, Notes, Process
+from agentd.core.tree.tree import Tree
 from tests.records import TICK_NS, execed, exited, fork, tree_limits
 
 LIMIT_BYTES = 1 << 18

@@ -1,4 +1,4 @@
-"""agentd.core.tree, for any events and against a plain model."""
+"""agentd.core.tree.tree, for any events and against a plain model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis.stateful import (
     rule,
 )
 
-from agentd.core.event import Event
-from agentd.core.lineage import ancestors
-from agentd.core.process import Image, Key, Process
-from agentd.core.tree import Tree
+from agentd.core.tree.ancestry import ancestors
+from agentd.core.tree.process import Image, Key, Process
+from agentd.core.tree.tree import Tree
+from agentd.core.wire.events import Event
 from tests.records import TICK_NS, execed, exited, fork, tree_limits
 
 ids = {

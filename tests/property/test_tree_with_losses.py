@@ -9,12 +9,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from agentd.core.event import Event
-from agentd.core.place import PlaceReader
-from agentd.core.process import SOMEBODY, Image, Process
-from agentd.core.reconcile import Comparison, Inferred, Kinds, Scan
-from agentd.core.sight import Observed
-from agentd.core.tree import Tree
+from agentd.core.tree.proc_compare import Observed
+from agentd.core.tree.process import SOMEBODY, Image, Process
+from agentd.core.tree.reconcile import Comparison, Inferred, Kinds, Scan
+from agentd.core.tree.tree import Tree
+from agentd.core.wire.events import Event
+from agentd.core.wire.exec_context import PlaceReader
 from tests.records import (
     EXEC,
     EXIT,

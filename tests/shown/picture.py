@@ -20,7 +20,7 @@ from tests.shown.scenes import DEPLOY, LOAD, WORKER
 from tests.shown.stage import CGROUP, Stage, enter, stage
 
 PICTURE = ROOT / "docs/page.png"
-_PAGE = ROOT / "agentd/web/static"
+_PAGE = ROOT / "agentd/http/static"
 _KEYWORD = b"agentd-page\0"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PASSWORD = "open sesame"

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentd.settings import Control, Metrics
+from agentd.config.schema import Control, Metrics
 from tests.cgroup import Cgroup
 from tests.e2e.agent import AGENTD, Agent, listening, users_file
 from tests.shown.pages import ROOT

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentd.metrics.running import PYTHON_BLOCKS
+from agentd.metrics.daemon import PYTHON_BLOCKS
 from tests.cgroup import Cgroup, own_cgroup
 from tests.e2e.agent import free_port
 from tests.e2e.manager import Manager, managing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agentd import copies
+from agentd.runtime import copies
 
 
 @pytest.fixture(autouse=True)

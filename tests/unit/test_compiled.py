@@ -6,9 +6,9 @@ import os
 import subprocess
 import sys
 
-import agentd.core.tree
+import agentd.core.tree.tree
 
-_WHICH = "import agentd.core.tree; print(agentd.core.tree.__file__)"
+_WHICH = "import agentd.core.tree.tree; print(agentd.core.tree.tree.__file__)"
 
 
 def test_the_core_that_is_asked_for_is_what_runs() -> None:
@@ -16,5 +16,5 @@ def test_the_core_that_is_asked_for_is_what_runs() -> None:
     ending = ".so" if "compiled" in os.environ.get("PYTHONPATH", "") else ".py"
     command = [sys.executable, "-c", _WHICH]
     child = subprocess.run(command, check=True, capture_output=True, text=True, cwd="/")
-    assert agentd.core.tree.__file__.endswith(ending)
+    assert agentd.core.tree.tree.__file__.endswith(ending)
     assert child.stdout.endswith(f"{ending}\n")

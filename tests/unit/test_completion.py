@@ -16,8 +16,8 @@ from typing import Any
 import pyte
 import pytest
 
-from agentd.asking import COLUMNS
-from agentd.filtering.fields import FIELDS
+from agentd.cli.query_parser import COLUMNS
+from agentd.filters.fields import FIELDS
 from tests.requirements import need_program
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,10 +11,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from agentd.arguments import make_parser
-from agentd.config import load_config
-from agentd.settings import Config
-from agentd.sinks.text import HEADING
+from agentd.cli.parser import make_parser
+from agentd.config.load import load_config
+from agentd.config.schema import Config
+from agentd.sinks.render.text import HEADING
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "docs/events.schema.json").read_text())

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from agentd.filtering.language import parse_filter
-from agentd.web.web_config import load_web_config
+from agentd.filters.language import parse_filter
+from agentd.http.web_config import load_web_config
 from tests.certificate import make_certificate
 from tests.requirements import need_program
 from tests.shown.pages import COMMANDS, ROOT, SHOWN, Block, all_blocks, command_lines

@@ -13,8 +13,7 @@ def test_a_long_test_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
     heartbeat.begins("a short one")
     heartbeat.begins("a long one")
     seen = ""
-    while "  2 s: a long one\n" not in seen:
+    while seen.count(" s: a long one\n") < 2:
         seen += capfd.readouterr().err
     heartbeat.ends()
-    assert "  1 s: a long one\n" in seen
     assert "short" not in seen

@@ -1,4 +1,4 @@
-"""docs/openapi.json, agentd.asked"""
+"""docs/openapi.json, agentd.filters.parameters"""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from agentd import asked
-from agentd.asked import EXITED, FORMAT, SECONDS, UTC_OFFSET, ParameterError
-from agentd.control.facts import FactFinder
 from agentd.core.names import Names
-from agentd.core.tree import Tree
+from agentd.core.tree.tree import Tree
+from agentd.filters import parameters
+from agentd.filters.facts import FactFinder
+from agentd.filters.parameters import EXITED, FORMAT, SECONDS, UTC_OFFSET, ParameterError
 from agentd.snapshot.answers import Subject
 from tests.questions import answered
 from tests.records import TICK_NS, WIRE, execed, exited, fork, lost, tree_limits
@@ -45,7 +45,7 @@ def test_each_path_and_parameter_is_described() -> None:
         if path.startswith("/v1/")
     }
     assert described == {
-        path.path: [parameter.name for parameter in path.parameters] for path in asked.ALL
+        path.path: [parameter.name for parameter in path.parameters] for path in parameters.ALL
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import agentd.core.tree
+import agentd.core.tree.tree
 from agentd.paths import bpf_dir, core_form
 
 
@@ -14,5 +14,5 @@ def test_the_files_that_are_not_python() -> None:
 
 def test_which_form_of_the_core_runs() -> None:
     """The compiled one where PYTHONPATH has it (tests/unit/test_compiled.py), or the source."""
-    expected = "compiled" if agentd.core.tree.__file__.endswith(".so") else "source"
+    expected = "compiled" if agentd.core.tree.tree.__file__.endswith(".so") else "source"
     assert core_form() == expected

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agentd.settings import Metrics
+from agentd.config.schema import Metrics
 from tests.requirements import need_library
 from tests.shown.pages import ROOT, all_blocks
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import agentd.core.tree
+import agentd.core.tree.tree
 from tests.fixtures.make import recording_of, replayed
 
 PACKAGE = Path(agentd.__file__).parent
@@ -31,7 +31,7 @@ def bytecodes_by_room(path: Path) -> Counter[str]:
         str(source): source.relative_to(PACKAGE).parts[0]
         for room in ROOMS
         for source in (PACKAGE / room).rglob("*.py")
-        if source.name != "wire.py"  # which is read once
+        if source.name != "header.py"  # which is read once
     }
     counts: Counter[str] = Counter()
 
@@ -55,7 +55,7 @@ def bytecodes_by_room(path: Path) -> Counter[str]:
 
 
 @pytest.mark.skipif(sys.version_info[:2] not in BYTECODES_AN_EVENT, reason="no figure of it")
-@pytest.mark.skipif(not agentd.core.tree.__file__.endswith(".py"), reason="no bytecodes")
+@pytest.mark.skipif(not agentd.core.tree.tree.__file__.endswith(".py"), reason="no bytecodes")
 def test_an_event_is_no_more_work_than_it_was(tmp_path: Path) -> None:
     """From the record to its line; what comes once a round is shared out."""
     path = tmp_path / "recording"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd.core.batch import Batch, wanted_of
-from agentd.core.event import Lost
+from agentd.core.wire.events import Lost
 
 
 def _entries(count: int) -> list[Lost]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agentd.core.event import Event, Lost
 from agentd.core.pipeline import Pipeline
-from agentd.core.process import Applied, Image, Notes, Process
+from agentd.core.tree.process import Applied, Image, Notes, Process
+from agentd.core.wire.events import Event, Lost
 from tests.records import CPUS, EXIT, FORK, WIRE, counters, delivery, exited, fork, limits
 
 

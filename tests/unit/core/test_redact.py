@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentd.core.redact import DEFAULT_PATTERNS, PatternError, Redactor, Spans
-from agentd.patterns import Matcher
+from agentd.filters.patterns import Matcher
 
 
 def _redactor(patterns: Iterable[str]) -> Redactor:

@@ -1,12 +1,12 @@
-"""agentd.core.ending, histogram and pace"""
+"""agentd.core.exit_status, histogram and pace"""
 
 from __future__ import annotations
 
 import pytest
 
-from agentd.core.ending import Ending, read_exit_code, scale_cpu_times
+from agentd.core.exit_status import Ending, read_exit_code, scale_cpu_times
 from agentd.core.histogram import Histogram
-from agentd.core.pace import ENOUGH_RECORDS, Pace
+from agentd.daemon.batch_delay import ENOUGH_RECORDS, Pace
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agentd.core import waiting_losses
-from agentd.core.accounting import Progress
-from agentd.core.event import NO_CPU, Lost
+from agentd.core.loss.tracker import Progress
 from agentd.core.waiting_losses import WaitingLosses
+from agentd.core.wire.events import NO_CPU, Lost
 
 BEFORE = [Progress((number, number), (), number, number) for number in range(100)]
 

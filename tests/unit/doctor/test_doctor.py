@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from agentd.doctor import examine as examining
-from agentd.doctor import host_checks, kernel_checks
-from agentd.doctor.examine import examine
-from agentd.doctor.finding import BAD, GOOD, NOTE, Finding
+from agentd.config.schema import Config
+from agentd.doctor import host_checks, kernel_checks, run
+from agentd.doctor.check import BAD, GOOD, NOTE, Finding
 from agentd.doctor.report import as_json, as_text, can_run
+from agentd.doctor.run import examine
 from agentd.errors import ConfigError
-from agentd.kernel import btf, helpers
+from agentd.kernel import bpf_helpers, btf
 from agentd.kernel.btf import Btf, BtfError
-from agentd.kernel.program import OPTIONAL_MEMBERS, Settings
-from agentd.settings import Config
+from agentd.kernel.compile import OPTIONAL_MEMBERS, Settings
 
 BPF = Path(__file__).resolve().parents[3] / "bpf"
 
@@ -197,7 +196,7 @@ def test_the_helpers_that_are_tried_are_those_that_are_called() -> None:
     called |= {f"ringbuf_{name}" for name in re.findall(r"\.ringbuf_(\w+)\(", text)}
     called |= {"map_lookup_elem"} if ".lookup(" in text else set()
     called |= {"perf_event_output"} if ".perf_submit(" in text else set()
-    assert called == {*helpers.EVERY}
+    assert called == {*bpf_helpers.EVERY}
 
 
 @pytest.mark.parametrize(
@@ -216,7 +215,7 @@ def test_helpers(
 ) -> None:
     """Without those of one transport the other must do; without both it cannot run."""
     monkeypatch.setattr(kernel_checks, "check_capabilities", lambda: None)
-    numbers = {helpers.EVERY[name] for name in missing}
+    numbers = {bpf_helpers.EVERY[name] for name in missing}
     found = kernel_checks.functions(lambda number: number not in numbers)
     assert (found.level, words in found.what) == (level, True)
 
@@ -234,7 +233,7 @@ def test_helpers_without_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_installed_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without --config the service's is examined, where there is one."""
     file = tmp_path / "agentd.toml"
-    monkeypatch.setattr(examining, "INSTALLED", file)
+    monkeypatch.setattr(run, "INSTALLED", file)
 
     def refuse(config: Config) -> Settings:
         raise ConfigError("not now")

@@ -8,22 +8,22 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agentd.control.facts import FactFinder
 from agentd.core.batch import Batch
-from agentd.core.event import Event, Lost
 from agentd.core.names import Names
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied, Image
-from agentd.core.reconcile import Inferred
-from agentd.core.tree import Tree
-from agentd.filtering.language import parse_filter
+from agentd.core.tree.process import Applied, Image
+from agentd.core.tree.reconcile import Inferred
+from agentd.core.tree.tree import Tree
+from agentd.core.wire.events import Event, Lost
+from agentd.filters.facts import FactFinder
+from agentd.filters.language import parse_filter
 from agentd.front import feed
 from agentd.front.feed import Feeds
-from agentd.front.followers import Follower
 from agentd.front.stream import Stream
-from agentd.front.work import Interval
-from agentd.packing import unpack
-from agentd.sinks.ecs import EcsRenderer
+from agentd.front.subscribers import Follower
+from agentd.front.usage import Interval
+from agentd.runtime.packing import unpack
+from agentd.sinks.render.ecs import EcsRenderer
 from tests.records import FORK, TICK_NS, WIRE, execed, exited, fork, lost, place, tree_limits
 
 BOOT_ID = "0123456789abcdef" * 2

@@ -8,10 +8,10 @@ import pytest
 
 from agentd.core.allowance import SAVED_MAX_NS, SHARE_PERCENT
 from agentd.errors import AgentdError
-from agentd.filtering import language
-from agentd.filtering.fields import Facts
+from agentd.filters import language
+from agentd.filters.fields import Facts
+from agentd.filters.patterns import SEARCH_MAX_NS
 from agentd.front.filters import Filters, Verdict
-from agentd.patterns import SEARCH_MAX_NS
 
 MS = 1_000_000
 HOSTILE: Facts = {"args": "a" * 16_000 + "!", "uid": 5}

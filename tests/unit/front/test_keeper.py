@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from agentd.copies import keep_fds
 from agentd.front import keeper, protocol
 from agentd.front.keeper import FrontKeeper, Sources
-from agentd.options import CheckedWebConfig, Doors
-from agentd.packing import unpack
+from agentd.front.listeners import CheckedWebConfig, Doors
+from agentd.runtime.copies import keep_fds
+from agentd.runtime.packing import unpack
 
 Play = Callable[[socket.socket, dict[str, Any], list[int]], None]
 """A front: the socket to its daemon, its first settings, and the sockets to listen at."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.core.pipeline import Delivery
+from agentd.core.wire.delivery import Delivery
 from agentd.kernel.perfbuf import PerfReader
 
 SIZE = 512

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.core.pipeline import Delivery
+from agentd.core.wire.delivery import Delivery
 from agentd.kernel.ringbuf import RingReader
 
 SIZE = 256

@@ -8,17 +8,17 @@ from collections.abc import Callable
 import pytest
 
 from agentd.core.batch import Batch
-from agentd.core.event import NO_CPU, Lost
+from agentd.core.loss.stages import STAGE_SINK
 from agentd.core.pipeline import Entry
-from agentd.core.process import Applied, Image
-from agentd.core.reconcile import Inferred
-from agentd.core.stages import STAGE_SINK
-from agentd.core.untold import loss_of
+from agentd.core.tree.process import Applied, Image
+from agentd.core.tree.reconcile import Inferred
+from agentd.core.undelivered import loss_of
+from agentd.core.wire.events import NO_CPU, Lost
 from agentd.errors import AgentdError
-from agentd.front.followers import Follower
+from agentd.front.subscribers import Follower
 from agentd.sinks.chunk import datagram, lines
 from agentd.sinks.contained import ContainedEncoder, EncodeError
-from agentd.sinks.queue import Sink
+from agentd.sinks.sink import Sink
 from tests.channel import FakeChannel
 from tests.records import FORK, exited, lost
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from agentd.core.batch import Batch
-from agentd.core.event import Lost
+from agentd.core.wire.events import Lost
 from agentd.sinks.fanout import Fanout
-from agentd.sinks.queue import Sink
+from agentd.sinks.sink import Sink
 from tests.channel import NEVER, FakeChannel
 
 BATCH = Batch([Lost(1, 1, 0, 3, "reserve", None, 0)], 0, 0)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agentd.sinks.channel import SinkClosedError, SinkFailedError
 from agentd.sinks.stdout import Stdout
+from agentd.sinks.writer import SinkClosedError, SinkFailedError
 
 DATA = memoryview(b"x" * 400_000)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentd.control.facts import FactFinder
 from agentd.core.names import Names
-from agentd.core.tree import Tree
+from agentd.core.tree.tree import Tree
+from agentd.filters.facts import FactFinder
 from agentd.snapshot.answers import Subject, joined, object_texts
 from agentd.snapshot.question import PIECE_BYTES
 from tests.questions import answered

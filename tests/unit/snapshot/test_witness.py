@@ -170,7 +170,7 @@ def test_a_crowd_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 _WITH_A_THREAD = """
 import threading
-from agentd.copies import copied
+from agentd.runtime.copies import copied
 stop = threading.Event()
 threading.Thread(target=stop.wait).start()
 try:

@@ -1,0 +1,1 @@
+"""The command line: it runs commands, prints answers and errors, and exits."""

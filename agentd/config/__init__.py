@@ -1,0 +1,1 @@
+"""The configuration: each key is declared once, in schema.py."""

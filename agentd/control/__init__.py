@@ -1,1 +1,0 @@
-"""Questions to a running daemon: what it answers, who asks, and how the answer looks."""

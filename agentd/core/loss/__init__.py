@@ -1,0 +1,1 @@
+"""The account: what the kernel attempted against what came out."""

@@ -1,0 +1,1 @@
+"""Events of all CPUs in the order of time."""

@@ -1,0 +1,1 @@
+"""Continues a stream where another process, or other programs, left it."""

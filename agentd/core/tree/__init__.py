@@ -1,0 +1,1 @@
+"""The process tree: the live, the exited, and who started whom."""

@@ -1,0 +1,1 @@
+"""Whether agentd works: self-tests, the watchdog, warnings."""

@@ -1,0 +1,1 @@
+"""The work of helpers. Only a worker imports these."""

@@ -1,0 +1,1 @@
+"""Reads the host (/proc, clocks, cgroups, namespaces), and gives up capabilities."""

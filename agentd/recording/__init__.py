@@ -1,0 +1,1 @@
+"""Recordings of all that goes into a pipeline, and how one is done again."""

@@ -1,0 +1,143 @@
+"""Recordings: everything that goes into the pipeline, in order, so that it can be done again.
+
+A file of msgpack values behind each other: first what the stream was made for, then one value a
+step. Each is packed with its checksum, so that a damaged file is refused and not replayed. Raw
+records are in it as the kernel wrote them, arguments with their secrets included: it is made for
+its owner alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgpack
+
+from agentd.config.files import UnreadableFileError, UnwritableFileError, create_own_file, open_file
+from agentd.config.load import config_of
+from agentd.core.steps import Step
+from agentd.errors import ConfigError
+from agentd.recording.values import Head, ReadConfig, StepReader, plain_head, plain_step, read_head
+from agentd.terminal.escape import shortened
+
+_FORMAT = "agentd-recording-3"
+_WAY_OUT = "record anew with agentd run --record"
+_NOT_PACKED = (ValueError, TypeError, msgpack.UnpackException)
+
+
+class RecordingError(ConfigError):
+    """A recording that cannot be replayed; names the file, and what is wrong in it."""
+
+
+def wire_sha256(header: str) -> str:
+    """The fingerprint of a wire contract's text."""
+    return hashlib.sha256(header.encode()).hexdigest()
+
+
+class Recorder:
+    """Writes a recording. Raises ConfigError if the file cannot be had."""
+
+    def __init__(self, path: Path, head: Head) -> None:
+        try:
+            self._file: BinaryIO = create_own_file(path)
+        except UnwritableFileError as error:
+            hint = "a path where there is nothing yet"
+            raise ConfigError(f"--record {path}: cannot be written: {error}", hint) from None
+        self._pack(_FORMAT)
+        self._pack(plain_head(head))
+
+    def step(self, step: Step) -> None:
+        """Append one step."""
+        self._pack(plain_step(step))
+
+    def stop(self) -> None:
+        """Write nothing any more, nor what is left: in a copy of the process that does."""
+        self._file = io.BytesIO()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._file.close()
+
+    def _pack(self, value: Any) -> None:
+        packed = msgpack.packb(value)
+        self._file.write(msgpack.packb([zlib.crc32(packed), packed]))
+
+
+class Recording:
+    """A recording to be read. Raises RecordingError if the file is none."""
+
+    def __init__(self, path: Path, kinds: int, read_config: ReadConfig = config_of) -> None:
+        """``kinds``: how many kinds of events there are. ``read_config`` checks the settings."""
+        self.path = path
+        try:
+            self._file = open_file(path)
+        except UnreadableFileError as error:
+            raise RecordingError(
+                f"{path}: cannot be read: {error}", "a file that run --record made"
+            ) from None
+        limits = dict.fromkeys(("max_buffer_size", "max_bin_len", "max_str_len"), 1 << 31)
+        self._unpacker = msgpack.Unpacker(self._file, use_list=False, **limits)
+        self._values = self._read()
+        self.is_cut_off = False
+        """Whether it ended within a value, which is known once all steps were read."""
+        try:
+            self.head = self._head(read_config)
+        except ConfigError:
+            self.close()
+            raise
+        self._steps = StepReader(self.head.cpus, kinds)
+
+    def steps(self) -> Iterator[Step]:
+        """All steps, in order. A recording that was cut off ends at its last whole step."""
+        for number, value in enumerate(self._values, 1):
+            try:
+                step = self._steps.read(value)
+            except ValueError as error:
+                raise self.damaged(f"step {number}: {error}") from None
+            yield step
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def damaged(self, why: str) -> RecordingError:
+        """The error to raise for what stands in it."""
+        return RecordingError(f"{self.path}: is damaged: {shortened(why)}", _WAY_OUT)
+
+    def _head(self, read_config: ReadConfig) -> Head:
+        form, head = next(self._values, None), next(self._values, None)
+        if form != _FORMAT or not isinstance(head, dict):
+            raise RecordingError(
+                f"{self.path}: is no recording of this agentd", "made by run --record"
+            )
+        try:
+            return read_head(head, str(self.path), read_config)
+        except ConfigError as error:
+            raise RecordingError(error.message, error.hint or _WAY_OUT) from None
+
+    def _read(self) -> Iterator[Any]:
+        """All values to the end of the file. Raises RecordingError at one that is damaged."""
+        end_bytes = 0
+        while True:
+            try:
+                checksum, packed = self._unpacker.unpack()
+                if zlib.crc32(packed) != checksum:
+                    raise ValueError("the checksum is of other data")
+                value = msgpack.unpackb(packed, use_list=False)
+            except msgpack.OutOfData:
+                self.is_cut_off = end_bytes != os.fstat(self._file.fileno()).st_size
+                return
+            except OSError as error:  # a file of /proc that only looks regular
+                raise RecordingError(
+                    f"{self.path}: cannot be read: {error.strerror or error}",
+                    "a file that run --record made",
+                ) from None
+            except _NOT_PACKED as error:
+                raise self.damaged(f"after byte {end_bytes}: {error}") from None
+            end_bytes = self._unpacker.tell()
+            yield value

@@ -1,0 +1,1 @@
+"""The process itself: its copies, its signals, and values that it sends to other processes."""

@@ -1,0 +1,1 @@
+"""Entries as JSON, lines of text, and journal fields."""

@@ -1,0 +1,123 @@
+"""agentd.cli.client: whatever answers at the socket, a command ends with one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentd.cli import client, main
+from agentd.errors import AgentdError, AnswerError, PermissionMissingError, UnavailableError
+
+OK = b"HTTP/1.1 200 OK\r\n"
+COMMANDS = (
+    ("status",), ("status", "--json"), ("tree",), ("tree", "1"), ("ps",), ("explain", "1"),
+    ("follow",), ("follow", "--json"), ("top", "--count", "1"), ("top", "--json"),
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def _answering(folder: Path, answer: bytes) -> Iterator[str]:
+    """A server that gives everybody the same bytes, and hangs up."""
+    path = folder / "socket"
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    peer, _ = listener.accept()
+                    with peer, contextlib.suppress(OSError):
+                        peer.recv(65536)
+                        peer.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield str(path)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _with_body(body: bytes, status: bytes = OK) -> bytes:
+    return status + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (b"", UnavailableError, "no agentd answers"),
+        (b"\xff\xfe garbage\n\n", UnavailableError, "no agentd answers"),
+        (_with_body(b""), AnswerError, "the answer is empty"),
+        (_with_body(b"<html>"), AnswerError, "the answer is no JSON"),
+        (_with_body(b"[" * 100_000), AnswerError, "the answer is no JSON"),
+        (OK + b"Content-Length: 100\r\n\r\n{", UnavailableError, "no agentd answers"),
+        (_with_body(b"oops", b"HTTP/1.1 500 Internal\r\n"), AnswerError, "500 Internal"),
+        (_with_body(b'{"error": "busy"}', b"HTTP/1.1 503 No\r\n"), AnswerError, "503 No: busy"),
+        (_with_body(b'{"error": "no pid"}', b"HTTP/1.1 404 No\r\n"), AnswerError, "no pid"),
+        (_with_body(b'{"error": "no"}', b"HTTP/1.1 403 No\r\n"), PermissionMissingError, "no"),
+        (_with_body(b"[]", b"HTTP/1.1 400 Bad\r\n"), AnswerError, "400 Bad"),
+    ],
+)
+def test_an_answer_that_is_none(
+    tmp_path: Path, answer: bytes, kind: type[AgentdError], words: str
+) -> None:
+    """What answers in place of the daemon, or is broken, is named as what it is."""
+    with _answering(tmp_path, answer) as path:
+        with pytest.raises(kind, match=words):
+            client.ask(path, "status")
+        if answer.partition(b" ")[2].startswith((b"4", b"5")):
+            with pytest.raises(kind, match=words):
+                next(client.stream(path, "follow"))
+
+
+def test_an_argument_that_is_no_text(tmp_path: Path) -> None:
+    """It is asked for as it is, and the answer is the daemon's."""
+    answer = _with_body(b'{"error": "x"}', b"HTTP/1.1 404 No\r\n")
+    with _answering(tmp_path, answer) as path, pytest.raises(AnswerError, match="x"):
+        client.ask(path, "explain", id="\udcff")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@given(
+    body=st.one_of(
+        st.binary(max_size=80),
+        st.builds(lambda value: json.dumps(value).encode() + b"\n", VALUES),
+    ),
+    status=st.sampled_from([b"200 OK", b"500 Internal Server Error", b"404 Not Found"]),
+)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_answer_shows_a_traceback(
+    tmp_path: Path,
+    capsysbinary: pytest.CaptureFixture[bytes],
+    command: tuple[str, ...],
+    body: bytes,
+    status: bytes,
+) -> None:
+    """A server that answers anything at all: the command ends, with at most one line of error."""
+    answer = _with_body(body, b"HTTP/1.1 " + status + b"\r\n")
+    with _answering(tmp_path, answer) as path, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["agentd", *command, "--socket", path])
+        with pytest.raises(SystemExit) as caught:
+            main.main()
+    errors = capsysbinary.readouterr().err.decode()
+    assert "Traceback" not in errors
+    assert errors.count("\n") == (caught.value.code != 0) or "no process that is known" in errors
