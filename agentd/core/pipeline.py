@@ -23,6 +23,7 @@ from agentd.core.loss.tracker import (
     causes,
     unread_losses,
 )
+from agentd.core.loss.waiting import WaitingLosses
 from agentd.core.order.reorder import Reorderer
 from agentd.core.order.watermark import Watermark
 from agentd.core.redact import Redact, redact_nothing
@@ -31,7 +32,6 @@ from agentd.core.restart.takeover import Inheritance, Overlap
 from agentd.core.tree.process import Applied, Process
 from agentd.core.tree.reconcile import Inferred, Kinds, Reconciliation, Scan
 from agentd.core.tree.tree import Tree, TreeLimits
-from agentd.core.waiting_losses import WaitingLosses
 from agentd.core.wire.decode import Decoder
 from agentd.core.wire.delivery import Delivery
 from agentd.core.wire.events import BOOTTIME_NS, KIND, NO_CPU, RECORD_BYTES, Event, Lost, by_order

@@ -18,14 +18,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from agentd.core.loss.stages import STAGE_MIXED
 from agentd.core.loss.tracker import PerCpu, Progress
 from agentd.core.wire.events import NO_CPU, Lost
-
-_WAITING_MAX: Final = 1 << 16
-"""Losses, of 150 bytes each."""
 
 
 @dataclass(slots=True)
@@ -35,9 +31,13 @@ class _Group:
 
 
 class WaitingLosses:
-    """``total`` and ``by_cpu``: events whose loss has left."""
+    """``total`` and ``by_cpu``: events whose loss has left.
 
-    def __init__(self) -> None:
+    ``capacity``: how many losses, of 150 bytes each; more are joined to one a CPU.
+    """
+
+    def __init__(self, capacity: int = 1 << 16) -> None:
+        self._capacity = capacity
         self.total = 0
         self.by_cpu: Counter[int] = Counter()
         self._groups: deque[_Group] = deque()
@@ -62,7 +62,7 @@ class WaitingLosses:
             return
         self._groups.append(_Group(losses, before))
         self._waiting += len(losses)
-        if self._waiting > _WAITING_MAX:
+        if self._waiting > self._capacity:
             self._join()
 
     def _join(self) -> None:

@@ -1,23 +1,19 @@
-"""agentd.core.waiting_losses"""
+"""agentd.core.loss.waiting"""
 
 from __future__ import annotations
 
-import pytest
-
-from agentd.core import waiting_losses
 from agentd.core.loss.tracker import Progress
-from agentd.core.waiting_losses import WaitingLosses
+from agentd.core.loss.waiting import WaitingLosses
 from agentd.core.wire.events import NO_CPU, Lost
 
 BEFORE = [Progress((number, number), (), number, number) for number in range(100)]
 
 
-def test_very_many_become_one_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_many_become_one_a_cpu() -> None:
     """While nothing leaves, as at the start: their sum stays right, each is between the first and
     the last, and a successor finds them again from before the first.
     """
-    monkeypatch.setattr(waiting_losses, "_WAITING_MAX", 20)
-    waiting = WaitingLosses()
+    waiting = WaitingLosses(capacity=20)
     for number in range(100):
         losses = [
             Lost(10 + number, 5 * number, number % 2, 3, "reserve", number % 3, 9 + number),
@@ -34,10 +30,9 @@ def test_very_many_become_one_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(lost.from_boottime_ns < lost.boottime_ns for lost in left)
 
 
-def test_what_is_joined_has_what_all_have_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_joined_has_what_all_have_in_common() -> None:
     """A stage or a kind that is not that of all is mixed, or none."""
-    monkeypatch.setattr(waiting_losses, "_WAITING_MAX", 3)
-    waiting = WaitingLosses()
+    waiting = WaitingLosses(capacity=3)
     waiting.add([Lost(5, 7, 0, 1, "reserve", 1, 2), Lost(9, 2, 0, 4, "reserve", 1, 6)], BEFORE[1])
     waiting.add([Lost(6, 3, 1, 1, "reserve", 1, 4), Lost(8, 8, 1, 1, "output", 2, 3)], BEFORE[2])
     assert waiting.take_until(9) == [
