@@ -1,4 +1,6 @@
-"""Writes docs/openapi.json: paths and parameters out of agentd/filters/parameters.py, answers as they are here.
+"""Writes docs/openapi.json: paths and parameters out of agentd/filters/parameters.py.
+
+Answers are as they stand here.
 
 An answer of lines (NDJSON) has the schema of a line under ``x-line``.
 """
@@ -176,12 +178,15 @@ REFUSED = {
 }
 """Answers of a door, before anybody looks at the question."""
 BUSY = {503: ("The daemon does not answer, or others ask already.", (JSON,))}
+UNDECIDED = {
+    503: ("The daemon does not answer, others ask already, or the filter takes too long.", (JSON,))
+}
 WRONG = {400: ("A parameter has a value that it does not take.", (JSON,))}
 OF_PATHS: dict[str, tuple[dict[str, Schema], dict[int, tuple[str, tuple[str, ...]]]]] = {
     parameters.STATUS.path: ({JSON: {"schema": ref("Status")}}, {**BUSY}),
     parameters.PROCESSES.path: (
         {LINES: {"schema": TEXT, "x-line": ref("Process")}},
-        {**WRONG, **BUSY, 504: ("There was no answer in time.", (JSON,))},
+        {**WRONG, **UNDECIDED, 504: ("There was no answer in time.", (JSON,))},
     ),
     parameters.EXPLAIN.path: (
         {JSON: {"schema": ref("Explanation")}},

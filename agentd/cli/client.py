@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from agentd.errors import AgentdError, AnswerError, PermissionMissingError, UnavailableError
+from agentd.terminal.escape import printable, printable_path
 
 _SECONDS = 30.0
 _NOT_AGENTD = "is this the socket of a running agentd, and of this version?"
@@ -51,7 +52,7 @@ def stream(path: str, question: str, **query: str | list[str]) -> Iterator[bytes
     finally:
         connection.close()
     raise UnavailableError(
-        f"the agentd that answered at {path} has ended", "systemctl status agentd"
+        f"the agentd that answered at {printable_path(path)} has ended", "systemctl status agentd"
     )
 
 
@@ -78,7 +79,7 @@ def ask(path: str, question: str, **query: str | list[str]) -> Any:
     """
     values = ask_lines(path, question, **query)
     if not values:
-        raise AnswerError(f"{path}: the answer is empty", _NOT_AGENTD)
+        raise AnswerError(f"{printable_path(path)}: the answer is empty", _NOT_AGENTD)
     return values[0]
 
 
@@ -100,7 +101,8 @@ def _responded(
         return connection.getresponse()
     except PermissionError:
         raise PermissionMissingError(
-            f"{path}: permission denied", "as root, or as a member of the socket's group"
+            f"{printable_path(path)}: permission denied",
+            "as root, or as a member of the socket's group",
         ) from None
     except (OSError, http.client.HTTPException) as error:
         raise _unavailable(path, error) from None
@@ -109,20 +111,22 @@ def _responded(
 def _unavailable(path: str, error: Exception) -> UnavailableError:
     reason = getattr(error, "strerror", None) or str(error)
     return UnavailableError(
-        f"no agentd answers at {path}: {reason}",
+        f"no agentd answers at {printable_path(path)}: {reason}",
         "is it running? systemctl status agentd; --socket PATH asks another one",
     )
 
 
 def _refusal(path: str, response: http.client.HTTPResponse) -> AgentdError:
     """What an answer other than 200 says, in the daemon's words if it has any."""
-    words = f"{response.status} {response.reason}"
+    words = f"{response.status} {printable(response.reason)}"
     try:
         reason = str(json.loads(response.read())["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return AnswerError(f"{path}: the answer is {words}", _NOT_AGENTD)
+        return AnswerError(f"{printable_path(path)}: the answer is {words}", _NOT_AGENTD)
     if response.status == http.client.FORBIDDEN:
-        return PermissionMissingError(f"{path}: {reason}")
-    if response.status >= http.client.INTERNAL_SERVER_ERROR:
-        return AnswerError(f"{path}: the answer is {words}: {reason}", "agentd's log has more")
+        return PermissionMissingError(f"{printable_path(path)}: {reason}")
+    if response.status == http.client.INTERNAL_SERVER_ERROR:
+        return AnswerError(
+            f"{printable_path(path)}: the answer is {words}: {reason}", "agentd's log has more"
+        )
     return AnswerError(reason)

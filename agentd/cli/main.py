@@ -17,6 +17,7 @@ from agentd.requirements.causes import known_cause
 from agentd.requirements.host import REQUIREMENTS
 from agentd.runtime import early_signals
 from agentd.terminal import stdout
+from agentd.terminal.escape import printable_path
 
 if TYPE_CHECKING:
     from agentd.config.schema import Config
@@ -87,7 +88,7 @@ def _check_config(arguments: argparse.Namespace) -> int:
     from agentd.front.checking import check_web_config  # noqa: PLC0415 (others need it not)
 
     check_web_config(load_tried_config(arguments.file).metrics)
-    stdout.write(f"{arguments.file}: good\n")
+    stdout.write(f"{printable_path(arguments.file)}: good\n")
     return os.EX_OK
 
 
@@ -160,7 +161,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     try:
         replay.play(recording, arguments.output, stdout.write_utf8)
         if recording.is_cut_off:
-            stdout.note(f"{arguments.file} was cut off: this is what came before")
+            stdout.note(f"{printable_path(arguments.file)} was cut off: this is what came before")
     finally:
         recording.close()
     return os.EX_OK

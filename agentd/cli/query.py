@@ -19,7 +19,7 @@ from agentd.core.text import as_text
 from agentd.errors import AnswerError
 from agentd.sinks.render.text import HEADING
 from agentd.terminal import stdout, style, width
-from agentd.terminal.escape import shortened
+from agentd.terminal.escape import printable_lines, shortened
 from agentd.terminal.numerals import whole
 
 _RATE_SECONDS = 0.5
@@ -93,18 +93,19 @@ def follow(arguments: argparse.Namespace) -> int:
     )
     for line in lines:
         columns = None if arguments.json else stdout.columns()
-        stdout.write_utf8(line if columns is None else _fitted(line, columns))
+        text = as_text(line)
+        stdout.write(text if columns is None else _fitted(text, columns))
         stdout.flush()
     return os.EX_OK
 
 
-def _fitted(line: bytes, columns: int) -> bytes:
+def _fitted(line: str, columns: int) -> str:
     """A line of events, as a terminal has room for it: without some of it, where it is narrow."""
-    text = as_text(line).rstrip("\n")
+    text = printable_lines(line.rstrip("\n"), colours=True)
     if columns < _WIDE:
         text = width.left_out(text, *_LESS_WHO)
         text = width.left_out(text, *_LESS_TIME)
-    return f"{width.cut(text, columns)}\n".encode()
+    return f"{width.cut(text, columns)}\n"
 
 
 def show_top(arguments: argparse.Namespace) -> int:
@@ -142,9 +143,10 @@ def _processes(arguments: argparse.Namespace, *, exited: bool) -> list[dict[str,
     filters = _filters(arguments)
     user = getattr(arguments, "user", None)
     if user:
-        filters.append(f"uid = {user}" if whole(user) is not None else f"user ~ {_only(user, '$')}")
+        filters.append(f"uid = {user}" if whole(user) is not None else f"user = {_quoted(user)}")
     if getattr(arguments, "container", None):
-        filters.append(f"container ~ {_only(arguments.container)}")
+        pattern = f"^{re.escape(arguments.container)}"
+        filters.append(f"container ~ {_quoted(pattern)}")
     rows = client.ask_lines(
         arguments.socket, "processes", filter=filters, exited="1" if exited else "0"
     )
@@ -157,10 +159,12 @@ def _filters(arguments: argparse.Namespace) -> list[str]:
     return [arguments.filter] if arguments.filter else []
 
 
-def _only(text: str, end: str = "") -> str:
-    """For a filter: a regular expression that finds what begins with a text, whatever is in it."""
-    pattern = f"^{re.escape(text)}{end}".replace('"', '\\"')
-    return f'"{pattern}"'
+def _quoted(text: str) -> str:
+    """A text for a filter, which has no way to write both quotes or a backslash at the end."""
+    quote = "'" if '"' in text else '"'
+    if quote in text or text.endswith("\\"):
+        raise AnswerError(f"{shortened(text)}: nothing can be so called")
+    return f"{quote}{text}{quote}"
 
 
 def _is_user(name: str) -> bool:

@@ -14,7 +14,7 @@ from agentd.config.files import UnreadableFileError, read_file
 from agentd.config.schema import Config
 from agentd.config.toml_writer import key_lines, shown
 from agentd.errors import ConfigError
-from agentd.terminal.escape import shortened
+from agentd.terminal.escape import printable_path, shortened
 
 
 def load_config(path: Path | None, assignments: Iterable[str] = ()) -> Config:
@@ -24,7 +24,7 @@ def load_config(path: Path | None, assignments: Iterable[str] = ()) -> Config:
     """
     config = Config()
     if path is not None:
-        config = _apply(config, _read(path), str(path))
+        config = _apply(config, _read(path), printable_path(path))
     for assignment in assignments:
         config = _apply(config, _parse_assignment(assignment), f"--set {shortened(assignment)}")
     return config
@@ -77,9 +77,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_file(path).decode())
     except UnreadableFileError as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+        raise ConfigError(f"{printable_path(path)}: cannot be read: {error}") from None
     except _NOT_TOML as error:
-        raise ConfigError(f"{path}: is not valid TOML: {shortened(str(error))}") from None
+        raise ConfigError(
+            f"{printable_path(path)}: is not valid TOML: {shortened(str(error))}"
+        ) from None
 
 
 def _parse_assignment(assignment: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from agentd.doctor.check import BAD, GOOD, NOTE, Finding
+from agentd.terminal.escape import printable
 
 _COLUMNS = 120
 _WRAPPED: Any = {
@@ -29,7 +30,7 @@ def as_text(findings: Sequence[Finding]) -> str:
         head = f"{_MARKS[finding.level]:<4} {finding.subject:<10} "
         lines += textwrap.wrap(finding.what, _COLUMNS, initial_indent=head, **_WRAPPED)
         if finding.way_out:
-            lines.append(f"{'':<15} → {finding.way_out}")
+            lines.append(f"{'':<15} → {printable(finding.way_out)}")
     lines.append("agentd can run here" if can_run(findings) else "agentd cannot run here")
     return "".join(f"{line}\n" for line in lines)
 

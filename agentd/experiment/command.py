@@ -22,6 +22,7 @@ from agentd.host import system
 from agentd.kernel.compile import PERFBUF, RINGBUF
 from agentd.kernel.loader_process import check_capabilities
 from agentd.terminal import stdout
+from agentd.terminal.escape import printable_path
 
 _WRITABLE = "a regular file, in a folder that exists"
 MEMORY_BYTES = 4 << 20
@@ -59,7 +60,7 @@ def _check_writable(file: Path) -> None:
     """Raise ConfigError now rather than in a minute."""
     is_other = file.exists() and not file.is_file()
     if is_other or not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise ConfigError(f"{file}: cannot be written", _WRITABLE)
+        raise ConfigError(f"{printable_path(file)}: cannot be written", _WRITABLE)
 
 
 def _write(file: Path, write: Callable[[Path], object]) -> None:
@@ -67,7 +68,9 @@ def _write(file: Path, write: Callable[[Path], object]) -> None:
         write(file)
     except OSError as error:
         problem = error.strerror or str(error)
-        raise ConfigError(f"{file}: cannot be written: {problem}", _WRITABLE) from None
+        raise ConfigError(
+            f"{printable_path(file)}: cannot be written: {problem}", _WRITABLE
+        ) from None
 
 
 def plans(commands: int) -> list[Plan]:

@@ -8,6 +8,7 @@ from typing import Any
 from agentd.errors import ConfigError, UnavailableError
 from agentd.experiment.report import Report, bytes_text, run_name
 from agentd.experiment.run import Outcome
+from agentd.terminal.escape import printable_path
 
 _BEFORE, _AFTER = "#d55e00", "#0072b2"  # told apart by everybody (Okabe and Ito)
 _FORMATS = (".svg", ".png")
@@ -16,7 +17,7 @@ _FORMATS = (".svg", ".png")
 def check(file: Path) -> None:
     """Raise before anything runs if the picture could not be drawn afterwards."""
     if file.suffix not in _FORMATS:
-        raise ConfigError(f"--plot {file}: must end with {' or '.join(_FORMATS)}")
+        raise ConfigError(f"--plot {printable_path(file)}: must end with {' or '.join(_FORMATS)}")
     _figure_class()
 
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 Facts = dict[str, str | int | bool | None]
 """What is known of a process or an event, by field; None, or not there, where it is not."""
-
-
-Filter = Callable[[Facts], bool]
-"""Whether something is wanted; so is what could not be decided."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from agentd.core.redact import PatternError
 from agentd.errors import AgentdError
 from agentd.filters.fields import FIELDS, Facts
-from agentd.filters.patterns import ITEMS_MAX, Search, compile_text, items, search_alone
+from agentd.filters.patterns import ITEMS_MAX, Search, compile_text, items
 from agentd.filters.unloaded import unloaded
 from agentd.terminal.escape import printable, shortened
 
@@ -79,17 +79,13 @@ class FilterError(AgentdError):
 
 @dataclass(frozen=True, slots=True)
 class ParsedFilter:
-    """What a text asks for. As a function (``fields.Filter``) it lets pass what is undecided."""
+    """What a text asks for."""
 
     test: Test
 
     def verdict(self, facts: Facts, search: Search) -> bool | None:
         """Whether it is wanted; None where no search could decide that."""
         return self.test(facts, search)
-
-    def __call__(self, facts: Facts) -> bool:
-        """Whether it may be wanted. Each search has a limit, all together have none."""
-        return self.test(facts, search_alone) is not False
 
 
 def parse_filter(text: str) -> ParsedFilter:

@@ -26,6 +26,8 @@ SEARCH_MAX_NS = 3_000_000
 """For one search. ``regex`` counts CPU time, and looks at it now and then: it took up to 16 ms."""
 _LEAST_NS = 200_000
 """With less left, no search is begun; a typical one takes 2 µs."""
+_QUESTION_SEARCH_MAX_NS, _QUESTION_MAX_NS = 250_000_000, 2_000_000_000
+"""For one search of a question, and for all of them: half the CPU time of its process."""
 _REPLAY_SECONDS = 10.0
 """For one search of a replay: three thousand times what the recorded run had for it."""
 _OVERRUN_MAX_NS = 20_000_000
@@ -114,12 +116,26 @@ def items(pattern: str) -> int:
     return total
 
 
-def search_alone(pattern: Any, text: str) -> bool | None:
-    """A search that draws on no allowance: for one question, in a process that may be killed."""
-    try:
-        return pattern.search(text, timeout=SEARCH_MAX_NS / 1e9) is not None
-    except _GIVEN_UP:
-        return None
+class QuestionSearch:
+    """The searches of one question, in a process that does nothing else and may be killed.
+
+    They have far more time than those of events: an answer is waited for. ``clock``: CPU time in
+    ns, so that a busy host takes none of it away.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.process_time_ns) -> None:
+        self._clock = clock
+        self._until_ns = clock() + _QUESTION_MAX_NS
+
+    def __call__(self, pattern: Any, text: str) -> bool | None:
+        """Whether it is found; None if it was given up."""
+        limit_ns = min(_QUESTION_SEARCH_MAX_NS, self._until_ns - self._clock())
+        if limit_ns < _LEAST_NS:
+            return None
+        try:
+            return pattern.search(text, timeout=limit_ns / 1e9) is not None
+        except _GIVEN_UP:
+            return None
 
 
 class Matcher:

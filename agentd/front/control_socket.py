@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agentd.errors import ConfigError, TakenError
+from agentd.terminal.escape import printable_path
 
 _SOCKET_MODE = 0o660
 _FOLDER_MODE = 0o750
@@ -26,8 +27,9 @@ def listening(path: str) -> Iterator[socket.socket]:
         try:
             _bind(sock, path)
         except OSError as error:
+            problem = f"cannot listen there: {error.strerror or error}"
             raise ConfigError(
-                f'control.socket = "{path}": cannot listen there: {error.strerror or error}',
+                f'control.socket = "{printable_path(path)}": {problem}',
                 "another path, or --set control.socket= to do without",
             ) from None
         try:
@@ -41,7 +43,7 @@ def _bind(sock: socket.socket, path: str) -> None:
     if _is_socket(path):
         if _answers(path):
             raise TakenError(
-                f'control.socket = "{path}": another agentd listens there',
+                f'control.socket = "{printable_path(path)}": another agentd listens there',
                 "stop it, or --set control.socket= to do without",
             )
         os.unlink(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agentd.errors import ConfigError
 from agentd.host.cgroup_filter import CgroupFilter
+from agentd.terminal.escape import printable_path
 
 _ROOT_INODE = 1
 """Of the root of a whole kernfs hierarchy (fs/kernfs/dir.c, kernfs_create_root)."""
@@ -82,14 +83,14 @@ def find_filter(path: str) -> CgroupFilter | None:
     mount = cgroup2_mount()
     if mount.stat().st_ino != _ROOT_INODE:
         raise ConfigError(
-            f'filter.cgroup = "{path}": {mount} is only a part of the hierarchy',
+            f'filter.cgroup = "{printable_path(path)}": {mount} is only a part of the hierarchy',
             "run agentd in the host's cgroup namespace (nsenter -C -t 1; docker's --cgroupns=host)",
         )
     folder = Path(os.path.normpath(mount / path.strip("/")))
     if not folder.is_relative_to(mount) or not (folder / "cgroup.procs").is_file():
         raise ConfigError(
-            f'filter.cgroup = "{path}": there is no such cgroup',
-            f"make it first (mkdir {folder}); paths are relative to {mount}",
+            f'filter.cgroup = "{printable_path(path)}": there is no such cgroup',
+            f"make it first (mkdir {printable_path(folder)}); paths are relative to {mount}",
         )
     level = len(folder.relative_to(mount).parts)
     return CgroupFilter(folder.stat().st_ino, level) if level else None

@@ -18,7 +18,7 @@ from agentd.errors import ConfigError
 from agentd.http import tls
 from agentd.http.tls import Tls
 from agentd.http.yaml_section import WAY_OUT, Section
-from agentd.terminal.escape import shortened
+from agentd.terminal.escape import printable_path, shortened
 
 _SERVER, _USERS = "http_server_config", "basic_auth_users"
 _KEYS = {tls.NAME, _SERVER, _USERS}
@@ -88,9 +88,9 @@ def load_web_config(path: Path) -> WebConfig:
     try:
         found = parse_yaml(read_file(path).decode())
     except UnreadableFileError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{printable_path(path)}: {error}") from None
     except (NotYamlError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {error}", WAY_OUT) from None
+        raise ConfigError(f"{printable_path(path)}: not YAML: {error}", WAY_OUT) from None
     whole = Section(path, "", found if found is not None else {}, _KEYS, _REFUSED)
     headers = _http_headers(path, whole)
     users = _users(path, whole)

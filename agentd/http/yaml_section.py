@@ -9,7 +9,7 @@ from typing import Any
 
 from agentd.config.files import UnreadableFileError, read_file
 from agentd.errors import ConfigError
-from agentd.terminal.escape import shortened
+from agentd.terminal.escape import printable_path, shortened
 
 WAY_OUT = "docs/metrics.md has all that agentd knows of this format"
 
@@ -31,7 +31,9 @@ class Section:
         self._path = path
         self._name = name
         if not isinstance(found, dict):
-            raise ConfigError(f"{path}: {name or 'it'}: must be keys and values", WAY_OUT)
+            raise ConfigError(
+                f"{printable_path(path)}: {name or 'it'}: must be keys and values", WAY_OUT
+            )
         self._found = found
         for key in found:
             if key in refused:
@@ -89,7 +91,7 @@ class Section:
     def wrong(self, key: str, problem: str) -> ConfigError:
         """The error to raise. ``key``: empty if it is the section as such."""
         name = shortened(".".join(filter(None, (self._name, key))))
-        return ConfigError(f"{self._path}: {name}: {problem}", WAY_OUT)
+        return ConfigError(f"{printable_path(self._path)}: {name}: {problem}", WAY_OUT)
 
     def _contents(self, key: str, path: Path) -> bytes:
         try:

@@ -23,7 +23,7 @@ from agentd.config.load import config_of
 from agentd.core.steps import Step
 from agentd.errors import ConfigError
 from agentd.recording.values import Head, ReadConfig, StepReader, plain_head, plain_step, read_head
-from agentd.terminal.escape import shortened
+from agentd.terminal.escape import printable_path, shortened
 
 _FORMAT = "agentd-recording-3"
 _WAY_OUT = "record anew with agentd run --record"
@@ -47,7 +47,9 @@ class Recorder:
             self._file: BinaryIO = create_own_file(path)
         except UnwritableFileError as error:
             hint = "a path where there is nothing yet"
-            raise ConfigError(f"--record {path}: cannot be written: {error}", hint) from None
+            raise ConfigError(
+                f"--record {printable_path(path)}: cannot be written: {error}", hint
+            ) from None
         self._pack(_FORMAT)
         self._pack(plain_head(head))
 
@@ -78,7 +80,7 @@ class Recording:
             self._file = open_file(path)
         except UnreadableFileError as error:
             raise RecordingError(
-                f"{path}: cannot be read: {error}", "a file that run --record made"
+                f"{printable_path(path)}: cannot be read: {error}", "a file that run --record made"
             ) from None
         limits = dict.fromkeys(("max_buffer_size", "max_bin_len", "max_str_len"), 1 << 31)
         self._unpacker = msgpack.Unpacker(self._file, use_list=False, **limits)
@@ -107,16 +109,19 @@ class Recording:
 
     def damaged(self, why: str) -> RecordingError:
         """The error to raise for what stands in it."""
-        return RecordingError(f"{self.path}: is damaged: {shortened(why)}", _WAY_OUT)
+        return RecordingError(
+            f"{printable_path(self.path)}: is damaged: {shortened(why)}", _WAY_OUT
+        )
 
     def _head(self, read_config: ReadConfig) -> Head:
         form, head = next(self._values, None), next(self._values, None)
         if form != _FORMAT or not isinstance(head, dict):
             raise RecordingError(
-                f"{self.path}: is no recording of this agentd", "made by run --record"
+                f"{printable_path(self.path)}: is no recording of this agentd",
+                "made by run --record",
             )
         try:
-            return read_head(head, str(self.path), read_config)
+            return read_head(head, printable_path(self.path), read_config)
         except ConfigError as error:
             raise RecordingError(error.message, error.hint or _WAY_OUT) from None
 
@@ -134,7 +139,7 @@ class Recording:
                 return
             except OSError as error:  # a file of /proc that only looks regular
                 raise RecordingError(
-                    f"{self.path}: cannot be read: {error.strerror or error}",
+                    f"{printable_path(self.path)}: cannot be read: {error.strerror or error}",
                     "a file that run --record made",
                 ) from None
             except _NOT_PACKED as error:

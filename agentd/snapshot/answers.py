@@ -10,19 +10,22 @@ import re
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentd.core.tree.ancestry import latest
 from agentd.core.tree.process import Process
 from agentd.core.tree.tree import Tree
 from agentd.errors import AgentdError
 from agentd.filters.facts import FactFinder
-from agentd.filters.fields import Filter
 from agentd.filters.parameters import EXITED, EXPLAIN, FILTER, ID, PROCESSES, ParameterError, Query
+from agentd.filters.patterns import QuestionSearch, Search
 from agentd.runtime.packing import pack, unpack
 from agentd.snapshot.describe import Describer
 from agentd.snapshot.question import BODY, END, HEAD, PIECE_BYTES, QUESTION_BYTES
 from agentd.terminal.escape import shortened
+
+if TYPE_CHECKING:
+    from agentd.filters.language import ParsedFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +116,41 @@ def _list_texts(values: Iterator[Any]) -> Iterator[str]:
 
 def _processes(subject: Subject, query: Query) -> tuple[str, Iterator[str]]:
     """A line for each that is wanted: the live ones, and with ``exited=1`` those remembered."""
-    wanted, tree, facts = _filter(query.get(FILTER.name, ())), subject.tree, subject.facts
+    filters, tree = _filters(query.get(FILTER.name, ())), subject.tree
     found: list[Process] = list(tree.living.values())
     if EXITED.read(query) == "1":
         found += tree.departed.values()
+    if filters:  # all of them before the answer begins, which may be an error
+        search = QuestionSearch()
+        found = [one for one in found if _is_wanted(filters, one, subject.facts, search)]
     describe = subject.describer().process
-    return "application/x-ndjson", (
-        json.dumps(describe(process)) + "\n"
-        for process in found
-        if wanted(facts.of_process(process))
-    )
+    return "application/x-ndjson", (json.dumps(describe(process)) + "\n" for process in found)
 
 
-def _filter(texts: Iterable[str]) -> Filter:
+def _filters(texts: Iterable[str]) -> list[ParsedFilter]:
     from agentd.filters.language import parse_filter  # noqa: PLC0415 (memory)
 
     try:
-        tests = [parse_filter(text) for text in texts]
+        return [parse_filter(text) for text in texts]
     except AgentdError as error:
         raise _RefusedError(400, str(error)) from None
-    return tests[0] if len(tests) == 1 else lambda facts: all(test(facts) for test in tests)
+
+
+def _is_wanted(
+    filters: Iterable[ParsedFilter], process: Process, finder: FactFinder, search: Search
+) -> bool:
+    """Whether each filter wants it. Undecided, it would make the answer wrong: that is refused."""
+    facts, pid = finder.of_process(process), process.key[0]
+    verdicts = [wanted.verdict(facts, search) for wanted in filters]
+    if False in verdicts:
+        return False
+    if None in verdicts:
+        raise _RefusedError(
+            503,
+            f"the filter takes too long on process {pid}: make its pattern simpler,"
+            f" or put this before it: pid != {pid} and",
+        )
+    return True
 
 
 def _find(subject: Subject, asked: str) -> Process | None:

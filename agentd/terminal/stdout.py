@@ -17,6 +17,7 @@ from typing import TextIO
 from agentd.core.text import as_text
 from agentd.errors import AgentdError
 from agentd.terminal import encoding
+from agentd.terminal.escape import printable_lines
 
 
 class ReaderGoneError(AgentdError):
@@ -52,8 +53,12 @@ def is_coloured() -> bool:
 
 
 def write(text: str) -> None:
-    """Write text. Raises ReaderGoneError and OutputError, as all here do."""
-    _tried(lambda stdout: stdout.write(text))
+    """Write text. Raises ReaderGoneError and OutputError, as all here do.
+
+    Much of it is what a server answered: a terminal gets lines and colours, and no other commands.
+    """
+    shown = printable_lines(text, colours=True)
+    _tried(lambda stdout: stdout.write(shown))
 
 
 def write_bytes(data: bytes) -> None:
@@ -80,7 +85,7 @@ def write_lines(lines: Iterable[str], *, at_once: bool = False) -> None:
 def note(text: str) -> None:
     """Tell a person something beside what was asked for, on standard error."""
     with contextlib.suppress(OSError):  # nobody can be told of that
-        print(f"agentd: {text}", file=sys.stderr)
+        print(f"agentd: {printable_lines(text)}", file=sys.stderr)
 
 
 def flush() -> None:

@@ -9,6 +9,7 @@ from agentd.config.load import load_config
 from agentd.errors import AgentdError, ConfigError
 from agentd.filters.fields import FIELDS, Facts
 from agentd.filters.language import FilterError, parse_filter
+from agentd.filters.patterns import QuestionSearch
 from agentd.http.web_config import load_web_config
 from tests.fuzz.doors import WORDS as HTTP
 from tests.fuzz.doors import try_doors
@@ -49,8 +50,8 @@ def _filter(data: bytes) -> None:
     except FilterError as error:
         _is_shown(error, "filter, column ")
     else:
-        wanted(_FACTS)
-        wanted({})
+        wanted.verdict(_FACTS, QuestionSearch())
+        wanted.verdict({}, QuestionSearch())
 
 
 def _is_shown(error: AgentdError, place: str) -> None:

@@ -64,7 +64,7 @@ def _with_body(body: bytes, status: bytes = OK) -> bytes:
         (_with_body(b"[" * 100_000), AnswerError, "the answer is no JSON"),
         (OK + b"Content-Length: 100\r\n\r\n{", UnavailableError, "no agentd answers"),
         (_with_body(b"oops", b"HTTP/1.1 500 Internal\r\n"), AnswerError, "500 Internal"),
-        (_with_body(b'{"error": "busy"}', b"HTTP/1.1 503 No\r\n"), AnswerError, "503 No: busy"),
+        (_with_body(b'{"error": "busy"}', b"HTTP/1.1 503 No\r\n"), AnswerError, "^busy$"),
         (_with_body(b'{"error": "no pid"}', b"HTTP/1.1 404 No\r\n"), AnswerError, "no pid"),
         (_with_body(b'{"error": "no"}', b"HTTP/1.1 403 No\r\n"), PermissionMissingError, "no"),
         (_with_body(b"[]", b"HTTP/1.1 400 Bad\r\n"), AnswerError, "400 Bad"),
@@ -94,6 +94,59 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
     max_leaves=8,
 )
+
+
+HOSTILE = "\x1b[2J\x07\u202e"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        _with_body(json.dumps({"error": HOSTILE}).encode(), b"HTTP/1.1 404 No\r\n"),
+        _with_body(b"x", b"HTTP/1.1 500 " + HOSTILE.encode() + b"\r\n"),
+        _with_body(HOSTILE.encode() + b"\n"),
+        _with_body(
+            json.dumps(
+                {"healthy": False, "reason": HOSTILE, "version": HOSTILE, "sinks": []}
+            ).encode()
+            + b"\n"
+        ),
+    ],
+    ids=["error", "status line", "lines", "values"],
+)
+def test_no_server_commands_the_terminal(
+    tmp_path: Path,
+    capsysbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    answer: bytes,
+) -> None:
+    """Whatever answers at the socket: no control character of it is written."""
+    with _answering(tmp_path, answer) as path:
+        monkeypatch.setattr(sys, "argv", ["agentd", *command, "--socket", path])
+        with pytest.raises(SystemExit):
+            main.main()
+    written = "".join(part.decode() for part in capsysbinary.readouterr())
+    assert [c for c in written if not c.isprintable() and c != "\n"] == []
+
+
+@pytest.mark.parametrize("option", ["--socket", ""])
+def test_a_name_begins_no_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+) -> None:
+    """A path with a line end and an escape in it stays within the one line of the error."""
+    path = str(tmp_path / "a\nagentd: good\x1b[2J")
+    command = ["status", option, path] if option else ["replay", path]
+    monkeypatch.setattr(sys, "argv", ["agentd", *command])
+    with pytest.raises(SystemExit):
+        main.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.isprintable()
+    assert "a\\nagentd: good\\x1b[2J" in line
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import socket
@@ -12,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from agentd.cli import status
+from agentd.cli import client, query, status
 from agentd.cli.client import ask
 from agentd.cli.explain import render
 from agentd.core.names import Names
 from agentd.core.tree.process import SOMEBODY
 from agentd.core.tree.tree import Tree
-from agentd.errors import ConfigError, UnavailableError
+from agentd.errors import AnswerError, ConfigError, UnavailableError
 from agentd.filters.facts import FactFinder
+from agentd.filters.language import parse_filter
+from agentd.filters.patterns import QuestionSearch
 from agentd.front.control_socket import listening
 from agentd.snapshot.answers import Subject
 from agentd.terminal import style
@@ -103,6 +106,61 @@ def test_lists_of_processes() -> None:
     assert [row["pid"] for row in _lines('exited=1&filter=exe ~ "b"&filter=pid>10', tree)] == [11]
     status, answer = _ask("filter=exe ~", tree, "/v1/processes")
     assert (status, "filter, column" in answer["error"]) == (400, True)
+
+
+def test_a_filter_that_cannot_be_decided_is_an_error() -> None:
+    """A process is never listed because a search took too long; the error has the way out."""
+    tree = _tree()
+    hostile = b"a" * 16_000 + b"!"
+    tree.apply(execed(b"/bin/c", hostile + b"\0", boottime_ns=350, session=10, **SHELL))
+    status, answer = _ask("filter=args ~ '^(a%2B)%2B$'", tree, "/v1/processes")
+    assert (status, "pid != 10 and" in answer["error"]) == (503, True)
+    assert _lines("filter=pid != 10 and args ~ '^(a%2B)%2B$'", tree) == []
+    assert _lines("filter=args ~ '^(a%2B)%2B$'&filter=pid = 11", tree) == []
+
+
+def _sent_filters(
+    monkeypatch: pytest.MonkeyPatch, user: str | None, container: str | None
+) -> list[str]:
+    sent: list[str] = []
+
+    def note(path: str, question: str, *, filter: list[str], exited: str) -> list[Any]:  # noqa: A002
+        sent.extend(filter)
+        return [{}]
+
+    monkeypatch.setattr(client, "ask_lines", note)
+    arguments = argparse.Namespace(socket="", filter="", user=user, container=container)
+    query._processes(arguments, exited=False)
+    return sent
+
+
+@pytest.mark.parametrize("name", ["alice", "EXAMPLE\\alice", 'a"b', "o'neil", "a\\.b", "and"])
+def test_a_user_is_compared_and_not_searched(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An exact name needs no search, which could be given up."""
+    (text,) = _sent_filters(monkeypatch, name, None)
+
+    def never(pattern: object, text: str) -> bool | None:
+        raise AssertionError("nothing is to be searched")
+
+    verdicts = [parse_filter(text).verdict({"user": user}, never) for user in (name, f"{name}x")]
+    assert verdicts == [True, False]
+
+
+def test_a_container_is_found_by_its_first_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are digits, and no pattern."""
+    (text,) = _sent_filters(monkeypatch, None, "a.")
+    search = QuestionSearch()
+    ids = ("a.b", "ab", "xa.")
+    assert [parse_filter(text).verdict({"container": one}, search) for one in ids] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a\\", "a\"'"])
+def test_a_user_that_no_filter_can_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Is refused, and not asked for as something else."""
+    with pytest.raises(AnswerError, match="nothing can be so called"):
+        _sent_filters(monkeypatch, name, None)
 
 
 def test_by_entity_id() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from agentd.filters.fields import FIELDS, Facts
 from agentd.filters.language import NESTING_MAX, TEXT_MAX, FilterError, parse_filter
+from agentd.filters.patterns import QuestionSearch
 
 CURL: Facts = {
     "pid": 12, "exe": "/usr/bin/curl", "args": 'curl -H "a"', "uid": 1000, "user": "alice",
@@ -52,7 +53,7 @@ CURL: Facts = {
 )
 def test_what_a_filter_means(text: str, holds: bool) -> None:
     """Comparisons, presence, and what joins them; with what is not known all are false."""
-    assert parse_filter(text)(CURL) == holds
+    assert parse_filter(text).verdict(CURL, QuestionSearch()) == holds
 
 
 @pytest.mark.parametrize(
@@ -105,9 +106,9 @@ def test_what_would_take_too_much_is_an_error(text: str, column: int, words: str
 
 def test_the_bounds_leave_room() -> None:
     """As deep, as long and as many digits as allowed are a filter, and it can be asked."""
-    assert parse_filter("not " * (NESTING_MAX - 1) + "uid")(CURL) is False
-    assert parse_filter("(" * 1900 + "uid" + ")" * 1900)(CURL) is True
-    assert parse_filter("uid != " + "9" * 20)(CURL) is True
+    assert parse_filter("not " * (NESTING_MAX - 1) + "uid").verdict(CURL, QuestionSearch()) is False
+    assert parse_filter("(" * 1900 + "uid" + ")" * 1900).verdict(CURL, QuestionSearch()) is True
+    assert parse_filter("uid != " + "9" * 20).verdict(CURL, QuestionSearch()) is True
 
 
 def _given_up(pattern: object, text: str) -> bool | None:
@@ -139,18 +140,10 @@ def _found(pattern: object, text: str) -> bool | None:
     ],
 )
 def test_what_was_given_up_is_undecided(text: str, verdict: bool | None) -> None:
-    """It is so by Kleene's logic, and as a function the filter lets it pass."""
+    """It is so by Kleene's logic."""
     wanted = parse_filter(text)
     assert wanted.verdict(CURL, _given_up) is verdict
     assert wanted.verdict(CURL, _found) is not None
-
-
-def test_a_question_passes_what_is_undecided() -> None:
-    """A pattern that never ends on a process's arguments leaves that process in the answer."""
-    facts: Facts = {"args": "a" * 16_000 + "!", "uid": 0}
-    for text in ("args ~ '^(a+)+$'", "args !~ '^(a+)+$'", "not args ~ '^(a+)+$'"):
-        assert parse_filter(text)(facts) is True
-    assert parse_filter("args ~ '^(a+)+$' and uid = 1")(facts) is False
 
 
 def test_the_documented_fields_are_there() -> None:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from agentd.core.allowance import SAVED_MAX_NS
 from agentd.core.redact import PatternError
-from agentd.filters.patterns import PATTERN_MAX, SEARCH_MAX_NS, Matcher, compile_text, search_alone
+from agentd.filters.patterns import (
+    PATTERN_MAX,
+    SEARCH_MAX_NS,
+    Matcher,
+    QuestionSearch,
+    compile_text,
+)
 
 HOSTILE = "a" * 16_000 + "!"
 """An argument that a backtracking pattern is searched in for longer than anybody lives."""
@@ -49,7 +55,21 @@ def test_no_search_takes_for_ever(pattern: str) -> None:
     """What backtracks is given up, as text and as bytes; ``re`` would never end."""
     compiled = compile_text(pattern)
     assert Matcher().search(compiled, HOSTILE) is None
-    assert search_alone(compiled, HOSTILE) is None
+    assert QuestionSearch()(compiled, HOSTILE) is None
+
+
+def test_a_question_has_time_for_slow_searches() -> None:
+    """Far more than an event has; all of its searches together have a limit, too."""
+    clock = _Clock()
+    search = QuestionSearch(clock)
+    slow, endless = _Slow(clock, 40 * SEARCH_MAX_NS), _Slow(clock, 250_000_000, ends=False)
+    assert [search(slow, ""), search(endless, "")] == [True, None]
+    while search(slow, ""):
+        pass
+    asked = len(slow.limits)
+    assert search(slow, "") is None
+    assert len(slow.limits) == asked
+    assert 1.8 < clock.now_ns / 1e9 < 2.2
 
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", "."])

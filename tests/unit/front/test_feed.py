@@ -17,6 +17,7 @@ from agentd.core.tree.tree import Tree
 from agentd.core.wire.events import Event, Lost
 from agentd.filters.facts import FactFinder
 from agentd.filters.language import parse_filter
+from agentd.filters.patterns import QuestionSearch
 from agentd.front import feed
 from agentd.front.feed import Feeds
 from agentd.front.stream import Stream
@@ -126,7 +127,9 @@ def test_filters_know_what_the_tree_knows() -> None:
             await _until(lambda: len(seen) == 3)
         applied = [entry for entry in host.entries if isinstance(entry, Applied)]
         assert seen == [facts.of_event(entry) for entry in applied]
-        assert parse_filter('unit = "b.service" and user = alice')(seen[-1])
+        assert parse_filter('unit = "b.service" and user = alice').verdict(
+            seen[-1], QuestionSearch()
+        )
 
     _run(test)
 
