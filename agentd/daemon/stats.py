@@ -146,7 +146,7 @@ class Reporting:
             evictions=dict(departed.evictions),
             text_bytes=tree.images.used_bytes,
             text_bytes_max=limits.text_bytes,
-            forgotten=dict(tree.text_budget.forgotten),
+            forgotten=dict(tree.images.forgotten),
             misses=dict(tree.misses),
             units=_rows(rankings.units.series()),
             units_capacity=rankings.units.capacity,

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentd.core.tree.process import Image, Notes, Process
+from agentd.core.tree.text_budget import ALL_STEPS, TextBudget
 from agentd.core.tree.tree import Tree
 from tests.records import TICK_NS, execed, exited, fork, tree_limits
 
-LIMIT_BYTES = 1 << 18
+LIMIT_BYTES = 1 << 19
 ARGS_MAX = 16384
 PATH_MAX = 4096
 
@@ -26,6 +27,9 @@ steps = st.tuples(
     st.sampled_from([0, 1, 100, ARGS_MAX]),
     st.sampled_from([0, 10, PATH_MAX]),
 )
+
+slices = st.sampled_from([1, 7, 100, ALL_STEPS])
+"""How many steps the walk over all text may take in a batch."""
 
 
 def _key(tgid: int) -> dict[str, Any]:
@@ -71,25 +75,34 @@ def _held_bytes(tree: Tree) -> int:
     return sum(texts.values())
 
 
-@given(st.lists(steps, min_size=1, max_size=100))
-def test_the_account_is_no_less_than_what_is_held_and_no_more_than_the_budget(
-    workload: list[Step],
-) -> None:
-    """After each step of any workload."""
+def _tree(steps_a_batch: int) -> Tree:
     tree = Tree(tree_limits(live_capacity=64, exited_capacity=64, text_bytes=LIMIT_BYTES), TICK_NS)
+    tree.text_budget = TextBudget(tree.images, steps_a_batch)
+    tree.expire(0)
+    return tree
+
+
+@given(st.lists(steps, min_size=1, max_size=100), slices, st.integers(1, 3))
+def test_the_account_is_no_less_than_what_is_held_and_no_more_than_the_budget(
+    workload: list[Step], steps_a_batch: int, batch: int
+) -> None:
+    """After each step of any workload, however slowly the text is counted."""
+    tree = _tree(steps_a_batch)
     for number, step in enumerate(workload):
         _do(tree, number, step)
-        assert _held_bytes(tree) <= tree.images.used_bytes
-        tree.expire(0)
-        assert tree.images.used_bytes <= LIMIT_BYTES
+        assert _held_bytes(tree) <= tree.images.used_bytes <= LIMIT_BYTES
+        if not number % batch:
+            tree.expire(0)
+            assert _held_bytes(tree) <= tree.images.used_bytes
 
 
-@given(st.lists(steps, min_size=50, max_size=100))
-def test_what_is_forgotten_is_flagged(workload: list[Step]) -> None:
+@given(st.lists(steps, min_size=50, max_size=100), slices)
+def test_what_is_forgotten_is_flagged(workload: list[Step], steps_a_batch: int) -> None:
     """No process has fewer arguments than it was given without a word of it."""
-    tree = Tree(tree_limits(text_bytes=LIMIT_BYTES), TICK_NS)
+    tree = _tree(steps_a_batch)
     for number, step in enumerate(workload):
         _do(tree, number, step)
+        tree.expire(0)
     for process in (*tree.living.values(), *tree.departed.values()):
         image = process.image
         if image.args_count and not image.args:

@@ -2,7 +2,7 @@
 
 Arguments and paths have sizes that others choose, so what the tree holds of them is counted in
 bytes. ``used_bytes`` grows with each text that is new and is never below the sum of what is held;
-when it passes the limit, ``core.tree.text_budget`` counts what is there and forgets the oldest.
+when it comes near the limit, ``core.tree.text_budget`` counts what is there and forgets the oldest.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from agentd.core.redact import Redact
+from agentd.core.tree.id_set import IdSet
 from agentd.core.tree.process import Image, Notes, Process, Ran
 from agentd.core.wire.events import ARGS, ARGS_COUNT, COMM, FILENAME, PATH, PLACE, Exec
 
@@ -39,6 +40,15 @@ _Executed: TypeAlias = tuple[bytes, bytes, bytes, int, bytes]
 """What an exec says of an image: the padded name, executable, arguments, their count, place."""
 
 
+class Forgotten:
+    """Sorts of detail that were forgotten."""
+
+    PAST: Final = "earlier_images"
+    ARGS: Final = "arguments"
+    EXECUTABLE: Final = "executable"
+    ALL: Final = (PAST, ARGS, EXECUTABLE)
+
+
 class Images:
     """Images without their secrets. ``redact`` takes these out of arguments.
 
@@ -50,6 +60,14 @@ class Images:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         """No less than the text that the tree holds, each string counted once."""
+        self.counted: IdSet | None = None
+        """While text is counted: what was counted already, or is new since."""
+        self.full = False
+        """There is no room until all is counted: text is neither kept nor added to the account."""
+        self._not_counted: Image | None = None
+        """The last image that there was no room for."""
+        self.forgotten = dict.fromkeys(Forgotten.ALL, 0)
+        """By sort: images of exited and live processes, each as often as it was forgotten."""
         self._known: dict[Image, Image] = {}
         self._executed: dict[_Executed, Image] = {}
         self._cgroups: dict[str, str] = {}
@@ -66,17 +84,31 @@ class Images:
         self._cgroups.clear()
 
     def shared(self, image: Image) -> Image:
-        """The same image as of another process that runs the same, without its secrets."""
-        return self._known.get(image) or self._add(image)
+        """The same image as of another process that runs the same, without its secrets.
+
+        Without its text, where there is no room for it.
+        """
+        return self._known.get(image) or self.to_keep(self._add(image))
+
+    def to_keep(self, image: Image) -> Image:
+        """What a process may hold of an image: all, if there was room for it."""
+        if image is not self._not_counted:
+            return image
+        self.forgotten[Forgotten.EXECUTABLE] += 1
+        return without(image, Notes.ALL_FORGOTTEN)
 
     def cgroup(self, path: str) -> str:
-        """The same path as of another process."""
+        """The same path as of another process; empty where there is no room for it."""
         shared = self._cgroups.get(path)
         if shared is None:
+            if self.full:
+                return ""
             if len(self._cgroups) >= _KEPT:
                 self._cgroups.clear()
             shared = self._cgroups[path] = path
             self.used_bytes += path_bytes(path)
+            if self.counted is not None:
+                self.counted.add(path)
         return shared
 
     def executed(self, event: Exec) -> Image:
@@ -87,8 +119,11 @@ class Images:
 
     def _add_executed(self, key: _Executed) -> Image:
         comm, executable, args, count, place = key
-        image = self.shared(Image(_text(comm), executable, args, count, place))
-        if len(args) <= _KEPT_ARGS and not image[5] & Notes.REDACTION_INCOMPLETE:
+        new = Image(_text(comm), executable, args, count, place)
+        image = self._known.get(new) or self._add(new)
+        if len(args) <= _KEPT_ARGS and image is not self._not_counted:
+            if image[5] & Notes.REDACTION_INCOMPLETE:
+                return image
             if len(self._executed) >= _KEPT:
                 self._executed.clear()
             self._executed[key] = image
@@ -100,7 +135,12 @@ class Images:
         shared = image if redacted is image.args else image._replace(args=redacted)
         if not complete:
             shared = shared._replace(notes=image.notes | Notes.REDACTION_INCOMPLETE)
+        if self.full:
+            self._not_counted = shared
+            return shared
         self.used_bytes += _IMAGE_AND_TEXTS_BYTES + len(shared[1]) + len(redacted)
+        if self.counted is not None:
+            self.counted.add(shared, *shared)
         if complete and len(image.args) <= _KEPT_ARGS:  # or the next may find more time
             if len(self._known) >= _KEPT:
                 self._known.clear()
@@ -119,13 +159,19 @@ class Images:
             return image
         if at_ns < parent.verified_ns:
             return self._named(comm)
-        self.used_bytes += IMAGE_BYTES + TEXT_BYTES + len(comm)
-        return image._replace(name=_text(comm))
+        return self._count_name(image._replace(name=_text(comm)))
 
     def _named(self, comm: bytes) -> Image:
         """Of what only the name is known."""
-        self.used_bytes += IMAGE_BYTES + TEXT_BYTES + len(comm)
-        return Image(_text(comm), b"", b"", 0)
+        return self._count_name(Image(_text(comm), b"", b"", 0))
+
+    def _count_name(self, image: Image) -> Image:
+        """An image of which only the name is new; not counted where there is no room for text."""
+        if not self.full:
+            self.used_bytes += IMAGE_BYTES + TEXT_BYTES + NAME_BYTES
+            if self.counted is not None:
+                self.counted.add(image, image[0])
+        return image
 
     def change(self, process: Process, image: Image, now_ns: int) -> None:
         """It runs another image now; the one before is not forgotten."""
@@ -152,6 +198,10 @@ class Images:
         self._ran(process, image, since_ns)
 
     def _ran(self, process: Process, image: Image, since_ns: int) -> None:
+        if self.full:
+            process.past_forgotten += 1
+            self.forgotten[Forgotten.PAST] += 1
+            return
         past = process.past
         length = 1 if past is None else past[3] + 1
         self.used_bytes += RAN_BYTES
@@ -171,6 +221,13 @@ def cut_past(process: Process, newest: Ran, kept: int) -> Ran | None:
     for length, ran in enumerate(reversed(first), 1):
         past = Ran(ran.image, ran.since_ns, past, length)
     return past
+
+
+def without(image: Image, notes: int) -> Image:
+    """An image without what these notes say is forgotten."""
+    if notes & Notes.EXECUTABLE_FORGOTTEN:
+        image = image._replace(executable=b"", place=b"")
+    return image._replace(args=b"", notes=image.notes | notes)
 
 
 def from_proc(image: Image) -> Image:

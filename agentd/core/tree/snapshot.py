@@ -71,6 +71,7 @@ def restore(tree: Tree, snapshot: Any) -> int:
             tree.departed.remember(process, process.exited_ns)
         elif tree.living.at(process.key[0]) is None:
             tree.living.insert(process)  # its exit is still to be read
+    tree.forget_at_once()
     return len(known)
 
 

@@ -1,155 +1,114 @@
-"""One budget for all text in the tree: what is oldest is forgotten first, and that is flagged.
+"""One budget for all text in the tree: the oldest is forgotten first, and that is flagged.
 
-Text is worth the less the older it is, and detail less than what a process is known by. So, from
-what is kept longest: the executables of the living and of the exited (with the place they were run
-in and the cgroup), the arguments of both, the earlier images of both; of each the youngest first.
-Walked in this order, text is kept until three quarters of the limit are full, and the rest is
+Text is worth the less the older it is, and detail less than the names of a process. So, from what
+is kept longest: the executables of the living and of the exited (with the place they were run in
+and the cgroup), the arguments of both, the earlier images of both; of each the youngest first.
+Walked in this order, text is kept until five eighths of the limit are full, and the rest is
 forgotten. Strings are shared between processes and counted once.
 
-A walk costs some steps a process and image, and a quarter of the limit of new text lies between
-two walks: nobody makes it cost more than some steps for each 16 bytes of text.
+A walk begins when three quarters are full. It takes a bounded number of steps in each batch,
+because it passes all processes and all images that they ran, and others choose how many these are.
+Meanwhile new text is counted as it comes (``Images.counted``). When fifteen sixteenths are full
+before the walk has ended, new text is not kept (``Images.full``): the event carries it, and its
+process is flagged.
+
+The account is an upper bound at any moment. ``used_bytes`` contains all text that was there when
+the walk began, and nothing is taken off before its end. Then the account is the sum of what the
+walk has counted and what is new since. No text escapes both: a new process has a new image, or its
+creator's, and then joins the walk; an image that becomes an earlier one stays in its process, and
+earlier images are passed last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
-from agentd.core.tree.images import IMAGE_BYTES, RAN_BYTES, TEXT_BYTES, Images, cut_past, path_bytes
-from agentd.core.tree.process import Image, Notes, Process
+from agentd.core.tree.id_set import IdSet
+from agentd.core.tree.images import Images
+from agentd.core.tree.process import Process
+from agentd.core.tree.text_walk import PASSES, TextWalk
 
-_KEPT = 3 / 4
-"""Of the limit, once it was passed."""
+_KEPT = 5 / 8
+_BEGIN = 3 / 4
+_FULL = 15 / 16
 
-
-class Forgotten:
-    """Sorts of detail that were forgotten."""
-
-    PAST: Final = "earlier_images"
-    ARGS: Final = "arguments"
-    EXECUTABLE: Final = "executable"
-    ALL: Final = (PAST, ARGS, EXECUTABLE)
+STEPS_A_BATCH: Final = 2000
+"""Steps of a walk in one batch."""
+ALL_STEPS: Final = 1 << 62
+_FREED_A_BATCH: Final = 4
+"""Small sets of ids that are freed in one batch."""
 
 
 class TextBudget:
-    """Keeps the text of a tree below the limit of its images."""
+    """Keeps the text of a tree below the limit of its images.
 
-    def __init__(self, images: Images) -> None:
-        self.forgotten = dict.fromkeys(Forgotten.ALL, 0)
-        """By sort: images of exited and live processes, each as often as it was forgotten."""
+    Until the first batch ends, a walk goes to its end at once.
+    """
+
+    def __init__(self, images: Images, steps_a_batch: int = STEPS_A_BATCH) -> None:
         self.walks_total = 0
+        self.steps_total = 0
+        self.steps_left = ALL_STEPS
+        """In this batch."""
+        self.begin_bytes = int(images.limit_bytes * _BEGIN)
+        """Below it nothing is to be done."""
+        self._full_bytes = int(images.limit_bytes * _FULL)
+        self._steps_a_batch = steps_a_batch
         self._images = images
+        self._walk: TextWalk | None = None
+        self._begun_bytes = 0
+        self._joined = 0
+        self._freed: list[set[int]] = []
 
-    def keep(self, living: Iterable[Process], departed: Sequence[Process]) -> None:
-        """Forget, if there is too much. ``living``: the oldest first. ``departed``: the youngest
-        first.
-        """
+    @property
+    def is_due(self) -> bool:
+        """Whether a walk is to begin."""
+        return self._walk is None and self._images.used_bytes > self.begin_bytes
+
+    def begin(self, living: Iterable[Process], departed: Iterable[Process]) -> None:
+        """Begin a walk. ``living``: the oldest first. ``departed``: the youngest first."""
         images = self._images
-        if images.used_bytes <= images.limit_bytes:
-            return
         self.walks_total += 1
         images.forget_shared()
-        youngest = list(living)
-        youngest.reverse()
-        walk = _Walk(int(images.limit_bytes * _KEPT), self.forgotten)
-        for processes in (youngest, departed):
-            walk.keep_executables(processes)
-        for processes in (youngest, departed):
-            walk.keep_args(processes)
-        for processes in (youngest, departed):
-            walk.keep_past(processes)
-        images.used_bytes = walk.kept_bytes
+        images.counted = IdSet()
+        self._begun_bytes = images.used_bytes
+        processes = list(living)
+        processes.reverse()
+        processes.extend(departed)
+        limit_bytes = int(images.limit_bytes * _KEPT)
+        self._walk = TextWalk(processes, limit_bytes, images.forgotten, images.counted)
 
+    def add(self, process: Process) -> None:
+        """A process was forked during a walk, and has its creator's text."""
+        if self._walk is not None and self._walk.join(process):
+            self._joined += 1
 
-class _Walk:
-    """One walk over all processes."""
+    def end_batch(self) -> None:
+        """Allow the steps of the next batch. Processes that joined the walk do not slow it."""
+        self.steps_left = self._steps_a_batch + PASSES * self._joined
+        self._joined = 0
+        del self._freed[:_FREED_A_BATCH]
 
-    def __init__(self, limit_bytes: int, forgotten: dict[str, int]) -> None:
-        self.kept_bytes = 0
-        self._limit_bytes = limit_bytes
-        self._full = False
-        self._forgotten = forgotten
-        self._kept: set[int] = set()
-        """The ids of objects that are kept and counted."""
-        self._bare: dict[int, Image] = {}
-        """What became of an image, by its id; such images are kept alive by ``_replaced``."""
-        self._replaced: list[Image] = []
+    def advance(self) -> None:
+        """Go on with a walk, as far as the steps of this batch go."""
+        walk, images = self._walk, self._images
+        if walk is None:
+            return
+        if self.steps_left > 0:
+            taken = walk.advance(self.steps_left)
+            self.steps_left -= taken
+            self.steps_total += taken
+        if walk.is_finished:
+            self._end(walk)
+        elif images.used_bytes > self._full_bytes:
+            images.full = True
 
-    def keep_executables(self, processes: Iterable[Process]) -> None:
-        """All but arguments and what they ran before."""
-        for process in processes:
-            image, path = process.image, process.seen_cgroup
-            fits = self._fits(
-                self._new(image, IMAGE_BYTES)
-                + self._new(image.name, TEXT_BYTES + len(image.name))
-                + self._new(image.executable, TEXT_BYTES + len(image.executable))
-                + self._new(image.place, TEXT_BYTES + len(image.place))
-                + (self._new(path, path_bytes(path)) if path else 0)
-            )
-            if fits:
-                self._kept.update(
-                    (id(image), id(image.name), id(image.executable), id(image.place), id(path))
-                )
-            else:
-                process.seen_cgroup = ""
-                process.image = self._without(image, Notes.ALL_FORGOTTEN)
-
-    def keep_args(self, processes: Iterable[Process]) -> None:
-        """What they were given."""
-        for process in processes:
-            args = process.image.args
-            if self._fits(self._new(args, TEXT_BYTES + len(args))):
-                self._kept.add(id(args))
-            elif args:
-                process.image = self._without(process.image, Notes.ARGS_FORGOTTEN)
-
-    def keep_past(self, processes: Iterable[Process]) -> None:
-        """What they ran before."""
-        for process in processes:
-            ran = process.past
-            kept = 0
-            while ran is not None and self._keeps_image(ran.image):
-                kept += 1
-                ran = ran.before
-            if ran is not None and process.past is not None:
-                self._forgotten[Forgotten.PAST] += process.past.length - kept
-                process.past = cut_past(process, process.past, kept)
-
-    def _keeps_image(self, image: Image) -> bool:
-        texts = image.name, image.executable, image.args, image.place
-        size_bytes = self._new(image, IMAGE_BYTES)
-        for text in texts:
-            size_bytes += self._new(text, TEXT_BYTES + len(text))
-        if not self._fits(RAN_BYTES + size_bytes):
-            return False
-        self._kept.update((id(image), *map(id, texts)))
-        return True
-
-    def _new(self, item: object, size_bytes: int) -> int:
-        """What an object adds to what is kept."""
-        return 0 if id(item) in self._kept else size_bytes
-
-    def _fits(self, size_bytes: int) -> bool:
-        """Whether there is room; once there was none, there is none for what is older."""
-        if not size_bytes:
-            return True
-        if self._full or self.kept_bytes + size_bytes > self._limit_bytes:
-            self._full = True
-            return False
-        self.kept_bytes += size_bytes
-        return True
-
-    def _without(self, image: Image, notes: int) -> Image:
-        """The image without what is forgotten; one object for all that had it."""
-        if image.notes & notes == notes:
-            return image
-        bare = self._bare.get(id(image))
-        if bare is None or bare.notes & notes != notes:
-            bare = image._replace(args=b"", notes=image.notes | notes)
-            if notes & Notes.EXECUTABLE_FORGOTTEN:
-                bare = bare._replace(executable=b"", place=b"")
-            self._replaced.append(image)
-            self._bare[id(image)] = bare
-        sort = Forgotten.EXECUTABLE if notes & Notes.EXECUTABLE_FORGOTTEN else Forgotten.ARGS
-        self._forgotten[sort] += 1
-        return bare
+    def _end(self, walk: TextWalk) -> None:
+        """From now on the account is what was counted and what is new since the beginning."""
+        images = self._images
+        if images.counted is not None:
+            self._freed.extend(images.counted.parts())
+        images.used_bytes += walk.kept_bytes - self._begun_bytes
+        images.counted, images.full = None, False
+        self._walk = None

@@ -24,7 +24,7 @@ from agentd.core.tree.proc_merge import Sightings
 from agentd.core.tree.process import Applied, Image, Key, Process, Unknown
 from agentd.core.tree.reparenting import Adopters
 from agentd.core.tree.sessions import Sessions
-from agentd.core.tree.text_budget import TextBudget
+from agentd.core.tree.text_budget import ALL_STEPS, TextBudget
 from agentd.core.tree.uncertainty import Doubts
 from agentd.core.tree.watched_exits import WatchedExits
 from agentd.core.wire import events as at
@@ -87,9 +87,11 @@ class Tree:
         Events may have been applied already, if ``watched_exits`` began before the first.
         """
         self.doubts.begun_ns = begun_ns
+        self.text_budget.steps_left = ALL_STEPS
         for process in sorted(processes, key=_by_start):
             if not self.watched_exits.has(process.key):
                 self._add(process, Unknown.BEFORE_START, begun_ns)
+        self.text_budget.end_batch()
 
     def find(self, key: Key) -> Process | None:
         """The process of that key, live or remembered."""
@@ -160,6 +162,8 @@ class Tree:
             process.entry = creator.entry
             process.seen_cgroup = creator.seen_cgroup
             creator.children += 1
+            if self.images.counted is not None:
+                self.text_budget.add(process)
         self._insert(process, process.image_ns)
 
     def _exec(self, event: Exec) -> Applied:
@@ -189,7 +193,8 @@ class Tree:
         if parent is None or self.doubts.lost_ns:
             doubt = self.doubts.of(None, parent, parent_key)
         leaders = self._sessions.leaders(process)
-        if self.images.used_bytes > self.images.limit_bytes:
+        if self.images.used_bytes > self.text_budget.begin_bytes:
+            process.image = self.images.to_keep(process.image)
             self._keep_text()
         return _make(Applied, (event, image, parent and parent.image, changed, doubt, leaders))
 
@@ -236,9 +241,16 @@ class Tree:
         return _make(Applied, (event, image, parent and parent.image, False, doubt, None))
 
     def expire(self, now_ns: int) -> None:
-        """Let go of what is too old, and of the oldest text where there is too much."""
+        """End a batch: let go of what is too old, and of the oldest text if there is too much."""
         self.departed.expire(now_ns)
         self._keep_text()
+        self.text_budget.end_batch()
+
+    def forget_at_once(self) -> None:
+        """Forget the oldest text, if there is too much, however long that takes: at the start."""
+        self.text_budget.steps_left = ALL_STEPS
+        self._keep_text()
+        self.text_budget.end_batch()
 
     def add(self, process: Process, why: str, now_ns: int) -> None:
         """One that was found alive, and why it was not known; its pid's owner before has exited."""
@@ -286,8 +298,9 @@ class Tree:
 
     def _keep_text(self) -> None:
         """Forget the oldest text, if there is too much."""
-        if self.images.used_bytes > self.images.limit_bytes:
-            self.text_budget.keep(self.living.values(), self.departed.youngest_first())
+        if self.text_budget.is_due:
+            self.text_budget.begin(self.living.values(), self.departed.youngest_first())
+        self.text_budget.advance()
 
     def _evicted(self, process: Process) -> None:
         self.doubts.evict(process.key)
