@@ -14,6 +14,7 @@ from typing import Any
 from agentd.config.load import config_of, load_config
 from agentd.config.schema import Config
 from agentd.runtime.trial import run_in_child, run_in_child_async
+from agentd.terminal.escape import printable_path
 
 Plain = dict[str, dict[str, Any]]
 """A configuration as texts, numbers and tuples, by section and key."""
@@ -44,7 +45,7 @@ def from_plain(plain: Plain) -> Config:
 
 
 def _named(path: Path | None) -> str:
-    return "--set" if path is None else str(path)
+    return "--set" if path is None else printable_path(path)
 
 
 def _load(path: Path | None, assignments: Sequence[str]) -> Plain:

@@ -56,15 +56,18 @@ def _is_host(host: str) -> bool:
         return False
 
 
+_MULTICAST = "is a multicast address, and nobody can connect there"
+
+
 def _name_problem(host: str) -> str:
     """Why nothing can listen at a name or an IPv4 address."""
     if host.strip("0123456789."):
         return ""
     try:
-        socket.inet_aton(host)
+        address = ipaddress.IPv4Address(socket.inet_aton(host))
     except OSError:
         return f"{host} is no IPv4 address"
-    return ""
+    return _MULTICAST if address.is_multicast else ""
 
 
 def _ipv6_problem(host: str) -> str:
@@ -74,7 +77,7 @@ def _ipv6_problem(host: str) -> str:
     except ValueError:
         return "is no IPv6 address in brackets, as in [::1]:9847"
     if address.is_multicast:
-        return "is a multicast address, and nothing can listen there"
+        return _MULTICAST
     if address.ipv4_mapped is not None:
         return f"must be written as {address.ipv4_mapped}"
     if address.is_link_local and address.scope_id is None:

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, process: LoaderProcess | None) -> int:
     if sys.stdout is None and config.output.format != "none":
         raise ConfigError("standard output is closed, and events go there", "--output none")
     service = Service(ends=arguments.duration is not None)
-    fds = service.kept()
+    fds = service.kept(_refuse)
     past_fd = fds.pop("past", None)
     programs, former = _programs(program_settings(config), process, fds, service)
     from agentd.daemon.restart.handover import left_by  # noqa: PLC0415 (while the loader compiles)

@@ -73,7 +73,7 @@ def _control_socket(
     if not control.socket:
         return None
     try:
-        return sockets.enter_context(listening(control.socket))
+        return sockets.enter_context(listening(control.socket, log))
     except TakenError:
         if control != Control():
             raise

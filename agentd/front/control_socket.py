@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from agentd.errors import ConfigError, TakenError
 from agentd.terminal.escape import printable_path
@@ -18,7 +19,7 @@ _ANSWER_SECONDS = 1.0
 
 
 @contextmanager
-def listening(path: str) -> Iterator[socket.socket]:
+def listening(path: str, log: Any) -> Iterator[socket.socket]:
     """A listening socket at that path. Raises ConfigError if it cannot be had.
 
     One that nobody listens at any more is replaced.
@@ -35,7 +36,15 @@ def listening(path: str) -> Iterator[socket.socket]:
         try:
             yield sock
         finally:
-            Path(path).unlink(missing_ok=True)
+            _remove(path, log)
+
+
+def _remove(path: str, log: Any) -> None:
+    """At the end we have no capability any more, and the folder may be another user's."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("the control socket stays behind", socket=path, problem=error.strerror)
 
 
 def _bind(sock: socket.socket, path: str) -> None:

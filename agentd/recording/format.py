@@ -27,6 +27,16 @@ from agentd.terminal.escape import printable_path, shortened
 
 _FORMAT = "agentd-recording-3"
 _WAY_OUT = "record anew with agentd run --record"
+_FRAME_BYTES_MAX = 256 << 20
+"""Of one step. A round has 64 MiB of records at most, a scan the texts of all processes."""
+_VALUES_MAX = 1 << 24
+"""Of one step; each list counts as a few more. A scan of 131,072 processes has half as many."""
+_LIST_VALUES, _MAP_VALUES, _MAP_LEN_MAX = 8, 32, 1024
+_FRAME_LIMITS = {
+    "max_array_len": 2, "max_map_len": 0, "max_str_len": 0, "max_ext_len": 0,
+    "max_bin_len": _FRAME_BYTES_MAX, "max_buffer_size": _FRAME_BYTES_MAX + (1 << 20),
+}  # fmt: skip
+"""A checksum and bytes, and nothing that takes more memory than it has bytes."""
 _NOT_PACKED = (ValueError, TypeError, msgpack.UnpackException)
 
 
@@ -82,8 +92,7 @@ class Recording:
             raise RecordingError(
                 f"{printable_path(path)}: cannot be read: {error}", "a file that run --record made"
             ) from None
-        limits = dict.fromkeys(("max_buffer_size", "max_bin_len", "max_str_len"), 1 << 31)
-        self._unpacker = msgpack.Unpacker(self._file, use_list=False, **limits)
+        self._unpacker = msgpack.Unpacker(self._file, use_list=False, **_FRAME_LIMITS)
         self._values = self._read()
         self.is_cut_off = False
         """Whether it ended within a value, which is known once all steps were read."""
@@ -133,9 +142,12 @@ class Recording:
                 checksum, packed = self._unpacker.unpack()
                 if zlib.crc32(packed) != checksum:
                     raise ValueError("the checksum is of other data")
-                value = msgpack.unpackb(packed, use_list=False)
+                value = _unpacked(packed)
             except msgpack.OutOfData:
-                self.is_cut_off = end_bytes != os.fstat(self._file.fileno()).st_size
+                rest_bytes = os.fstat(self._file.fileno()).st_size - end_bytes
+                if rest_bytes > _FRAME_BYTES_MAX:  # the unpacker reads no more than that
+                    raise self.damaged(f"after byte {end_bytes}: a step is too long") from None
+                self.is_cut_off = rest_bytes != 0
                 return
             except OSError as error:  # a file of /proc that only looks regular
                 raise RecordingError(
@@ -146,3 +158,25 @@ class Recording:
                 raise self.damaged(f"after byte {end_bytes}: {error}") from None
             end_bytes = self._unpacker.tell()
             yield value
+
+
+def _unpacked(packed: bytes) -> Any:
+    """The value of a step. Raises ValueError if it has too many parts: a byte may stand for 64."""
+    left = _VALUES_MAX
+
+    def counted(value: Any) -> Any:
+        nonlocal left
+        left -= len(value) + (_MAP_VALUES if isinstance(value, dict) else _LIST_VALUES)
+        if left < 0:
+            raise ValueError(f"a step of more than {_VALUES_MAX} values")
+        return value
+
+    return msgpack.unpackb(
+        packed,
+        use_list=False,
+        list_hook=counted,
+        object_hook=counted,
+        max_array_len=_VALUES_MAX,
+        max_map_len=_MAP_LEN_MAX,
+        max_ext_len=0,
+    )

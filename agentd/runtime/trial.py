@@ -101,7 +101,7 @@ class _Trial:
             self._pid = copied(partial(_answer, what, theirs, work, bounds, fds))
         except (OSError, RuntimeError) as error:
             os.close(self.fd)
-            raise TrialError(f"{what}: cannot be tried: {error}") from None
+            raise _no_child(what, error) from None
         finally:
             os.close(theirs)
 
@@ -140,6 +140,15 @@ class _Trial:
         """End the child."""
         os.close(self.fd)
         end(self._pid)
+
+
+def _no_child(what: str, error: OSError | RuntimeError) -> TrialError:
+    """The error for one that cannot be made."""
+    if isinstance(error, FileNotFoundError):  # which is how we know what threads there are
+        hint = "mount -t proc proc /proc; in a chroot or a container, mount it there"
+        return TrialError(f"{what}: cannot be tried: /proc is not mounted", hint)
+    reason = getattr(error, "strerror", None) or error
+    return TrialError(f"{what}: cannot be tried: {reason}")
 
 
 def _virtual_bytes() -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+from agentd.terminal.escape import shortened
 
 _USEC = 1_000_000
 _PATIENCE_SECONDS = 1.0
@@ -51,14 +53,23 @@ class Service:
         """The configuration is being read again; ``ready`` says when that is done."""
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
-    def kept(self) -> dict[str, int]:
-        """The file descriptors that a process before us had kept, by name."""
+    def kept(self, refuse: Callable[[str], object]) -> dict[str, int]:
+        """The file descriptors that a process before us had kept, by name.
+
+        ``refuse`` hears why there are none although LISTEN_FDS says so.
+        """
         if not os.environ.get("LISTEN_FDS"):
             return {}
         from systemd.daemon import listen_fds_with_names  # noqa: PLC0415 (memory)
 
+        count = shortened(os.environ["LISTEN_FDS"])
+        try:
+            found = listen_fds_with_names(unset_environment=True)
+        except (OSError, ValueError) as error:  # not systemd's: no number, or none that are open
+            refuse(f"LISTEN_FDS={count}: {getattr(error, 'strerror', None) or error}")
+            found = {}
         fds: dict[str, int] = {}
-        for fd, name in listen_fds_with_names(unset_environment=True).items():
+        for fd, name in found.items():
             os.set_inheritable(fd, False)
             if name in fds:
                 os.close(fds[name])

@@ -96,6 +96,45 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.parametrize("trickle", [b"", b"HTTP/1.1 200 OK\r\nX: ", OK + b"\r\n"])
+def test_a_server_that_never_comes_to_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trickle: bytes
+) -> None:
+    """Neither silence nor a byte now and then holds a command for longer than the limit."""
+    monkeypatch.setattr(client, "_SECONDS", 0.3)
+    path, stop = str(tmp_path / "socket"), threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.sendall(trickle)
+                while not stop.wait(0.05):
+                    peer.sendall(b"x" if trickle else b"")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            with pytest.raises(UnavailableError, match=r"no answer within 0\.3 s"):
+                client.ask(path, "status")
+        finally:
+            stop.set()
+            thread.join()
+
+
+def test_an_answer_without_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read up to a limit only, as is a line of one that goes on."""
+    monkeypatch.setattr(client, "_ANSWER_MAX_BYTES", 1000)
+    monkeypatch.setattr(client, "_LINE_MAX_BYTES", 1000)
+    with _answering(tmp_path, OK + b"\r\n" + b"x" * 2000) as path:
+        with pytest.raises(AnswerError, match="the answer is too long"):
+            client.ask(path, "status")
+        with pytest.raises(AnswerError, match="the answer is too long"):
+            next(client.stream(path, "follow"))
+
+
 HOSTILE = "\x1b[2J\x07\u202e"
 
 

@@ -288,21 +288,24 @@ def test_losses_too_old_to_be_known() -> None:
 def test_the_socket_is_for_its_owner_and_group(tmp_path: Path) -> None:
     """Its folder is made; it is gone afterwards, and a stale one is replaced."""
     path = tmp_path / "made" / "agentd.sock"
-    with listening(str(path)) as sock:
+    with listening(str(path), None) as sock:
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         assert sock.family == socket.AF_UNIX
     assert not path.exists()
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
-    with listening(str(path)):
+    with listening(str(path), None):
         pass
 
 
 def test_a_socket_that_somebody_listens_at(tmp_path: Path) -> None:
     """Is left alone."""
     path = str(tmp_path / "agentd.sock")
-    with listening(path):
-        with pytest.raises(ConfigError, match="another agentd listens there"), listening(path):
+    with listening(path, None):
+        with (
+            pytest.raises(ConfigError, match="another agentd listens there"),
+            listening(path, None),
+        ):
             pass
         assert Path(path).exists()
 
@@ -311,9 +314,30 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
     """A file that is no socket is never removed."""
     path = tmp_path / "agentd.sock"
     path.write_text("precious")
-    with pytest.raises(ConfigError, match="cannot listen there"), listening(str(path)):
+    with pytest.raises(ConfigError, match="cannot listen there"), listening(str(path), None):
         pass
     assert path.read_text() == "precious"
+
+
+class FakeLog:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.warnings: list[tuple[str, dict[str, Any]]] = []
+
+    def warning(self, event: str, **values: Any) -> None:
+        """One more."""
+        self.warnings.append((event, values))
+
+
+def test_a_socket_that_cannot_be_removed(tmp_path: Path) -> None:
+    """Is a warning at the end, and no failure."""
+    path, log = tmp_path / "agentd.sock", FakeLog()
+    with listening(str(path), log):
+        path.unlink()
+        path.mkdir()
+    values = {"socket": str(path), "problem": "Is a directory"}
+    assert log.warnings == [("the control socket stays behind", values)]
 
 
 def test_nobody_answers(tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def test_addresses_at_which_nothing_can_listen(text: str, words: str) -> None:
         _listen(*address)
 
 
+@pytest.mark.parametrize("host", ["224.0.0.1", "239.255.255.255", "[ff02::1%lo]"])
+def test_nobody_can_connect_to_a_group(host: str) -> None:
+    """The kernel would let agentd listen at an IPv4 group, and bring no connection."""
+    assert "multicast" in validate.address_or_empty(f"{host}:99")
+
+
 def _listen(host: str, port: int) -> None:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     socket.create_server(found[0][4], family=found[0][0]).close()

@@ -44,7 +44,7 @@ gone: list[str] = []
 def _serving(path: Path, app: asgi.Asgi, work: Callable[[str], Awaitable[None]]) -> None:
     async def main() -> None:
         stop = asyncio.Event()
-        with listening(str(path)) as sock:
+        with listening(str(path), None) as sock:
             task = asyncio.create_task(control_auth.run(app, sock, stop.wait))
             await work(str(path))
             stop.set()
@@ -151,7 +151,7 @@ def test_the_kernel_says_who_asks() -> None:
 
     async def main(path: str) -> None:
         stop = asyncio.Event()
-        with listening(path) as sock:
+        with listening(path, None) as sock:
             os.chown(path, 0, 4321)
             os.chmod(path, 0o666)
             task = asyncio.create_task(control_auth.run(_echo, sock, stop.wait))

@@ -307,3 +307,42 @@ def test_a_recording_that_somebody_made_up(
     code, _, err = _replayed(path, capsys)
     assert err.count("\n") == (code != 0)
     assert "Traceback" not in err
+
+
+def _framed(packed: bytes) -> bytes:
+    framed: bytes = msgpack.packb([zlib.crc32(packed), packed])
+    return framed
+
+
+MANY = 4 << 20
+ENDLESS: tuple[tuple[str, bytes, str], ...] = (
+    ("a list of lists", b"\xdd" + MANY.to_bytes(4, "big") + b"\x91\xc0" * MANY, "max_array_len"),
+    ("maps", b"\x92" + b"\x81\xc0" * MANY, "max_map_len"),
+    ("a text", b"\x92\x01\xdb" + MANY.to_bytes(4, "big") + bytes(MANY), "max_str_len"),
+    ("lists in a step", _framed(b"\xdd" + MANY.to_bytes(4, "big") + b"\x91\xc0" * MANY), "values"),
+    ("a long list in a step", _framed(b"\xdd" + b"\x7f" * 4 + b"\xc0" * MANY), "max_array_len"),
+    ("a long map in a step", _framed(b"\xdf" + MANY.to_bytes(4, "big")), "max_map_len"),
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [row[1:] for row in ENDLESS], ids=[row[0] for row in ENDLESS]
+)
+def test_a_recording_takes_no_more_memory_than_one_of_ours(
+    tmp_path: Path, data: bytes, words: str
+) -> None:
+    """A byte may stand for an object of 64: what agentd never writes is refused before."""
+    path = tmp_path / "recording"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match=f"is damaged: after byte 0: .*{words}"):
+        open_recording(path)
+
+
+def test_a_step_that_is_too_long_is_no_cut(tmp_path: Path) -> None:
+    """What comes behind it was not read, and nobody is to believe that it was not there."""
+    path = tmp_path / "recording"
+    with path.open("wb") as file:
+        file.write(b"\x92\x01\xc6" + (0xFFFF_FFF0).to_bytes(4, "big"))
+        file.truncate(300 << 20)  # a hole
+    with pytest.raises(ConfigError, match="a step is too long"):
+        open_recording(path)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 from agentd.errors import AgentdError, ConfigError, UnavailableError
+from agentd.runtime import copies
 from agentd.runtime.trial import Bounds, TrialError, Work, run_in_child, run_in_child_async
 
 
@@ -131,3 +132,14 @@ def test_a_cancelled_one_is_ended() -> None:
     before = _children()
     asyncio.run(main())
     assert _children() == before
+
+
+def test_without_proc_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child can be made only where /proc shows our threads; the error has the way out."""
+
+    def threads() -> int:
+        raise FileNotFoundError(2, "No such file or directory", "/proc/self/task")
+
+    monkeypatch.setattr(copies, "threads", threads)
+    with pytest.raises(TrialError, match=r"^a file: cannot be tried: /proc is not mounted \(mount"):
+        run_in_child("a file", lambda: 1)

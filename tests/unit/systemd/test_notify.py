@@ -47,13 +47,24 @@ def test_what_is_said(manager: socket.socket) -> None:
         os.close(fd)
 
 
+@pytest.mark.parametrize("count", ["9999", "99999999999999999999", "-1", "x"])
+def test_descriptors_that_are_not_there(monkeypatch: pytest.MonkeyPatch, count: str) -> None:
+    """There are none then, and it is said why; nothing fails."""
+    monkeypatch.setenv("LISTEN_FDS", count)
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    reasons: list[str] = []
+    assert Service().kept(reasons.append) == {}
+    (reason,) = reasons
+    assert reason.startswith(f"LISTEN_FDS={count}: ")
+
+
 def test_one_name_twice(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last one counts, the other is closed, and no child inherits it."""
     first, last = os.memfd_create("first", 0), os.memfd_create("last", 0)
     monkeypatch.setenv("LISTEN_FDS", "2")
     names = {first: "past", last: "past"}
     monkeypatch.setattr("systemd.daemon.listen_fds_with_names", lambda **_: names)
-    assert Service().kept() == {"past": last}
+    assert Service().kept(pytest.fail) == {"past": last}
     assert not os.get_inheritable(last)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(first)
