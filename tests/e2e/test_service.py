@@ -141,6 +141,8 @@ def test_stopped_in_a_storm(cgroup: Cgroup, tmp_path: Path, loadgen: Path, trans
         lines = agent.lines()
     assert agent.text().endswith("}\n")
     assert [line["event"]["sequence"] for line in lines] == list(range(len(lines)))
+    # events that a full queue let go too early make agentd compare its tree with /proc
+    lines = [line for line in lines if "inferred" not in line["agentd"]["flags"]]
     for kind in ("fork", "exec", "exit"):
         assert sum(line["event"]["action"] == kind for line in lines) == account[kind]
     assert (account["lost"], account["not_written"], account["imbalance"]) == (0, 0, 0)
