@@ -145,8 +145,8 @@ def _processes(arguments: argparse.Namespace, *, exited: bool) -> list[dict[str,
     if user:
         filters.append(f"uid = {user}" if whole(user) is not None else f"user = {_quoted(user)}")
     if getattr(arguments, "container", None):
-        pattern = f"^{re.escape(arguments.container)}"
-        filters.append(f"container ~ {_quoted(pattern)}")
+        begins = re.escape(arguments.container).replace('"', r"\x22")
+        filters.append(f'container ~ "^(?:{begins})"')
     rows = client.ask_lines(
         arguments.socket, "processes", filter=filters, exited="1" if exited else "0"
     )
