@@ -60,7 +60,7 @@ def _assert_all_lost_on(cpu: int, tracer: Tracer) -> None:
 
 def test_cpu_that_came_later(cgroup: Cgroup, swap_loader: LoaderSwap, last_cpu: int) -> None:
     """On a CPU that has no buffer every event is lost, counted and told; the others go on."""
-    swap_loader(LOADER, lambda text: text.replace("in host.online_cpus()", "in [0]"))
+    swap_loader(LOADER, lambda text: text.replace("in system.online_cpus()", "in [0]"))
     with attached(cgroup.path) as tracer:
         _run_on(last_cpu, cgroup, "/bin/sh", "-c", "/bin/true; :")
         _assert_all_lost_on(last_cpu, tracer)
