@@ -16,6 +16,7 @@ from typing import Any
 from tests.cgroup import Cgroup
 from tests.e2e.agent import ENOUGH_SECONDS, Agent, free_port
 from tests.e2e.manager import Manager, managing
+from tests.idle_link import idle_link
 
 WATCHDOG_SECONDS = 2.5
 _WATCHDOG = {"WATCHDOG_USEC": str(int(WATCHDOG_SECONDS * 1e6))}
@@ -78,13 +79,13 @@ def test_a_stopped_agentd_does_not_feed_it(cgroup: Cgroup, tmp_path: Path) -> No
 
 
 def test_a_blind_agentd_is_not_ready(cgroup: Cgroup, tmp_path: Path) -> None:
-    """Where one of the three programs is detached, a successor does not say READY, and ends."""
+    """Where one of the three programs no longer runs, a successor does not say READY, and ends."""
     with managing(tmp_path, *_options(cgroup)) as manager:
         _start_inside(manager, cgroup)
         manager.end(signal.SIGKILL)
         link = f"link-0@{manager.first_seq()}"
-        os.close(manager.kept[link])  # the last fd of it: what told of forks does so no more
-        manager.kept[link] = os.memfd_create("no link")
+        os.close(manager.kept[link])  # the last fd of it: nothing reports forks any more
+        manager.kept[link] = idle_link("sched_process_fork")
         manager.launch(cgroup, **_WATCHDOG)
         assert manager.process is not None
         assert manager.process.wait(ENOUGH_SECONDS) == os.EX_UNAVAILABLE
