@@ -634,7 +634,9 @@ def test_a_foreign_past(cgroup: Cgroup, tmp_path: Path, sort: str) -> None:
         _settle(manager)
         manager.end(signal.SIGTERM)
         if sort == "changed":
-            os.pwrite(manager.kept["past"], b"\x01", os.fstat(manager.kept["past"]).st_size // 2)
+            middle = os.fstat(manager.kept["past"]).st_size // 2
+            (byte,) = os.pread(manager.kept["past"], 1, middle)
+            os.pwrite(manager.kept["past"], bytes((byte ^ 1,)), middle)
         else:
             os.dup2(_foreign(sort), manager.kept["past"])
         cgroup.run(["/bin/true", "between"])
