@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ctypes as ct
 import os
-import platform
 import struct
 
-_BPF = {"x86_64": 321, "aarch64": 280}
+from agentd.kernel.syscalls import _BPF, _call
+
 _PROG_LOAD, _RAW_TRACEPOINT_OPEN, _RAW_TRACEPOINT = 5, 17, 17  # include/uapi/linux/bpf.h
 _RETURN_0 = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
 
@@ -26,8 +26,4 @@ def idle_link(tracepoint: str) -> int:
 
 def _bpf(command: int, attributes: bytes) -> int:
     padded = attributes.ljust(128, b"\0")
-    libc = ct.CDLL(None, use_errno=True)
-    result: int = libc.syscall(_BPF[platform.machine()], command, padded, len(padded))
-    if result < 0:
-        raise OSError(ct.get_errno(), os.strerror(ct.get_errno()))
-    return result
+    return _call(_BPF, command, padded, len(padded))
